@@ -1,0 +1,265 @@
+//! Medians, ratios, tables and goals, for a person to read.
+
+use std::fs;
+use std::time::Duration;
+
+use super::arguments::Options;
+use super::broker::Broker;
+use super::ledger::Discrepancies;
+use super::rounds::{Figures, Measured, Turns};
+use super::scenario::{Goal, Load, Scenario};
+
+/// Says what is about to run, and on what.
+pub fn opening(brokers: &[Broker], options: &Options) {
+    let names: Vec<&str> = brokers.iter().map(|broker| broker.name.as_str()).collect();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    println!("brokers: {}", names.join(", "));
+    println!("machine: {cores} cores, Linux {}", kernel.trim());
+    println!(
+        "{} turn(s) each, interleaved, {:?} measured after {:?} of warming up; medians are shown",
+        options.rounds, options.window, options.warm_up
+    );
+    println!(
+        "CPU is user + system time of the broker's process per delivered message; wall time and"
+    );
+    println!("msg/s depend on how the machine is shared and are not compared");
+}
+
+/// Prints one scenario's table. False if something in it is not sound.
+pub fn table(scenario: &Scenario, turns: &[Turns]) -> bool {
+    println!("\n{}: {}", scenario.name, scenario.what);
+    let mut rows = vec![heading(scenario, turns)];
+    let references = ["floor", "mosquitto"].map(|name| median_of(turns, name));
+    let mut sound = true;
+    for turns in turns {
+        let mut row = vec![turns.broker.clone()];
+        if !turns.measured.is_empty() {
+            row.extend(figures(turns));
+            row.extend(references.map(|reference| ratio(turns, reference)));
+            let (cells, is_sound) = details(turns);
+            row.extend(cells);
+            sound &= is_sound;
+        }
+        rows.push(row);
+    }
+    print_aligned(&rows);
+    for turns in turns {
+        if let Some(failure) = &turns.failure {
+            println!("  ! {} failed: {failure}", turns.broker);
+            sound = false;
+        }
+    }
+    sound
+}
+
+fn heading(scenario: &Scenario, turns: &[Turns]) -> Vec<String> {
+    let mut names = match scenario.load {
+        Load::Traffic(_) => vec!["broker", "CPU/msg", "min..max us"],
+        Load::Idle { .. } => vec!["broker", "bytes each", "min..max"],
+        Load::Churn { .. } => vec!["broker", "CPU each", "min..max us"],
+    };
+    names.extend(["x floor", "x mosquitto"]);
+    match scenario.load {
+        Load::Traffic(_) => {
+            names.extend(["generator", "msg/s", "waits/msg", "peak RSS"]);
+            let sample = all_figures(turns).next();
+            if sample.is_some_and(|figures| figures.system_calls.is_some()) {
+                names.push("calls/msg");
+            }
+            if sample.is_some_and(|figures| figures.latency.is_some()) {
+                names.extend(["p50 us", "p99", "p99.9", "longest"]);
+            }
+            names.push("delivery");
+        }
+        Load::Idle { .. } => names.push("connections"),
+        Load::Churn { .. } => names.push("per CPU-second"),
+    }
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// The compared figure: median and range.
+fn figures(turns: &Turns) -> [String; 2] {
+    let all: Vec<f64> = turns.measured.iter().map(Measured::figure).collect();
+    let (low, high) = all
+        .iter()
+        .fold((f64::MAX, f64::MIN), |(low, high), &figure| {
+            (low.min(figure), high.max(figure))
+        });
+    let middle = median(&all);
+    if matches!(turns.measured.first(), Some(Measured::Idle(_))) {
+        return [format!("{middle:.0}"), format!("{low:.0}..{high:.0}")];
+    }
+    [
+        microseconds(middle),
+        format!("{:.3}..{:.3}", low / 1e3, high / 1e3),
+    ]
+}
+
+fn ratio(turns: &Turns, reference: Option<f64>) -> String {
+    let own: Vec<f64> = turns.measured.iter().map(Measured::figure).collect();
+    reference.map_or("-".to_owned(), |reference| {
+        format!("{:.3}", median(&own) / reference)
+    })
+}
+
+/// What stands behind the compared figure, and whether it is sound.
+fn details(turns: &Turns) -> (Vec<String>, bool) {
+    let Some(first) = turns.measured.first() else {
+        return (Vec::new(), true);
+    };
+    match first {
+        Measured::Idle(idle) => (vec![idle.connections.to_string()], true),
+        Measured::Churn { .. } => {
+            let each: Vec<f64> = turns.measured.iter().map(Measured::figure).collect();
+            (vec![format!("{:.0}", 1e9 / median(&each))], true)
+        }
+        Measured::Traffic(first) => traffic_details(turns, first),
+    }
+}
+
+fn traffic_details(turns: &Turns, first: &Figures) -> (Vec<String>, bool) {
+    let of = |pick: &dyn Fn(&Figures) -> f64| {
+        let all: Vec<f64> = all_figures(std::slice::from_ref(turns)).map(pick).collect();
+        median(&all)
+    };
+    let mut cells = vec![
+        microseconds(of(&|figures| figures.generator_cpu)),
+        format!("{:.0}", of(&|figures| figures.rate)),
+        format!("{:.4}", of(&|figures| figures.waits)),
+        format!(
+            "{:.1} MB",
+            of(&|figures| figures.peak_resident as f64) / 1e6
+        ),
+    ];
+    if first.system_calls.is_some() {
+        cells.push(format!(
+            "{:.3}",
+            of(&|figures| figures.system_calls.unwrap_or(f64::NAN))
+        ));
+    }
+    if first.latency.is_some() {
+        for rank in 0..4 {
+            let at_rank = |figures: &Figures| figures.latency.map_or(f64::NAN, |l| l[rank] as f64);
+            cells.push(format!("{:.0}", of(&at_rank) / 1e3));
+        }
+    }
+    let mut sum = Discrepancies::default();
+    for figures in all_figures(std::slice::from_ref(turns)) {
+        sum.add(&figures.discrepancies);
+    }
+    cells.push(delivery(&sum));
+    (cells, sum.none())
+}
+
+fn delivery(sum: &Discrepancies) -> String {
+    if sum.none() {
+        return "complete, once, in order".to_owned();
+    }
+    let counts = [
+        ("LOST", sum.lost),
+        ("TWICE", sum.twice),
+        ("OUT OF ORDER", sum.out_of_order),
+        ("MISROUTED", sum.misrouted),
+        ("WRONG ACKNOWLEDGEMENTS", sum.wrong_acknowledgements),
+    ];
+    let told = counts.iter().filter(|(_, count)| *count > 0);
+    told.map(|(what, count)| format!("{what} {count}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The sentence on a scenario's goal, if it has one.
+pub fn verdict(scenario: &Scenario, turns: &[Turns]) -> Option<String> {
+    let goal = scenario.goal?;
+    let name = scenario.name;
+    let own = median_of(turns, "postbud");
+    let (reached, bound, what) = match goal {
+        Goal::ShareOfMosquitto(share) => {
+            let rival = median_of(turns, "mosquitto");
+            let reached = own.zip(rival).map(|(own, rival)| own / rival);
+            (reached, share, "of mosquitto's CPU")
+        }
+        Goal::Below(bytes) => (own, bytes, "bytes for each connection"),
+    };
+    let digits = if bound < 10.0 { 3 } else { 0 };
+    let bound_told = format!("goal: at most {bound:.digits$} {what}");
+    Some(match reached {
+        None => format!("{name:<12} not judged ({bound_told})"),
+        Some(reached) => {
+            let word = if reached <= bound {
+                "reached"
+            } else {
+                "MISSED "
+            };
+            format!("{name:<12} {word} with {reached:.digits$} ({bound_told})")
+        }
+    })
+}
+
+/// Prints the goals, and how long it took.
+pub fn closing(verdicts: &[String], elapsed: Duration) {
+    if !verdicts.is_empty() {
+        println!("\npostbud's goals");
+        for verdict in verdicts {
+            println!("  {verdict}");
+        }
+    }
+    println!("\n{:.0} s in all", elapsed.as_secs_f64());
+}
+
+fn all_figures(turns: &[Turns]) -> impl Iterator<Item = &Figures> {
+    turns
+        .iter()
+        .flat_map(|turns| &turns.measured)
+        .filter_map(|measured| match measured {
+            Measured::Traffic(figures) => Some(figures),
+            Measured::Idle(_) | Measured::Churn { .. } => None,
+        })
+}
+
+/// The median of a broker's compared figure, if it has one that can be divided by.
+fn median_of(turns: &[Turns], broker: &str) -> Option<f64> {
+    let turns = turns.iter().find(|turns| turns.broker == broker)?;
+    let all: Vec<f64> = turns.measured.iter().map(Measured::figure).collect();
+    (!all.is_empty())
+        .then(|| median(&all))
+        .filter(|median| *median > 0.0)
+}
+
+/// The middle of `figures`, or the mean of the two in the middle; NaN if there are none.
+pub fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (low, high) = (sorted.len().saturating_sub(1) / 2, sorted.len() / 2);
+    match (sorted.get(low), sorted.get(high)) {
+        (Some(low), Some(high)) => (low + high) / 2.0,
+        _ => f64::NAN,
+    }
+}
+
+fn microseconds(nanoseconds: f64) -> String {
+    format!("{:.3} us", nanoseconds / 1e3)
+}
+
+/// The first column to the left, the last as it is, all others to the right.
+fn print_aligned(rows: &[Vec<String>]) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width_of = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width_of).collect();
+    for row in rows {
+        let mut line = String::from(" ");
+        for (column, cell) in row.iter().enumerate() {
+            let width = widths[column];
+            match column {
+                0 => line.push_str(&format!(" {cell:<width$}")),
+                _ if column + 1 == columns => line.push_str(&format!("  {cell}")),
+                _ => line.push_str(&format!("  {cell:>width$}")),
+            }
+        }
+        println!("{}", line.trim_end());
+    }
+}

@@ -1,0 +1,68 @@
+//! What one batch of work is done with.
+
+use std::time::Instant;
+
+use crate::message::Timestamp;
+use crate::session::options::Options;
+use crate::session::{Context, Forwarded, Spare, Tally};
+
+use super::shared::SessionRef;
+
+/// The time, read once per batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For what lives in the process: keep alive, time-outs, delays.
+    pub instant: Instant,
+    /// For what may be stored: expiry.
+    pub wall: Timestamp,
+}
+
+/// Buffers, counters and the sessions to flush: made once per thread and used for one batch after
+/// the other, so that a message costs none of them an allocation.
+///
+/// A batch ends with [`super::Broker::finish`], which flushes and counts.
+#[derive(Debug)]
+pub struct Batch {
+    /// The time of this batch.
+    pub now: Now,
+    pub(super) spare: Spare,
+    pub(super) tally: Tally,
+    pub(super) forwarded: Forwarded,
+    pub(super) replies: Vec<u8>,
+    /// Sessions whose wires this batch is the one to flush.
+    pub(super) touched: Vec<SessionRef>,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new(now: Now) -> Self {
+        Self {
+            now,
+            spare: Spare::default(),
+            tally: Tally::default(),
+            forwarded: Forwarded::default(),
+            replies: Vec::new(),
+            touched: Vec::new(),
+        }
+    }
+
+    /// What the outbound side of a session works with.
+    pub(super) fn context<'a>(&'a mut self, options: &'a Options) -> Context<'a> {
+        Context {
+            now: self.now.wall,
+            options,
+            spare: &mut self.spare,
+            tally: &mut self.tally,
+        }
+    }
+
+    /// Counts bytes that came off a socket.
+    pub fn received(&mut self, bytes: usize) {
+        self.tally.bytes_received += bytes as u64;
+    }
+
+    /// Counts bytes that a socket took.
+    pub fn sent(&mut self, bytes: usize) {
+        self.tally.bytes_sent += bytes as u64;
+    }
+}

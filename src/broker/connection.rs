@@ -1,0 +1,301 @@
+//! The broker's end of one Network Connection, without IO.
+//!
+//! ```text
+//!   Fresh ── CONNECT ──> Waiting ── admitted ──> Open ──┐
+//!     │                   (verdict, AUTH, store)        │
+//!     └──────────┬──────────────┴────────────┬──────────┘
+//!                v refused, fault            v DISCONNECT, fault, takeover, time-out, end of stream
+//!                          Closed
+//! ```
+//!
+//! Whoever drives it feeds [`Connection::receive`] with bytes, calls [`Connection::signalled`] when
+//! its link is woken, [`Connection::timed_out`] when [`Connection::deadline`] has passed, and writes
+//! the chunks it is given. A turn does a bounded amount of work.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::codec::{Version, decode};
+use crate::session::{Chunk, Fault, Written};
+
+use super::batch::Batch;
+use super::core::Broker;
+use super::delivery::put_back_own;
+use super::ending::Ending;
+use super::handshake::Waiting;
+use super::packets::Open;
+use super::port::{Mail, Port, Signal};
+use super::sessions::Detach;
+
+/// What to do after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Read more: what is left of the input is the beginning of a packet.
+    Read,
+    /// The turn is used up: finish the batch, let others run, and call again with the rest.
+    Again,
+    /// Read nothing until the link is woken.
+    Pause,
+    /// It is over: write what the wire still holds, then close the transport.
+    Close,
+}
+
+/// One Network Connection.
+pub struct Connection {
+    pub(super) broker: Arc<Broker>,
+    pub(super) port: Arc<Port>,
+    pub(super) phase: Phase,
+    /// When a whole CONNECT must have come.
+    connect_by: Instant,
+    last_heard: Instant,
+}
+
+/// How far a connection has got.
+pub(super) enum Phase {
+    Fresh,
+    Waiting(Box<Waiting>),
+    Open(Box<Open>),
+    Closed(Ending),
+}
+
+impl Connection {
+    /// A connection that was just accepted, and has until `connect_by` to send a CONNECT.
+    pub fn new(broker: Arc<Broker>, port: Arc<Port>, now: Instant, connect_by: Instant) -> Self {
+        Self {
+            broker,
+            port,
+            phase: Phase::Fresh,
+            connect_by,
+            last_heard: now,
+        }
+    }
+
+    /// What the connection is called in the log.
+    pub fn client_id(&self) -> &str {
+        match &self.phase {
+            Phase::Open(open) => &open.session.client_id,
+            Phase::Waiting(waiting) => &waiting.terms.client_id,
+            Phase::Fresh | Phase::Closed(_) => "",
+        }
+    }
+
+    /// Whether its session is open.
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+    }
+
+    /// Why it is over, if it is.
+    pub fn ending(&self) -> Option<Ending> {
+        match self.phase {
+            Phase::Closed(ending) => Some(ending),
+            _ => None,
+        }
+    }
+
+    /// Handles whole packets at the front of `input`; returns how many bytes they took, and what to
+    /// do next.
+    pub fn receive(&mut self, input: &[u8], batch: &mut Batch) -> (usize, Turn) {
+        let mut used = 0;
+        loop {
+            match &mut self.phase {
+                Phase::Closed(_) => return (used, Turn::Close),
+                Phase::Open(open) => {
+                    let (more, outcome) =
+                        open.turn(&self.broker, &self.port, &input[used..], batch);
+                    if more > 0 {
+                        self.last_heard = batch.now.instant;
+                    }
+                    used += more;
+                    return match outcome {
+                        Ok(turn) => (used, turn),
+                        Err(ending) => {
+                            self.phase = Phase::Closed(ending);
+                            (used, Turn::Close)
+                        }
+                    };
+                }
+                Phase::Fresh | Phase::Waiting(_) => match self.handshake(&input[used..], batch) {
+                    Ok(0) if self.is_pending() => return (used, Turn::Pause),
+                    Ok(0) => return (used, Turn::Read),
+                    Ok(more) => used += more,
+                    Err(fault) => {
+                        self.refuse(&input[used..], fault, batch);
+                        return (used, Turn::Close);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Handles one packet before the session is open; returns its length, or 0 if it is not whole
+    /// yet or must wait.
+    fn handshake(&mut self, input: &[u8], batch: &mut Batch) -> Result<usize, Fault> {
+        if self.is_pending() {
+            return Ok(0);
+        }
+        let version = match &self.phase {
+            Phase::Waiting(waiting) => waiting.terms.version,
+            _ => Version::V5,
+        };
+        let context = self.broker.context(version);
+        let Some((packet, length)) = decode(input, &context)? else {
+            return Ok(0);
+        };
+        batch.tally.packets_received += 1;
+        self.before_open(&packet, batch)?;
+        Ok(length)
+    }
+
+    /// Looks at what others have told this connection.
+    pub fn signalled(&mut self, batch: &mut Batch) -> Turn {
+        let signals = self.port.take_signals();
+        if signals.has(Signal::Mail) {
+            self.read_mail(batch);
+        }
+        match &mut self.phase {
+            Phase::Open(open) => {
+                let outcome =
+                    open.resume(&self.broker, &self.port, signals.has(Signal::Draw), batch);
+                match outcome {
+                    Ok(turn) => turn,
+                    Err(ending) => {
+                        self.phase = Phase::Closed(ending);
+                        Turn::Close
+                    }
+                }
+            }
+            Phase::Closed(_) => Turn::Close,
+            Phase::Fresh => Turn::Read,
+            Phase::Waiting(waiting) if waiting.is_pending() => Turn::Pause,
+            Phase::Waiting(_) => Turn::Read,
+        }
+    }
+
+    fn read_mail(&mut self, batch: &mut Batch) {
+        let Mail {
+            close,
+            outcomes,
+            verdict,
+        } = self.port.take_mail();
+        if let Some(verdict) = verdict {
+            self.judged(verdict, batch);
+        }
+        for (ticket, outcome) in outcomes {
+            let ended = match &mut self.phase {
+                Phase::Open(open) => open
+                    .outcome(&self.broker, &self.port, ticket, outcome, batch)
+                    .err(),
+                _ => {
+                    self.stored(outcome, batch);
+                    None
+                }
+            };
+            if let Some(ending) = ended {
+                self.phase = Phase::Closed(ending);
+            }
+        }
+        if let Some(code) = close {
+            match &mut self.phase {
+                Phase::Open(open) => {
+                    open.leave(&self.broker, Detach::Say(code, None), batch);
+                    self.phase = Phase::Closed(Ending::Closed(code));
+                }
+                Phase::Closed(_) => {}
+                Phase::Fresh | Phase::Waiting(_) => {
+                    self.phase = Phase::Closed(Ending::Closed(code));
+                }
+            }
+        }
+    }
+
+    /// When [`Self::timed_out`] is due, if nothing comes before.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Fresh | Phase::Waiting(_) => Some(self.connect_by),
+            Phase::Open(open) => open
+                .silence_allowed
+                .map(|silence| self.last_heard + silence),
+            Phase::Closed(_) => None,
+        }
+    }
+
+    /// The deadline has passed, and nothing has come.
+    // [MQTT5-3.1.2-22] [MQTT311-3.1.2-24]
+    pub fn timed_out(&mut self, batch: &mut Batch) -> Turn {
+        if self
+            .deadline()
+            .is_some_and(|deadline| deadline > batch.now.instant)
+        {
+            return Turn::Read;
+        }
+        match &mut self.phase {
+            Phase::Open(_) => self.end(
+                Ending::Closed(crate::codec::ReasonCode::KeepAliveTimeout),
+                batch,
+            ),
+            _ => self.end(Ending::NoConnect, batch),
+        }
+        Turn::Close
+    }
+
+    /// The connection ends for a reason that lies outside the protocol, or by decision of the
+    /// broker: an [`Ending::Closed`] is told to the client.
+    pub fn end(&mut self, ending: Ending, batch: &mut Batch) {
+        if let Phase::Open(open) = &mut self.phase {
+            let how = match ending {
+                Ending::Closed(code) => Detach::Say(code, None),
+                _ => Detach::Silent,
+            };
+            open.leave(&self.broker, how, batch);
+        }
+        if !matches!(self.phase, Phase::Closed(_)) {
+            self.phase = Phase::Closed(match (&self.phase, ending) {
+                (Phase::Fresh, Ending::Eof) => Ending::NoConnect,
+                _ => ending,
+            });
+        }
+    }
+
+    /// The next bytes to write, for the connection's own task; it holds the flush token until it
+    /// calls [`Self::put_back`].
+    pub fn take_chunk(&mut self) -> Option<Chunk> {
+        if let Phase::Open(open) = &self.phase {
+            let mut side = open.session.outbound.lock();
+            if side
+                .port
+                .as_ref()
+                .is_some_and(|port| Arc::ptr_eq(port, &self.port))
+            {
+                return side.outbound.line().and_then(|line| line.wire().resume());
+            }
+        }
+        self.port
+            .own()
+            .lock()
+            .as_deref_mut()
+            .and_then(|line| line.wire().resume())
+    }
+
+    /// Gives a chunk back after `taken` bytes of it were written.
+    pub fn put_back(&mut self, chunk: Chunk, taken: usize, batch: &mut Batch) -> Written {
+        batch.sent(taken);
+        match &self.phase {
+            Phase::Open(open) => {
+                let session = open.session.clone();
+                let mut side = session.outbound.lock();
+                self.broker
+                    .put_back(&self.port, &mut side, chunk, taken, batch)
+            }
+            _ => put_back_own(&self.port, chunk, taken, batch),
+        }
+    }
+
+    /// Whether every byte committed to this connection has been taken by its transport.
+    pub fn is_flushed(&self) -> bool {
+        self.port
+            .own()
+            .lock()
+            .as_deref_mut()
+            .is_none_or(|line| line.wire().is_flushed())
+    }
+}

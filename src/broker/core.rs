@@ -1,0 +1,116 @@
+//! What all connections share.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::auth::Auth;
+use crate::cluster::Cluster;
+use crate::codec::ReasonCode;
+use crate::pubsub::{Generations, Retained, Subscriptions};
+use crate::store::Store;
+
+use super::batch::Batch;
+use super::expiry::Schedule;
+use super::metrics::Metrics;
+use super::options::Options;
+use super::registry::Registry;
+use super::shared::{GroupRef, SessionRef};
+
+/// The engines behind the contracts, chosen by whoever builds the broker.
+pub struct Engines {
+    /// Who may connect and do what.
+    pub auth: Arc<dyn Auth>,
+    /// What keeps state.
+    pub store: Arc<dyn Store>,
+    /// Who owns which session.
+    pub cluster: Arc<dyn Cluster>,
+}
+
+/// The broker: sessions, subscriptions and retained messages, and the ways between them. Shared by
+/// all connections; everything it does is done by their tasks, in batches.
+pub struct Broker {
+    pub(super) options: Options,
+    pub(super) auth: Arc<dyn Auth>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) cluster: Arc<dyn Cluster>,
+    pub(super) registry: Registry,
+    pub(super) subscriptions: RwLock<Subscriptions<SessionRef, GroupRef>>,
+    pub(super) generations: Generations,
+    pub(super) retained: RwLock<Retained>,
+    pub(super) schedule: Mutex<Schedule>,
+    pub(super) metrics: Metrics,
+    /// Numbers for sessions, groups and assigned Client Identifiers: never given twice.
+    numbers: AtomicU64,
+    stopping: AtomicBool,
+}
+
+impl Broker {
+    /// A broker with these engines.
+    pub fn new(options: Options, engines: Engines) -> Self {
+        let retained = Retained::new(options.pubsub.retained);
+        Self {
+            auth: engines.auth,
+            store: engines.store,
+            cluster: engines.cluster,
+            registry: Registry::default(),
+            subscriptions: RwLock::default(),
+            generations: Generations::default(),
+            retained: RwLock::new(retained),
+            schedule: Mutex::default(),
+            metrics: Metrics::default(),
+            numbers: AtomicU64::new(1),
+            stopping: AtomicBool::new(false),
+            options,
+        }
+    }
+
+    /// What it was built with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Retained messages, and their bytes.
+    pub fn retained(&self) -> (usize, usize) {
+        let retained = self.retained.read();
+        (retained.len(), retained.bytes())
+    }
+
+    /// A number that nothing else in this process has.
+    pub(super) fn number(&self) -> NonZeroU64 {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        // It would take centuries to come around.
+        NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN)
+    }
+
+    /// Whether [`Self::stop`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Opens no session any more, and closes every connection that has one with 0x8B.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.registry.for_each(|session| {
+            if let Some(port) = &session.outbound.lock().port {
+                port.close(ReasonCode::ServerShuttingDown);
+            }
+        });
+    }
+
+    /// Ends a batch: flushes the wires it touched, and adds what it counted.
+    pub fn finish(&self, batch: &mut Batch) {
+        // Flushing may touch others only through draws of groups, which append to this list.
+        while let Some(session) = batch.touched.pop() {
+            self.flush(&session, batch);
+        }
+        self.metrics.add(&mut batch.tally);
+    }
+}

@@ -1,0 +1,322 @@
+//! From the queues to the sockets.
+//!
+//! Who fills a wire flushes it: a session that a batch committed bytes for is in the batch's list
+//! and is written to at its end, once. Only when the socket takes no more is the connection's own
+//! task woken to go on. What frees room is followed by a draw: of the session's own queues by
+//! whoever flushed, of retained messages and of groups by the connection's own task.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use crate::codec::QoS;
+use crate::message::Message;
+use crate::pubsub::{Group, Recipient};
+use crate::queue::{Delivery, DropReason};
+use crate::session::{Chunk, Line, Source, Written};
+
+use super::batch::Batch;
+use super::core::Broker;
+use super::port::{Port, Signal};
+use super::shared::{Feed, GroupRef, InboundSide, OutboundSide, SessionRef};
+
+/// Chunks that one flush writes to a connection before it leaves the rest to the connection's own
+/// task, so that a recipient which is filled as fast as it is written keeps nobody.
+const CHUNKS_PER_FLUSH: usize = 16;
+
+/// Topics of the retained store that a connection looks at in one turn.
+const RETAINED_STEPS: usize = 256;
+
+impl Broker {
+    /// Delivers a message to one session.
+    pub(super) fn deliver(
+        &self,
+        recipient: &Recipient<SessionRef>,
+        message: &Message,
+        batch: &mut Batch,
+    ) {
+        let delivery = Delivery {
+            message: message.clone(),
+            subscription_ids: recipient.ids.clone(),
+            qos: message.qos().min(recipient.qos),
+            // [MQTT5-3.3.1-12] [MQTT5-3.3.1-13] [MQTT311-3.3.1-9]
+            retain: message.retain() && recipient.retain_as_published,
+        };
+        let mut side = recipient.subscriber.outbound.lock();
+        self.put(&recipient.subscriber, &mut side, delivery, None, batch);
+    }
+
+    /// Puts a delivery into a session's outbound side.
+    fn put(
+        &self,
+        session: &SessionRef,
+        side: &mut OutboundSide,
+        delivery: Delivery,
+        source: Option<Source>,
+        batch: &mut Batch,
+    ) {
+        if side.ended {
+            batch.tally.drop(DropReason::Ended, 1);
+            return;
+        }
+        let mut cx = batch.context(&self.options.session);
+        if side.outbound.deliver(delivery, source, &mut cx) {
+            touch(session, side, batch);
+        }
+    }
+
+    /// Gives a message to one member of a group, or to its backlog.
+    pub(super) fn offer(&self, shared: &GroupRef, message: &Message, batch: &mut Batch) {
+        let mut group = shared.group.lock();
+        if group.is_ended() {
+            batch.tally.drop(DropReason::Ended, 1);
+            return;
+        }
+        // What waits goes first; that it waits means that nobody could take it.
+        if group.backlog() == 0 && self.give(&mut group, shared.source, message, batch) {
+            return;
+        }
+        let granted = group
+            .members()
+            .iter()
+            .map(|member| member.granted.qos)
+            .max();
+        let qos = message.qos().min(granted.unwrap_or(QoS::AtMostOnce));
+        let waits = qos > QoS::AtMostOnce
+            || self.options.session.queue_qos0_offline
+            || group
+                .members()
+                .iter()
+                .any(|m| m.subscriber.outbound.lock().outbound.is_connected());
+        if waits {
+            let dropped = group.wait(message.clone(), &self.options.pubsub.group_queue);
+            batch.tally.drop(DropReason::QueueFull, dropped);
+        } else {
+            batch.tally.drop(DropReason::Away, 1);
+        }
+    }
+
+    /// Gives a message to a member that can take it now; returns whether there was one.
+    fn give(
+        &self,
+        group: &mut Group<SessionRef>,
+        source: Source,
+        message: &Message,
+        batch: &mut Batch,
+    ) -> bool {
+        let options = &self.options.session;
+        // A member may fill up between being chosen and being given: then another is chosen.
+        for _ in 0..=group.members().len() {
+            let chosen = group.choose(|member| {
+                let mut side = member.subscriber.outbound.lock();
+                let takes = side
+                    .outbound
+                    .takes_now(message.qos().min(member.granted.qos), options);
+                side.hungry |= !takes && side.outbound.is_connected();
+                takes.then(|| side.outbound.in_flight())
+            });
+            let Some(member) = chosen.and_then(|index| group.members().get(index)) else {
+                return false;
+            };
+            let delivery = member.delivery(message);
+            let mut side = member.subscriber.outbound.lock();
+            if side.outbound.takes_now(delivery.qos, options) {
+                self.put(&member.subscriber, &mut side, delivery, Some(source), batch);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Hands out a group's backlog for as long as there are takers.
+    pub(super) fn drain_group(&self, shared: &GroupRef, batch: &mut Batch) {
+        let mut guard = shared.group.lock();
+        if guard.backlog() == 0 {
+            return;
+        }
+        let mut expired = 0;
+        let now = batch.now.wall;
+        guard.drain(
+            now,
+            |group, message| self.give(group, shared.source, message, batch),
+            |_, count| expired += count,
+        );
+        batch.tally.drop(DropReason::Expired, expired);
+    }
+
+    /// Draws whatever the session's client can take now: its queues, retained messages for its new
+    /// subscriptions, and the backlogs of its groups. Returns whether another turn is due.
+    pub(super) fn draw(
+        &self,
+        session: &SessionRef,
+        inbound: &InboundSide,
+        batch: &mut Batch,
+    ) -> bool {
+        let again = {
+            let mut side = session.outbound.lock();
+            side.hungry = false;
+            if side
+                .outbound
+                .draw(&mut batch.context(&self.options.session))
+            {
+                touch(session, &mut side, batch);
+            }
+            self.feed(session, &mut side, batch)
+        };
+        for group in &inbound.groups {
+            self.drain_group(group, batch);
+        }
+        again
+    }
+
+    /// Sends retained messages to new subscriptions while there is room. Returns whether it stopped
+    /// because it has done enough for one turn.
+    fn feed(&self, session: &SessionRef, side: &mut OutboundSide, batch: &mut Batch) -> bool {
+        let mut steps = RETAINED_STEPS;
+        let mut found = Vec::new();
+        while let Some(mut feed) = side.feeds.pop_front() {
+            found.clear();
+            let now = batch.now.wall;
+            let next = self.retained.read().find(
+                &feed.filter,
+                feed.after.as_deref(),
+                steps,
+                now,
+                &mut found,
+            );
+            let looked_at_all = next.is_none();
+            for message in &found {
+                let delivery = feed.delivery(message);
+                if !side.outbound.takes_now(delivery.qos, &self.options.session) {
+                    side.feeds.push_front(feed);
+                    return false;
+                }
+                feed.after = Some(message.topic().into());
+                self.put(session, side, delivery, None, batch);
+            }
+            if !looked_at_all {
+                feed.after = next;
+                side.feeds.push_front(feed);
+                return true;
+            }
+            steps = steps.saturating_sub(found.len().max(1));
+            if steps == 0 {
+                return !side.feeds.is_empty();
+            }
+        }
+        false
+    }
+
+    /// Writes what a session's wire holds, if nobody else does.
+    pub(super) fn flush(&self, session: &SessionRef, batch: &mut Batch) {
+        let mut side = session.outbound.lock();
+        let Some(port) = side.port.clone() else {
+            return;
+        };
+        if !port.link().is_direct() {
+            port.signal(Signal::Write);
+            return;
+        }
+        let Some(mut chunk) = side.outbound.line().and_then(|line| line.wire().take()) else {
+            return;
+        };
+        for _ in 0..CHUNKS_PER_FLUSH {
+            drop(side);
+            let taken = match port.link().try_write(chunk.remaining()) {
+                Ok(taken) => taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                // The connection's own task will meet the same error and end it.
+                Err(_) => 0,
+            };
+            chunk.advance(taken);
+            batch.sent(taken);
+            side = session.outbound.lock();
+            match self.put_back(&port, &mut side, chunk, taken, batch) {
+                Written::All => return,
+                Written::More(more) => chunk = more,
+                Written::Blocked => return port.signal(Signal::Write),
+            }
+        }
+        // Enough: an unwritten chunk leaves the wire blocked, and its own task goes on.
+        self.put_back(&port, &mut side, chunk, 0, batch);
+        port.signal(Signal::Write);
+    }
+
+    /// Gives a chunk back to the wire it came from, wherever that is by now, and draws into the
+    /// room it made.
+    pub(super) fn put_back(
+        &self,
+        port: &Arc<Port>,
+        side: &mut MutexGuard<'_, OutboundSide>,
+        chunk: Chunk,
+        taken: usize,
+        batch: &mut Batch,
+    ) -> Written {
+        if !side
+            .port
+            .as_ref()
+            .is_some_and(|present| Arc::ptr_eq(present, port))
+        {
+            // The session was detached while the chunk was being written; the connection keeps
+            // the wire until it is empty.
+            let written = put_back_own(port, chunk, taken, batch);
+            port.signal(Signal::Write);
+            return written;
+        }
+        let Some(line) = side.outbound.line() else {
+            return Written::All;
+        };
+        let written = line.wire().put_back(chunk, taken, &mut batch.spare);
+        if !matches!(written, Written::All) {
+            return written;
+        }
+        if side.hungry || !side.feeds.is_empty() {
+            port.signal(Signal::Draw);
+        }
+        if side.outbound.queued() == 0
+            || !side
+                .outbound
+                .draw(&mut batch.context(&self.options.session))
+        {
+            return Written::All;
+        }
+        match side.outbound.line().and_then(|line| line.wire().take()) {
+            Some(more) => Written::More(more),
+            None => Written::All,
+        }
+    }
+}
+
+/// Gives a chunk back to a wire that no session holds.
+pub(super) fn put_back_own(port: &Port, chunk: Chunk, taken: usize, batch: &mut Batch) -> Written {
+    match port.own().lock().as_deref_mut() {
+        Some(line) => line.wire().put_back(chunk, taken, &mut batch.spare),
+        None => Written::All,
+    }
+}
+
+/// Puts the session on the batch's list if its wire is this batch's to flush.
+pub(super) fn touch(session: &SessionRef, side: &mut OutboundSide, batch: &mut Batch) {
+    if side
+        .outbound
+        .line()
+        .map(Line::wire)
+        .is_some_and(|wire| wire.touch())
+    {
+        batch.touched.push(session.clone());
+    }
+}
+
+impl Feed {
+    /// A retained message as this subscription gets it. [MQTT5-3.3.1-9] [MQTT311-3.3.1-8]
+    fn delivery(&self, message: &Message) -> Delivery {
+        let ids: Vec<u32> = self.granted.id.iter().map(|id| id.get()).collect();
+        Delivery {
+            message: message.clone(),
+            subscription_ids: crate::queue::SubscriptionIds::new(&ids),
+            qos: message.qos().min(self.granted.qos),
+            retain: true,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Why a Network Connection ended.
+
+use std::fmt;
+
+use crate::codec::ReasonCode;
+
+/// Why a Network Connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The client sent DISCONNECT.
+    Disconnected,
+    /// The client closed the connection without one.
+    Eof,
+    /// The transport failed.
+    TransportError,
+    /// No whole CONNECT came in time, or before the client closed.
+    NoConnect,
+    /// A write made no progress for too long.
+    WriteTimeout,
+    /// It was one connection too many.
+    TooMany,
+    /// The TLS handshake failed.
+    TlsError,
+    /// The broker closed it for this reason.
+    Closed(ReasonCode),
+}
+
+impl Ending {
+    /// Endings without a Reason Code come first, then one for each code byte.
+    const PLAIN: [Self; 7] = [
+        Self::Disconnected,
+        Self::Eof,
+        Self::TransportError,
+        Self::NoConnect,
+        Self::WriteTimeout,
+        Self::TooMany,
+        Self::TlsError,
+    ];
+
+    /// How many endings there can be.
+    pub(super) const COUNT: usize = Self::PLAIN.len() + 256;
+
+    pub(super) fn index(self) -> usize {
+        match self {
+            Self::Closed(code) => Self::PLAIN.len() + code as usize,
+            plain => Self::PLAIN
+                .iter()
+                .position(|known| *known == plain)
+                .unwrap_or(0),
+        }
+    }
+
+    pub(super) fn from_index(index: usize) -> Option<Self> {
+        match index.checked_sub(Self::PLAIN.len()) {
+            None => Self::PLAIN.get(index).copied(),
+            Some(code) => Some(Self::Closed(ReasonCode::from_byte(
+                u8::try_from(code).ok()?,
+            )?)),
+        }
+    }
+
+    /// The ending as a metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::Eof => "eof",
+            Self::TransportError => "transport_error",
+            Self::NoConnect => "no_connect",
+            Self::WriteTimeout => "write_timeout",
+            Self::TooMany => "too_many_connections",
+            Self::TlsError => "tls_error",
+            Self::Closed(code) => code.name(),
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ending_has_a_counter_of_its_own() {
+        let all = Ending::PLAIN
+            .into_iter()
+            .chain(ReasonCode::ALL.iter().map(|code| Ending::Closed(*code)));
+        let mut seen = std::collections::HashSet::new();
+        for ending in all {
+            assert!(seen.insert(ending.index()), "{ending} shares a counter");
+            assert_eq!(Ending::from_index(ending.index()), Some(ending));
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! From CONNECT to CONNACK: terms, authentication, and the record of a persistent session.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use crate::auth::{Access, Exchange, Identity, Request, Step, Tell, Verdict};
+use crate::codec::{
+    Auth, Connack, Connect, Context, Packet, ReasonCode, Sender, Version, connect_version, encode,
+};
+use crate::session::{Fault, Line, Terms};
+use crate::store::{Failure, Progress, Receipt, Record};
+
+use super::batch::Batch;
+use super::connection::{Connection, Phase};
+use super::core::Broker;
+use super::ending::Ending;
+use super::packets::Open;
+use super::port::Port;
+
+/// A connection whose CONNECT has come and whose CONNACK has not left.
+pub(super) struct Waiting {
+    pub terms: Terms,
+    user_name: Option<Box<str>>,
+    /// The Authentication Method of the CONNECT.
+    method: Option<Box<str>>,
+    what_for: WaitsFor,
+}
+
+enum WaitsFor {
+    /// The authenticator's verdict.
+    Verdict,
+    /// The client's next AUTH.
+    Auth(Box<dyn Exchange>),
+    /// The store; then the session opens for this identity, with this data in CONNACK.
+    Store(Identity, Option<Vec<u8>>),
+}
+
+impl Waiting {
+    /// Whether it waits for something else than the client.
+    pub(super) fn is_pending(&self) -> bool {
+        !matches!(self.what_for, WaitsFor::Auth(_))
+    }
+}
+
+impl Broker {
+    pub(super) fn context(&self, version: Version) -> Context {
+        Context {
+            version,
+            sender: Sender::Client,
+            maximum_packet_size: self.options.session.packet_size_maximum,
+        }
+    }
+
+    /// A Client Identifier that no client has, and that nobody can guess. [MQTT5-3.1.3-6]
+    /// [MQTT5-3.2.2-16] [MQTT311-3.1.3-6]
+    fn assign_client_id(&self) -> Arc<str> {
+        let number = self.number();
+        // A hasher keyed anew by the system for each call.
+        let secret = RandomState::new().hash_one(number);
+        format!("auto-{number:x}-{secret:016x}").into()
+    }
+}
+
+impl Connection {
+    /// Whether the handshake waits for something else than the client.
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(&self.phase, Phase::Waiting(waiting) if waiting.is_pending())
+    }
+
+    /// Takes a packet before the session is open.
+    pub(super) fn before_open(
+        &mut self,
+        packet: &Packet<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), Fault> {
+        match (&self.phase, packet) {
+            (Phase::Fresh, Packet::Connect(connect)) => self.connect(connect, batch),
+            (Phase::Waiting(_), Packet::Auth(auth)) => self.auth(auth, batch),
+            (Phase::Waiting(_), Packet::Disconnect(_)) => {
+                self.phase = Phase::Closed(Ending::Disconnected);
+                Ok(())
+            }
+            // [MQTT5-3.1.0-1] [MQTT5-3.1.0-2] [MQTT311-3.1.0-1] [MQTT311-3.1.0-2]
+            (Phase::Fresh, _) => Err(Fault::new(
+                ReasonCode::ProtocolError,
+                "the first packet is not a CONNECT",
+            )),
+            _ => Err(Fault::new(
+                ReasonCode::ProtocolError,
+                "only AUTH may come before CONNACK",
+            )),
+        }
+    }
+
+    // [MQTT5-3.1.4-1] [MQTT5-3.1.4-2]
+    fn connect(&mut self, connect: &Connect<'_>, batch: &mut Batch) -> Result<(), Fault> {
+        if self.broker.is_stopping() {
+            return Err(Fault::new(
+                ReasonCode::ServerUnavailable,
+                "the broker is stopping",
+            ));
+        }
+        let options = self.broker.options();
+        let broker = &self.broker;
+        let terms = Terms::negotiate(connect, &options.session, || broker.assign_client_id())?;
+        let unavailable = !options.pubsub.retained.available;
+        if unavailable && connect.will.is_some_and(|will| will.retain) {
+            // [MQTT5-3.2.2-13]
+            return Err(Fault::new(
+                ReasonCode::RetainNotSupported,
+                "retain is not available",
+            ));
+        }
+        let method = connect.properties.authentication_method;
+        let waiting = Waiting {
+            terms,
+            user_name: connect.user_name.map(Box::from),
+            method: method.map(Box::from),
+            what_for: WaitsFor::Verdict,
+        };
+        let request = Request {
+            client_id: &waiting.terms.client_id,
+            peer: self.port.peer(),
+            user_name: connect.user_name,
+            password: connect.password,
+        };
+        if let Some(method) = method {
+            // [MQTT5-4.12.0-1]
+            let exchange = self
+                .broker
+                .auth
+                .exchange(method, &request)
+                .ok_or(Fault::new(
+                    ReasonCode::BadAuthenticationMethod,
+                    "the Authentication Method is not known",
+                ))?;
+            let data = connect.properties.authentication_data;
+            self.phase = Phase::Waiting(Box::new(waiting));
+            return self.step(exchange, data, batch);
+        }
+        let port = &self.port;
+        match self.broker.auth.authenticate(&request, &mut || tell(port)) {
+            Verdict::Accept(identity) => {
+                self.phase = Phase::Waiting(Box::new(waiting));
+                self.admit(identity, None, batch)
+            }
+            Verdict::Refuse(code) => Err(Fault::new(code, "not authenticated")),
+            Verdict::Later => {
+                self.phase = Phase::Waiting(Box::new(waiting));
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes an AUTH of the client's before CONNACK.
+    fn auth(&mut self, auth: &Auth<'_>, batch: &mut Batch) -> Result<(), Fault> {
+        let Phase::Waiting(waiting) = &mut self.phase else {
+            return Ok(());
+        };
+        check_method(waiting.method.as_deref(), auth)?;
+        // [MQTT5-4.12.0-3]
+        if auth.code != ReasonCode::ContinueAuthentication {
+            return Err(Fault::new(
+                ReasonCode::ProtocolError,
+                "AUTH does not continue",
+            ));
+        }
+        let before = std::mem::replace(&mut waiting.what_for, WaitsFor::Verdict);
+        match before {
+            WaitsFor::Auth(exchange) => self.step(exchange, auth.data, batch),
+            _ => Err(Fault::new(
+                ReasonCode::ProtocolError,
+                "AUTH was not asked for",
+            )),
+        }
+    }
+
+    fn step(
+        &mut self,
+        mut exchange: Box<dyn Exchange>,
+        data: Option<&[u8]>,
+        batch: &mut Batch,
+    ) -> Result<(), Fault> {
+        match exchange.step(data) {
+            Step::Accept(identity, data) => self.admit(identity, data, batch),
+            // [MQTT5-4.12.0-4]
+            Step::Refuse(code) => Err(Fault::new(code, "not authenticated")),
+            Step::Continue(data) => {
+                let Phase::Waiting(waiting) = &mut self.phase else {
+                    return Ok(());
+                };
+                let version = waiting.terms.version;
+                // [MQTT5-4.12.0-2] [MQTT5-4.12.0-5]
+                let auth = Packet::Auth(Auth {
+                    code: ReasonCode::ContinueAuthentication,
+                    method: waiting.method.as_deref(),
+                    data: Some(&data),
+                    reason_string: None,
+                    user_properties: Default::default(),
+                });
+                let mut packet = Vec::new();
+                encode(&auth, version, &mut packet).map_err(|_| {
+                    Fault::new(
+                        ReasonCode::UnspecifiedError,
+                        "the Authentication Data is too long",
+                    )
+                })?;
+                waiting.what_for = WaitsFor::Auth(exchange);
+                self.say(version, &packet, batch);
+                Ok(())
+            }
+        }
+    }
+
+    /// The authenticator's verdict has come.
+    pub(super) fn judged(&mut self, verdict: Result<Identity, ReasonCode>, batch: &mut Batch) {
+        let Phase::Waiting(waiting) = &self.phase else {
+            return;
+        };
+        if !matches!(waiting.what_for, WaitsFor::Verdict) {
+            return;
+        }
+        let admitted = match verdict {
+            Ok(identity) => self.admit(identity, None, batch),
+            Err(code) => Err(Fault::new(code, "not authenticated")),
+        };
+        if let Err(fault) = admitted {
+            self.refuse(&[], fault, batch);
+        }
+    }
+
+    /// The client is who it says it is: opens the session, once the store knows of it.
+    fn admit(
+        &mut self,
+        identity: Identity,
+        data: Option<Vec<u8>>,
+        batch: &mut Batch,
+    ) -> Result<(), Fault> {
+        let Phase::Waiting(waiting) = &mut self.phase else {
+            return Ok(());
+        };
+        let terms = &waiting.terms;
+        if let Some(will) = &terms.will {
+            let (topic, qos) = (will.message.topic(), will.message.qos());
+            let access = Access::Publish {
+                topic,
+                qos,
+                retain: will.message.retain(),
+            };
+            if !self.broker.may_publish(&terms.client_id, &identity, access) {
+                return Err(Fault::new(
+                    ReasonCode::NotAuthorized,
+                    "the Will is not authorised",
+                ));
+            }
+        }
+        if terms.expiry > 0 {
+            let record = Record::Opened {
+                client_id: &terms.client_id,
+                expiry: terms.expiry,
+            };
+            let port = &self.port;
+            let receipt = &mut || Receipt {
+                to: Arc::clone(port) as _,
+                ticket: 0,
+            };
+            if self.broker.store.append(record, receipt) == Progress::Later {
+                waiting.what_for = WaitsFor::Store(identity, data);
+                return Ok(());
+            }
+        }
+        self.open(identity, data, batch);
+        Ok(())
+    }
+
+    /// The store knows of the session now, or cannot keep it.
+    pub(super) fn stored(&mut self, outcome: Result<(), Failure>, batch: &mut Batch) {
+        let Phase::Waiting(waiting) = &mut self.phase else {
+            return;
+        };
+        let before = std::mem::replace(&mut waiting.what_for, WaitsFor::Verdict);
+        let WaitsFor::Store(identity, data) = before else {
+            waiting.what_for = before;
+            return;
+        };
+        match outcome {
+            Ok(()) => self.open(identity, data, batch),
+            Err(_) => {
+                let fault = Fault::new(ReasonCode::ServerUnavailable, "the session cannot be kept");
+                self.refuse(&[], fault, batch);
+            }
+        }
+    }
+
+    // [MQTT5-3.1.4-5] [MQTT311-3.1.4-4]
+    fn open(&mut self, identity: Identity, data: Option<Vec<u8>>, batch: &mut Batch) {
+        let Phase::Waiting(waiting) = std::mem::replace(&mut self.phase, Phase::Fresh) else {
+            return;
+        };
+        let Waiting {
+            terms,
+            user_name,
+            method,
+            ..
+        } = *waiting;
+        let options = self.broker.options();
+        let information = options
+            .session
+            .response_information
+            .replace("%c", &terms.client_id);
+        let connack = |present| {
+            let information = (!information.is_empty()).then_some(&*information);
+            let retain = options.pubsub.retained.available;
+            let mut connack = terms.connack(present, &options.session, retain, information);
+            // [MQTT5-4.12.0-5] [MQTT5-4.12.0-6]
+            connack.properties.authentication_method = method.as_deref();
+            connack.properties.authentication_data = data.as_deref();
+            encode_connack(connack, &terms)
+        };
+        if connack(false).is_empty() {
+            self.phase = Phase::Fresh;
+            let what = "the client's Maximum Packet Size has no room for CONNACK";
+            let fault = Fault::new(ReasonCode::PacketTooLarge, what);
+            let maximum = terms.packet_size_maximum;
+            self.refuse_as(Some(terms.version), maximum, fault, batch);
+            return;
+        }
+        let opened = self.broker.open(&terms, &self.port, connack, batch);
+        tracing::debug!(
+            client = &*terms.client_id,
+            peer = ?self.port.peer(),
+            user = user_name.as_deref(),
+            version = ?terms.version,
+            "connected"
+        );
+        self.phase = Phase::Open(Box::new(Open::new(opened, &terms, identity, method)));
+    }
+
+    /// Turns the client away: a CONNACK with the reason where there is one to give, and the end.
+    pub(super) fn refuse(&mut self, input: &[u8], fault: Fault, batch: &mut Batch) {
+        let (version, maximum) = match &self.phase {
+            Phase::Waiting(waiting) => (
+                Some(waiting.terms.version),
+                waiting.terms.packet_size_maximum,
+            ),
+            _ => (connect_version(input), u32::MAX),
+        };
+        self.refuse_as(version, maximum, fault, batch);
+    }
+
+    // [MQTT5-3.1.4-2] [MQTT5-3.2.2-6] [MQTT5-3.2.2-7] [MQTT5-4.13.2-1] [MQTT311-3.2.2-4]
+    // [MQTT311-3.2.2-5] [MQTT311-3.2.2-6] [MQTT311-3.1.4-1]
+    fn refuse_as(
+        &mut self,
+        version: Option<Version>,
+        maximum: u32,
+        fault: Fault,
+        batch: &mut Batch,
+    ) {
+        tracing::info!(
+            client = self.client_id(),
+            peer = ?self.port.peer(),
+            reason = fault.code.name(),
+            "refused: {fault}"
+        );
+        self.broker.metrics.refused(fault.code);
+        self.phase = Phase::Closed(Ending::Closed(fault.code));
+        let Some(version) = version else { return };
+        if version != Version::V5 && fault.code.connack_v3().is_none() {
+            return;
+        }
+        let mut connack = Connack::refusal(fault.code);
+        if version == Version::V5 {
+            connack.properties.reason_string = Some(fault.what);
+            if connack.encoded_len(version) as u64 > u64::from(maximum) {
+                // [MQTT5-3.2.2-19]
+                connack.properties.reason_string = None;
+            }
+        }
+        let mut packet = Vec::new();
+        let fits = connack.encoded_len(version) as u64 <= u64::from(maximum);
+        if fits && connack.encode(version, &mut packet).is_ok() {
+            self.say(version, &packet, batch);
+        }
+    }
+
+    /// Commits a packet while no session is open.
+    fn say(&mut self, version: Version, packet: &[u8], batch: &mut Batch) {
+        let mut own = self.port.own().lock();
+        let line = own.get_or_insert_with(|| Box::new(Line::bare(version)));
+        line.commit_packets(
+            packet,
+            1,
+            &mut batch.context(&self.broker.options().session),
+        );
+    }
+}
+
+/// An AUTH must name the method of the CONNECT. [MQTT5-4.12.0-5] [MQTT5-4.12.0-7] [MQTT5-4.12.1-1]
+pub(super) fn check_method(method: Option<&str>, auth: &Auth<'_>) -> Result<(), Fault> {
+    match method {
+        None => Err(Fault::new(
+            ReasonCode::ProtocolError,
+            "AUTH without an Authentication Method in CONNECT",
+        )),
+        Some(method) if auth.method != Some(method) => Err(Fault::new(
+            ReasonCode::ProtocolError,
+            "AUTH with another Authentication Method than CONNECT",
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+/// A CONNACK without what the client's Maximum Packet Size has no room for.
+// [MQTT5-3.2.2-19] [MQTT5-3.2.2-20]
+fn encode_connack(mut connack: Connack<'_>, terms: &Terms) -> Vec<u8> {
+    let maximum = u64::from(terms.packet_size_maximum);
+    if connack.encoded_len(terms.version) as u64 > maximum {
+        connack.properties.response_information = None;
+    }
+    let mut packet = Vec::new();
+    if connack.encoded_len(terms.version) as u64 > maximum
+        || connack.encode(terms.version, &mut packet).is_err()
+    {
+        packet.clear();
+    }
+    packet
+}
+
+/// The callback for a verdict that comes later. Dropped without a word, it refuses.
+fn tell(port: &Arc<Port>) -> Tell {
+    struct Judge(Option<Arc<Port>>);
+    impl Drop for Judge {
+        fn drop(&mut self) {
+            if let Some(port) = self.0.take() {
+                port.judge(Err(ReasonCode::ServerUnavailable));
+            }
+        }
+    }
+    let mut judge = Judge(Some(Arc::clone(port)));
+    Box::new(move |verdict| {
+        if let Some(port) = judge.0.take() {
+            port.judge(verdict);
+        }
+    })
+}

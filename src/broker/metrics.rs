@@ -1,0 +1,238 @@
+//! What the broker counts.
+//!
+//! Plain atomic numbers: a batch adds its [`Tally`] once, at its end, so nothing is looked up and
+//! nothing is shared while messages move. Whoever shows them (the metrics page, `$SYS`) takes a
+//! [`Snapshot`].
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use crate::codec::ReasonCode;
+use crate::queue::DropReason;
+use crate::session::Tally;
+
+use super::ending::Ending;
+
+/// Everything the broker counts.
+#[derive(Debug)]
+pub struct Metrics {
+    messages_received: [AtomicU64; 3],
+    messages_sent: [AtomicU64; 3],
+    dropped: [AtomicU64; DropReason::ALL.len()],
+    packets: [AtomicU64; 2],
+    bytes: [AtomicU64; 2],
+    payload: [AtomicU64; 2],
+    connections_opened: AtomicU64,
+    accepts_failed: AtomicU64,
+    connections_closed: [AtomicU64; Ending::COUNT],
+    refused: [AtomicU64; 256],
+    publishes_refused: [AtomicU64; 256],
+    subscriptions_refused: [AtomicU64; 256],
+    retained_refused: AtomicU64,
+    gauges: [AtomicI64; Gauge::ALL.len()],
+    connected_maximum: AtomicI64,
+}
+
+/// Numbers that go up and down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Gauge {
+    /// Network Connections, accepted and not yet closed.
+    Connections,
+    /// Those of them that have not come so far as to open a session or be turned away.
+    Handshaking,
+    /// Sessions with a connection.
+    Connected,
+    /// Sessions, with or without a connection.
+    Sessions,
+    /// Sessions' subscriptions, members of groups included.
+    Subscriptions,
+    /// Shared groups.
+    Groups,
+}
+
+impl Gauge {
+    /// Every gauge, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::Connections,
+        Self::Handshaking,
+        Self::Connected,
+        Self::Sessions,
+        Self::Subscriptions,
+        Self::Groups,
+    ];
+}
+
+/// All numbers at one moment (or nearly: they are read one after the other).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// PUBLISH packets accepted from clients, by QoS.
+    pub messages_received: [u64; 3],
+    /// PUBLISH packets committed to connections, by QoS.
+    pub messages_sent: [u64; 3],
+    /// Deliveries dropped, with their reason.
+    pub dropped: [(DropReason, u64); DropReason::ALL.len()],
+    /// Control Packets received and sent.
+    pub packets: [u64; 2],
+    /// Bytes taken off sockets, and put on them.
+    pub bytes: [u64; 2],
+    /// Payload bytes of PUBLISH packets received and sent.
+    pub payload: [u64; 2],
+    /// Network Connections accepted.
+    pub connections_opened: u64,
+    /// Accepts that failed for want of descriptors or memory.
+    pub accepts_failed: u64,
+    /// Network Connections closed, by why; only what has happened.
+    pub connections_closed: Vec<(&'static str, u64)>,
+    /// CONNECTs refused, by Reason Code; only what has happened.
+    pub refused: Vec<(ReasonCode, u64)>,
+    /// PUBLISH packets refused, by Reason Code; only what has happened.
+    pub publishes_refused: Vec<(ReasonCode, u64)>,
+    /// Subscriptions refused, by Reason Code; only what has happened.
+    pub subscriptions_refused: Vec<(ReasonCode, u64)>,
+    /// Messages not retained because the store was full.
+    pub retained_refused: u64,
+    /// Gauges, in the order of [`Gauge::ALL`].
+    pub gauges: [i64; Gauge::ALL.len()],
+    /// The most sessions that were connected at once.
+    pub connected_maximum: i64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            messages_received: zeros(),
+            messages_sent: zeros(),
+            dropped: zeros(),
+            packets: zeros(),
+            bytes: zeros(),
+            payload: zeros(),
+            connections_opened: AtomicU64::new(0),
+            accepts_failed: AtomicU64::new(0),
+            connections_closed: zeros(),
+            refused: zeros(),
+            publishes_refused: zeros(),
+            subscriptions_refused: zeros(),
+            retained_refused: AtomicU64::new(0),
+            gauges: std::array::from_fn(|_| AtomicI64::new(0)),
+            connected_maximum: AtomicI64::new(0),
+        }
+    }
+}
+
+fn zeros<const N: usize>() -> [AtomicU64; N] {
+    std::array::from_fn(|_| AtomicU64::new(0))
+}
+
+fn add(counter: &AtomicU64, count: u64) {
+    if count > 0 {
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+fn load<const N: usize>(counters: &[AtomicU64; N]) -> [u64; N] {
+    std::array::from_fn(|index| counters[index].load(Ordering::Relaxed))
+}
+
+fn by_code(counters: &[AtomicU64; 256]) -> Vec<(ReasonCode, u64)> {
+    let code = |index: usize| ReasonCode::from_byte(u8::try_from(index).ok()?);
+    let counts = counters
+        .iter()
+        .map(|counter| counter.load(Ordering::Relaxed))
+        .enumerate();
+    counts
+        .filter(|(_, count)| *count > 0)
+        .filter_map(|(i, n)| Some((code(i)?, n)))
+        .collect()
+}
+
+impl Metrics {
+    /// Adds what a batch counted, and starts its tally anew.
+    pub(super) fn add(&self, tally: &mut Tally) {
+        let tally = std::mem::take(tally);
+        for qos in 0..3 {
+            add(&self.messages_received[qos], tally.received[qos]);
+            add(&self.messages_sent[qos], tally.sent[qos]);
+        }
+        for (counter, count) in self.dropped.iter().zip(tally.dropped) {
+            add(counter, count);
+        }
+        add(&self.packets[0], tally.packets_received);
+        add(&self.packets[1], tally.packets_sent);
+        add(&self.bytes[0], tally.bytes_received);
+        add(&self.bytes[1], tally.bytes_sent);
+        add(&self.payload[0], tally.payload_received);
+        add(&self.payload[1], tally.payload_sent);
+    }
+
+    /// Counts a Network Connection that was accepted.
+    pub fn opened(&self) {
+        add(&self.connections_opened, 1);
+        self.gauge(Gauge::Connections, 1);
+    }
+
+    /// Counts an accept that failed for want of descriptors or memory.
+    pub fn accept_failed(&self) {
+        add(&self.accepts_failed, 1);
+    }
+
+    /// Counts a Network Connection that is closed.
+    pub fn closed(&self, ending: Ending) {
+        add(&self.connections_closed[ending.index()], 1);
+        self.gauge(Gauge::Connections, -1);
+    }
+
+    pub(super) fn refused(&self, code: ReasonCode) {
+        add(&self.refused[code as usize], 1);
+    }
+
+    pub(super) fn publish_refused(&self, code: ReasonCode) {
+        add(&self.publishes_refused[code as usize], 1);
+    }
+
+    pub(super) fn subscription_refused(&self, code: ReasonCode) {
+        add(&self.subscriptions_refused[code as usize], 1);
+    }
+
+    pub(super) fn retained_refused(&self) {
+        add(&self.retained_refused, 1);
+    }
+
+    /// Moves a gauge.
+    pub fn gauge(&self, gauge: Gauge, change: i64) {
+        let value = self.gauges[gauge as usize].fetch_add(change, Ordering::Relaxed) + change;
+        if gauge == Gauge::Connected && change > 0 {
+            self.connected_maximum.fetch_max(value, Ordering::Relaxed);
+        }
+    }
+
+    /// The present value of a gauge.
+    pub fn read(&self, gauge: Gauge) -> i64 {
+        self.gauges[gauge as usize].load(Ordering::Relaxed)
+    }
+
+    /// Reads everything.
+    pub fn snapshot(&self) -> Snapshot {
+        let dropped = load(&self.dropped);
+        let closed = load(&self.connections_closed);
+        Snapshot {
+            messages_received: load(&self.messages_received),
+            messages_sent: load(&self.messages_sent),
+            dropped: std::array::from_fn(|index| (DropReason::ALL[index], dropped[index])),
+            packets: load(&self.packets),
+            bytes: load(&self.bytes),
+            payload: load(&self.payload),
+            connections_opened: self.connections_opened.load(Ordering::Relaxed),
+            accepts_failed: self.accepts_failed.load(Ordering::Relaxed),
+            connections_closed: (0..Ending::COUNT)
+                .filter(|index| closed[*index] > 0)
+                .filter_map(|index| Some((Ending::from_index(index)?.label(), closed[index])))
+                .collect(),
+            refused: by_code(&self.refused),
+            publishes_refused: by_code(&self.publishes_refused),
+            subscriptions_refused: by_code(&self.subscriptions_refused),
+            retained_refused: self.retained_refused.load(Ordering::Relaxed),
+            gauges: std::array::from_fn(|i| self.gauges[i].load(Ordering::Relaxed)),
+            connected_maximum: self.connected_maximum.load(Ordering::Relaxed),
+        }
+    }
+}

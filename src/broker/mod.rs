@@ -1,0 +1,49 @@
+//! The shared handle and every lock.
+//!
+//! [`Broker`] holds what all connections share; a [`Connection`] is the broker's end of one Network
+//! Connection, without IO: bytes go in, and what comes out goes to the wires of sessions. What is
+//! beside this page:
+//!
+//! ```text
+//!   connection ── handshake   CONNECT, authentication, CONNACK
+//!        │     ── packets     one Control Packet to one action
+//!        │     ── ending      why a connection ended, and what follows
+//!        v
+//!      core ── publish        route, fill queues, offer to groups        (routes: remembered)
+//!        │  ── delivery       flush wires, draw from queues, groups, retained
+//!        │  ── subscribe      trie, groups, retained feeds
+//!        │  ── sessions       open, take over, detach, end                (registry)
+//!        │  ── expiry         wills, sessions, retained: what happens later
+//!        v
+//!   shared: one session behind its two locks     port: what others may do to a connection
+//! ```
+//!
+//! Locks are taken in the order registry, inbound side, subscriptions, group, outbound side, port;
+//! none is held while something waits.
+
+mod batch;
+mod connection;
+mod core;
+mod delivery;
+mod ending;
+mod expiry;
+mod handshake;
+mod metrics;
+pub mod options;
+mod packets;
+mod port;
+mod publish;
+mod registry;
+mod routes;
+mod sessions;
+mod shared;
+mod subscribe;
+mod sys;
+
+pub use batch::{Batch, Now};
+pub use connection::{Connection, Turn};
+pub use core::{Broker, Engines};
+pub use ending::Ending;
+pub use metrics::{Gauge, Metrics, Snapshot};
+pub use port::{Link, Port};
+pub use sys::Sys;

@@ -1,0 +1,148 @@
+//! What others may do to a Network Connection: write to it, tell it something, wake it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::auth::Identity;
+use crate::codec::ReasonCode;
+use crate::session::Line;
+use crate::store::{Failure, Waits};
+
+/// The transport of a connection, as far as others than its own task may use it.
+pub trait Link: Send + Sync {
+    /// Whether [`Self::try_write`] works: if not, bytes leave through the connection's own task.
+    fn is_direct(&self) -> bool;
+
+    /// Writes what the transport takes at once.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if it takes nothing now; anything else ends the connection.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Wakes the connection's own task.
+    fn wake(&self);
+}
+
+/// What a connection's own task is woken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Signal {
+    /// Bytes wait that nobody else can write.
+    Write = 1,
+    /// Mail has come.
+    Mail = 2,
+    /// There is room to draw messages into.
+    Draw = 4,
+}
+
+/// What has been told to a connection since it last looked.
+#[derive(Debug, Default)]
+pub(super) struct Mail {
+    /// Close, for this reason.
+    pub close: Option<ReasonCode>,
+    /// Outcomes of the store, by ticket.
+    pub outcomes: Vec<(u64, Result<(), Failure>)>,
+    /// The verdict on its CONNECT.
+    pub verdict: Option<Result<Identity, ReasonCode>>,
+}
+
+/// One connection as others see it.
+pub struct Port {
+    link: Box<dyn Link>,
+    peer: Option<SocketAddr>,
+    signals: AtomicU8,
+    mail: Mutex<Mail>,
+    /// The connection's bytes while no session holds them: before CONNACK, and after the session
+    /// has been detached.
+    own: Mutex<Option<Box<Line>>>,
+}
+
+impl Port {
+    /// A connection that came from `peer`.
+    pub fn new(link: Box<dyn Link>, peer: Option<SocketAddr>) -> Self {
+        Self {
+            link,
+            peer,
+            signals: AtomicU8::new(0),
+            mail: Mutex::default(),
+            own: Mutex::default(),
+        }
+    }
+
+    /// Where the connection comes from, if its transport has an address.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    pub(super) fn link(&self) -> &dyn Link {
+        &*self.link
+    }
+
+    pub(super) fn own(&self) -> &Mutex<Option<Box<Line>>> {
+        &self.own
+    }
+
+    /// Sets a signal and wakes the connection's task, once until it looks.
+    pub(super) fn signal(&self, signal: Signal) {
+        let before = self.signals.fetch_or(signal as u8, Ordering::AcqRel);
+        if before & signal as u8 == 0 {
+            self.link.wake();
+        }
+    }
+
+    /// Whether a signal waits.
+    pub fn is_signalled(&self) -> bool {
+        self.signals.load(Ordering::Acquire) != 0
+    }
+
+    /// Takes all signals.
+    pub(super) fn take_signals(&self) -> Signals {
+        Signals(self.signals.swap(0, Ordering::AcqRel))
+    }
+
+    pub(super) fn take_mail(&self) -> Mail {
+        std::mem::take(&mut self.mail.lock())
+    }
+
+    /// Asks the connection to close; the first reason counts.
+    pub(super) fn close(&self, reason: ReasonCode) {
+        self.mail.lock().close.get_or_insert(reason);
+        self.signal(Signal::Mail);
+    }
+
+    /// Tells the verdict on the connection's CONNECT.
+    pub(super) fn judge(&self, verdict: Result<Identity, ReasonCode>) {
+        self.mail.lock().verdict = Some(verdict);
+        self.signal(Signal::Mail);
+    }
+}
+
+impl Waits for Port {
+    fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
+        self.mail.lock().outcomes.push((ticket, outcome));
+        self.signal(Signal::Mail);
+    }
+}
+
+impl fmt::Debug for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Port")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Signals taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signals(u8);
+
+impl Signals {
+    pub(super) fn has(self, signal: Signal) -> bool {
+        self.0 & signal as u8 != 0
+    }
+}

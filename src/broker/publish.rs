@@ -1,0 +1,140 @@
+//! From a message to everybody who gets it.
+
+use std::sync::Arc;
+
+use crate::codec::{QoS, ReasonCode};
+use crate::message::Message;
+use crate::store::{Progress, Receipt, Record};
+
+use super::batch::Batch;
+use super::core::Broker;
+use super::routes::{Routes, SharedRoute};
+use super::shared::SessionRef;
+
+/// Recipients that one step fills: a message for more is delivered in several steps, between which
+/// the turn may end, so that one publish does not keep a thread from everyone else.
+pub(super) const RECIPIENTS_PER_STEP: usize = 256;
+
+/// A message on its way to the recipients of a route, in turns.
+pub(super) struct FanOut {
+    pub message: Message,
+    route: SharedRoute,
+    /// Recipients that have been filled.
+    done: usize,
+}
+
+impl FanOut {
+    pub(super) fn new(message: Message, route: SharedRoute) -> Self {
+        Self {
+            message,
+            route,
+            done: 0,
+        }
+    }
+
+    /// Recipients still to be filled.
+    pub(super) fn remaining(&self) -> usize {
+        self.route.recipients.len() - self.done
+    }
+}
+
+impl Broker {
+    /// The route of a topic, as remembered or looked up.
+    pub(super) fn route(
+        &self,
+        topic: &str,
+        publisher: &SessionRef,
+        routes: &mut Routes,
+    ) -> SharedRoute {
+        routes.get(
+            topic,
+            |stamp| self.generations.holds(stamp),
+            || {
+                // The stamp first: a change during the look-up makes the route stale, not wrong.
+                let stamp = self.generations.stamp(topic);
+                (stamp, self.look_up(topic, Some(publisher)))
+            },
+        )
+    }
+
+    fn look_up(&self, topic: &str, publisher: Option<&SessionRef>) -> SharedRoute {
+        Arc::new(self.subscriptions.read().route(topic, publisher))
+    }
+
+    /// Keeps or clears the retained message of a topic, if the message says so. Returns the Reason
+    /// Code of a refusal.
+    // [MQTT5-3.3.1-5] [MQTT5-3.3.1-8] [MQTT311-3.3.1-5] [MQTT311-3.3.1-12]
+    pub(super) fn retain(&self, message: &Message) -> Option<ReasonCode> {
+        if !message.retain() || !self.options.pubsub.retained.available {
+            return None;
+        }
+        let refused = self.retained.write().set(message.clone()).is_err();
+        if refused {
+            self.metrics.retained_refused();
+        }
+        refused.then_some(ReasonCode::QuotaExceeded)
+    }
+
+    /// Fills recipients until all have been or a turn is used up. Returns whether all have been.
+    pub(super) fn fan_out(&self, fan_out: &mut FanOut, batch: &mut Batch) -> bool {
+        let route = &fan_out.route;
+        let end = route
+            .recipients
+            .len()
+            .min(fan_out.done + RECIPIENTS_PER_STEP);
+        for recipient in &route.recipients[fan_out.done..end] {
+            self.deliver(recipient, &fan_out.message, batch);
+        }
+        fan_out.done = end;
+        if end < route.recipients.len() {
+            return false;
+        }
+        for group in &route.groups {
+            self.offer(group, &fan_out.message, batch);
+        }
+        true
+    }
+
+    /// Publishes a message that no connection waits for: a Will, or the broker's own. `publisher`
+    /// is whose Will it is.
+    pub(super) fn publish(
+        &self,
+        message: Message,
+        publisher: Option<&SessionRef>,
+        batch: &mut Batch,
+    ) {
+        self.retain(&message);
+        let route = self.look_up(message.topic(), publisher);
+        if message.qos() != QoS::AtMostOnce && (message.retain() || !route.is_empty()) {
+            // Nobody is told how it went, so nothing waits for it.
+            self.store.append(Record::Message(&message), &mut nobody);
+        }
+        let mut fan_out = FanOut::new(message, route);
+        while !self.fan_out(&mut fan_out, batch) {}
+    }
+
+    /// Asks the store to keep a message for whoever it is routed to.
+    pub(super) fn keep(
+        &self,
+        message: &Message,
+        route: &SharedRoute,
+        receipt: &mut dyn FnMut() -> Receipt,
+    ) -> Progress {
+        if message.qos() == QoS::AtMostOnce || (route.is_empty() && !message.retain()) {
+            return Progress::Done;
+        }
+        self.store.append(Record::Message(message), receipt)
+    }
+}
+
+/// A receipt that interests nobody.
+fn nobody() -> Receipt {
+    struct Nobody;
+    impl crate::store::Waits for Nobody {
+        fn outcome(&self, _: u64, _: Result<(), crate::store::Failure>) {}
+    }
+    Receipt {
+        to: Arc::new(Nobody),
+        ticket: 0,
+    }
+}

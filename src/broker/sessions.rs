@@ -1,0 +1,326 @@
+//! The life of a session: opened, taken over, left behind, ended.
+//!
+//! ```text
+//!            open (clean start, or none there)                    end
+//!    ──────────────────────────────────────────> Attached ──────────────────────> Ended
+//!                                                 │    ^                            ^
+//!            connection ends, expiry > 0: detach  │    │ open (resume, or takeover) │
+//!                                                 v    │                            │
+//!                                                Away(since) ───────────────────────┘
+//!                                                           expiry, clean start, cap
+//! ```
+//!
+//! A takeover is a detach and an open under the inbound lock of the session. The connection that
+//! lost it keeps its wire, with a DISCONNECT at its end, and finds by the epoch that it is late.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::Epoch;
+use crate::codec::{Disconnect, Packet, ReasonCode, Version, encode};
+use crate::queue::{Delivery, DropReason};
+use crate::session::{Line, Source, Terms};
+
+use super::batch::Batch;
+use super::core::Broker;
+use super::expiry::What;
+use super::metrics::Gauge;
+use super::port::{Port, Signal};
+use super::shared::{InboundSide, SessionRef, State};
+
+/// A session attached to a connection.
+pub(super) struct Opened {
+    pub session: SessionRef,
+    pub epoch: Epoch,
+}
+
+/// How a session loses its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detach {
+    /// The connection is gone, or must go without a word: the Will is due.
+    Silent,
+    /// The broker says why, in words too if it likes, and closes: the Will is due.
+    Say(ReasonCode, Option<&'static str>),
+    /// The client said goodbye: no Will. [MQTT5-3.14.4-3] [MQTT311-3.14.4-3]
+    Goodbye,
+    /// The same client is back on another connection, and goes on with the session: a Will that
+    /// has a delay is forgotten. [MQTT5-3.1.3-9] [MQTT5-3.1.4-3]
+    Resumed,
+}
+
+impl Broker {
+    /// Opens the session that `terms` name for the connection behind `port`: a new one, or what is
+    /// there. `connack` makes the CONNACK, which is told whether there was a session.
+    pub(super) fn open(
+        &self,
+        terms: &Terms,
+        port: &Arc<Port>,
+        connack: impl Fn(bool) -> Vec<u8>,
+        batch: &mut Batch,
+    ) -> Opened {
+        loop {
+            let found = self.registry.find(&terms.client_id);
+            let (session, is_new) = match found {
+                Some(session) => (session, false),
+                None => (
+                    SessionRef::new(self.number().get(), Arc::clone(&terms.client_id)),
+                    true,
+                ),
+            };
+            let mut side = session.inbound.lock();
+            if is_new {
+                if !self.registry.add(&session) {
+                    continue; // Another connection was faster: take it over.
+                }
+                self.metrics.gauge(Gauge::Sessions, 1);
+            } else if !self.claim(&session, &mut side, terms, batch) {
+                continue;
+            }
+            let epoch = self.cluster.claim(&terms.client_id);
+            // [MQTT5-3.2.2-2] [MQTT5-3.2.2-3] [MQTT311-3.2.2-1] [MQTT311-3.2.2-2] [MQTT311-3.2.2-3]
+            let connack = connack(!is_new);
+            self.attach(&session, &mut side, terms, epoch, port, &connack, batch);
+            drop(side);
+            return Opened { session, epoch };
+        }
+    }
+
+    /// Makes a session that is there ready for a new connection; returns whether it goes on. If it
+    /// does not, it has ended, and is no longer in the registry.
+    // [MQTT5-3.1.2-4] [MQTT5-3.1.2-5] [MQTT311-3.1.2-4] [MQTT311-3.1.2-6]
+    fn claim(
+        &self,
+        session: &SessionRef,
+        side: &mut InboundSide,
+        terms: &Terms,
+        batch: &mut Batch,
+    ) -> bool {
+        let resumed = !terms.clean_start && side.is_persistent();
+        match side.state {
+            State::Ended => return false,
+            State::Attached if resumed => self.detach(session, side, Detach::Resumed, batch),
+            State::Attached => {
+                let taken_over = Detach::Say(ReasonCode::SessionTakenOver, None);
+                self.detach(session, side, taken_over, batch);
+            }
+            State::Away(since) => self.schedule.lock().back(since, session),
+        }
+        if !resumed && side.state != State::Ended {
+            self.end_session(session, side, batch);
+        }
+        resumed
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call, made where all of this is at hand"
+    )]
+    fn attach(
+        &self,
+        session: &SessionRef,
+        side: &mut InboundSide,
+        terms: &Terms,
+        epoch: Epoch,
+        port: &Arc<Port>,
+        connack: &[u8],
+        batch: &mut Batch,
+    ) {
+        let limits = &self.options.session;
+        side.state = State::Attached;
+        side.epoch = epoch;
+        side.expiry = terms.expiry;
+        side.will.clone_from(&terms.will);
+        side.inbound.attach(
+            terms.version,
+            limits.receive_maximum,
+            limits.topic_alias_maximum,
+        );
+        self.metrics.gauge(Gauge::Connected, 1);
+        {
+            let mut outbound = session.outbound.lock();
+            // A wire that carried packets before the session opened (AUTH) is empty by now: they
+            // were answered.
+            *port.own().lock() = None;
+            outbound.port = Some(Arc::clone(port));
+            outbound
+                .outbound
+                .attach(terms, connack, &mut batch.context(limits));
+            super::delivery::touch(session, &mut outbound, batch);
+        }
+        if self.draw(session, side, batch) {
+            port.signal(Signal::Draw);
+        }
+    }
+
+    /// Takes the connection away from a session: its wire goes back to the port with a last word
+    /// if there is one, what was in flight from groups goes to other members, and the Will and the
+    /// end of the session are set going.
+    pub(super) fn detach(
+        &self,
+        session: &SessionRef,
+        side: &mut InboundSide,
+        how: Detach,
+        batch: &mut Batch,
+    ) {
+        if side.state != State::Attached {
+            return;
+        }
+        let back = self.take_line(session, how, batch);
+        side.inbound.detach();
+        side.state = State::Away(batch.now.instant);
+        self.metrics.gauge(Gauge::Connected, -1);
+        self.give_back(side, back, batch);
+        self.settle_will(session, side, how, batch);
+        // The epoch moves, so that the connection which lost the session finds out.
+        side.epoch = self.cluster.claim(&session.client_id);
+        if how == Detach::Resumed {
+            return;
+        }
+        if !side.is_persistent() {
+            self.end_session(session, side, batch);
+            return;
+        }
+        self.leave_behind(session, side, batch);
+    }
+
+    /// A session stays without a connection.
+    fn leave_behind(&self, session: &SessionRef, side: &InboundSide, batch: &Batch) {
+        let now = batch.now.instant;
+        let mut schedule = self.schedule.lock();
+        if side.expires() {
+            let at = now + Duration::from_secs(side.expiry.into());
+            schedule.add(at, session, side.epoch, What::End);
+        }
+        if let Some(will) = &side.will {
+            let at = now + Duration::from_secs(will.delay.into());
+            schedule.add(at, session, side.epoch, What::Will);
+        }
+        let maximum = self.options.abandoned_sessions_maximum;
+        if let Some(longest) = schedule.left(now, session, maximum) {
+            // Its own locks come before the schedule's: it ends at the next tick.
+            schedule.evict(longest);
+        }
+    }
+
+    /// Separates wire and session; returns what goes back to groups.
+    fn take_line(
+        &self,
+        session: &SessionRef,
+        how: Detach,
+        batch: &mut Batch,
+    ) -> Vec<(Source, Delivery)> {
+        let mut outbound = session.outbound.lock();
+        outbound.hungry = false;
+        let Some(port) = outbound.port.take() else {
+            return Vec::new();
+        };
+        let Some((mut line, back)) = outbound.outbound.detach(&mut batch.tally) else {
+            return Vec::new();
+        };
+        let word = match how {
+            Detach::Say(code, reason) => Some((code, reason)),
+            Detach::Resumed => Some((ReasonCode::SessionTakenOver, None)),
+            Detach::Silent | Detach::Goodbye => None,
+        };
+        if let Some((code, reason)) = word {
+            self.say_disconnect(&mut line, code, reason, batch);
+        }
+        *port.own().lock() = Some(line);
+        if word.is_some_and(|(code, _)| code == ReasonCode::SessionTakenOver) {
+            port.close(ReasonCode::SessionTakenOver);
+        }
+        back
+    }
+
+    /// Commits a DISCONNECT, which only MQTT 5 knows. [MQTT5-3.14.0-1]
+    pub(super) fn say_disconnect(
+        &self,
+        line: &mut Line,
+        code: ReasonCode,
+        reason: Option<&str>,
+        batch: &mut Batch,
+    ) {
+        if line.version() != Version::V5 {
+            return;
+        }
+        let mut disconnect = Disconnect::new(code);
+        disconnect.reason_string = reason;
+        let maximum = line.packet_size_maximum() as usize;
+        if disconnect.encoded_len(Version::V5) > maximum {
+            // [MQTT5-3.14.2-3]
+            disconnect.reason_string = None;
+        }
+        let mut packet = Vec::new();
+        let fits = disconnect.encoded_len(Version::V5) <= maximum;
+        if fits && encode(&Packet::Disconnect(disconnect), Version::V5, &mut packet).is_ok() {
+            line.commit_packets(&packet, 1, &mut batch.context(&self.options.session));
+        }
+    }
+
+    /// What a member had not acknowledged goes to others at once, or waits in front of the backlog.
+    fn give_back(&self, side: &InboundSide, back: Vec<(Source, Delivery)>, batch: &mut Batch) {
+        for group in &side.groups {
+            let messages: Vec<_> = back
+                .iter()
+                .filter(|(source, _)| *source == group.source)
+                .map(|(_, delivery)| delivery.message.clone())
+                .collect();
+            if !messages.is_empty() {
+                group.group.lock().give_back(messages.into_iter());
+                self.drain_group(group, batch);
+            }
+        }
+    }
+
+    /// Publishes, keeps or forgets the Will of a connection that has ended.
+    // [MQTT5-3.1.2-8] [MQTT5-3.1.2-10] [MQTT311-3.1.2-8] [MQTT311-3.1.2-10]
+    fn settle_will(
+        &self,
+        session: &SessionRef,
+        side: &mut InboundSide,
+        how: Detach,
+        batch: &mut Batch,
+    ) {
+        let delayed = side.will.as_ref().is_some_and(|will| will.delay > 0);
+        match how {
+            Detach::Goodbye => side.will = None,
+            Detach::Resumed if delayed => side.will = None,
+            // Due at the end of the session, or of the delay, whichever comes first.
+            _ if delayed && side.is_persistent() => {}
+            _ => self.publish_will(session, side, batch),
+        }
+    }
+
+    fn publish_will(&self, session: &SessionRef, side: &mut InboundSide, batch: &mut Batch) {
+        if let Some(will) = side.will.take() {
+            self.publish(will.publish(batch.now.wall), Some(session), batch);
+        }
+    }
+
+    /// Ends a session that has no connection: everything that it holds is given up.
+    // [MQTT5-4.1.0-2] [MQTT5-4.8.2-5]
+    pub(super) fn end_session(
+        &self,
+        session: &SessionRef,
+        side: &mut InboundSide,
+        batch: &mut Batch,
+    ) {
+        if let State::Away(since) = side.state {
+            self.schedule.lock().back(since, session);
+        }
+        side.state = State::Ended;
+        self.publish_will(session, side, batch);
+        for (filter, _) in std::mem::take(&mut side.subscriptions).iter() {
+            self.forget(session, side, filter, batch);
+        }
+        let dropped = {
+            let mut outbound = session.outbound.lock();
+            outbound.ended = true;
+            outbound.feeds.clear();
+            outbound.outbound.end()
+        };
+        batch.tally.drop(DropReason::Ended, dropped);
+        self.registry.remove(session);
+        self.metrics.gauge(Gauge::Sessions, -1);
+    }
+}

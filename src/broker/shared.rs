@@ -1,0 +1,200 @@
+//! One session and one group, shared by all who deal with them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroU64;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::cluster::Epoch;
+use crate::pubsub::{Granted, Group};
+use crate::session::{Inbound, NEVER, Outbound, Source, Subscriptions, Will};
+
+use super::port::Port;
+
+/// A session of one client, behind its two locks.
+///
+/// A clean start makes a new session; the number tells it from others that have had the same
+/// Client Identifier.
+pub(super) struct Session {
+    pub number: u64,
+    pub client_id: Arc<str>,
+    /// What the client's own connection works with; taken for a turn at a time.
+    pub inbound: Mutex<InboundSide>,
+    /// What everybody works with who delivers to the client; taken for a moment.
+    pub outbound: Mutex<OutboundSide>,
+}
+
+/// The inbound side: protocol state, and what the session is.
+pub(super) struct InboundSide {
+    pub inbound: Inbound,
+    pub subscriptions: Subscriptions,
+    /// Groups of which it is a member.
+    pub groups: Vec<GroupRef>,
+    /// The Will of the present connection, or one that waits for its delay to end.
+    pub will: Option<Will>,
+    /// Session Expiry Interval in seconds.
+    pub expiry: u32,
+    /// Of the attachment in force: whoever acts under another one is late.
+    pub epoch: Epoch,
+    pub state: State,
+}
+
+/// Whether a session has a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It has.
+    Attached,
+    /// It has not, since then.
+    Away(Instant),
+    /// It is over, and whoever still holds it must look for another.
+    Ended,
+}
+
+/// The outbound side.
+pub(super) struct OutboundSide {
+    pub outbound: Outbound,
+    /// The connection that `outbound` is attached to.
+    pub port: Option<Arc<Port>>,
+    /// Retained messages still to be sent for new subscriptions.
+    pub feeds: VecDeque<Feed>,
+    /// A group could not give it a message for want of room: it draws when there is some.
+    pub hungry: bool,
+    pub ended: bool,
+}
+
+/// Retained messages on their way to a new subscription.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub filter: Box<str>,
+    pub granted: Granted,
+    /// The last topic that was sent.
+    pub after: Option<Box<str>>,
+}
+
+/// A shared handle to a session, compared by its number.
+#[derive(Clone)]
+pub(super) struct SessionRef(Arc<Session>);
+
+impl SessionRef {
+    pub(super) fn new(number: u64, client_id: Arc<str>) -> Self {
+        let inbound = InboundSide {
+            inbound: Inbound::default(),
+            subscriptions: Subscriptions::default(),
+            groups: Vec::new(),
+            will: None,
+            expiry: 0,
+            epoch: Epoch::default(),
+            state: State::Attached,
+        };
+        let outbound = OutboundSide {
+            outbound: Outbound::default(),
+            port: None,
+            feeds: VecDeque::new(),
+            hungry: false,
+            ended: false,
+        };
+        Self(Arc::new(Session {
+            number,
+            client_id,
+            inbound: Mutex::new(inbound),
+            outbound: Mutex::new(outbound),
+        }))
+    }
+}
+
+impl Deref for SessionRef {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.0
+    }
+}
+
+impl PartialEq for SessionRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for SessionRef {}
+
+impl PartialOrd for SessionRef {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SessionRef {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.number.cmp(&other.number)
+    }
+}
+
+impl Hash for SessionRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.number.hash(state);
+    }
+}
+
+impl fmt::Debug for SessionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Session")
+            .field(&self.number)
+            .field(&self.client_id)
+            .finish()
+    }
+}
+
+impl InboundSide {
+    /// Whether the session outlives its connection.
+    pub(super) fn is_persistent(&self) -> bool {
+        self.expiry > 0
+    }
+
+    /// Whether it ends some time after its connection.
+    pub(super) fn expires(&self) -> bool {
+        self.expiry != NEVER
+    }
+}
+
+/// A shared handle to a group.
+#[derive(Clone)]
+pub(super) struct GroupRef(Arc<SharedGroup>);
+
+/// A group behind its lock.
+pub(super) struct SharedGroup {
+    /// Marks messages in a member's window that came from this group.
+    pub source: Source,
+    pub share: Box<str>,
+    pub filter: Box<str>,
+    pub group: Mutex<Group<SessionRef>>,
+}
+
+impl GroupRef {
+    pub(super) fn new(
+        number: NonZeroU64,
+        share: &str,
+        filter: &str,
+        group: Group<SessionRef>,
+    ) -> Self {
+        Self(Arc::new(SharedGroup {
+            source: Source(number),
+            share: share.into(),
+            filter: filter.into(),
+            group: Mutex::new(group),
+        }))
+    }
+}
+
+impl Deref for GroupRef {
+    type Target = SharedGroup;
+
+    fn deref(&self) -> &SharedGroup {
+        &self.0
+    }
+}

@@ -1,0 +1,238 @@
+//! SUBSCRIBE and UNSUBSCRIBE: the trie, groups, and retained messages for new subscriptions.
+
+use crate::auth::{Access, Identity};
+use crate::codec::{
+    ReasonCode, RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe, Version,
+};
+use crate::pubsub::{Granted, Group, Subscriptions};
+use crate::session::Subscribed;
+use crate::topic::{filter, name};
+
+use super::batch::Batch;
+use super::core::Broker;
+use super::metrics::Gauge;
+use super::shared::{Feed, GroupRef, InboundSide, SessionRef};
+
+impl Broker {
+    /// Carries out a SUBSCRIBE as if each of its filters had come alone; returns a Reason Code for
+    /// each. Retained messages are only noted: they are drawn afterwards.
+    // [MQTT5-3.8.4-5] [MQTT5-3.8.4-6] [MQTT311-3.8.4-4] [MQTT311-3.8.4-5]
+    pub(super) fn subscribe(
+        &self,
+        session: &SessionRef,
+        side: &mut InboundSide,
+        identity: &Identity,
+        version: Version,
+        packet: &Subscribe<'_>,
+    ) -> Vec<u8> {
+        let mut feeds = Vec::new();
+        let mut codes = Vec::with_capacity(packet.filters.count());
+        // One lock for all filters: a storm of subscribes is a few long writes, not many.
+        let mut subscriptions = self.subscriptions.write();
+        for (text, options) in packet.filters.iter() {
+            if let Some(code) = self.refuse_subscription(session, side, identity, text, options) {
+                self.metrics.subscription_refused(code);
+                // [MQTT311-3.9.3-2] [MQTT5-3.9.3-2]
+                codes.push(if version == Version::V5 {
+                    code as u8
+                } else {
+                    0x80
+                });
+                continue;
+            }
+            let granted = Granted::new(options, packet.subscription_id);
+            let subscribed = Subscribed {
+                options,
+                id: packet.subscription_id,
+            };
+            let replaced = side.subscriptions.insert(text, subscribed).is_some();
+            if !replaced {
+                self.metrics.gauge(Gauge::Subscriptions, 1);
+            }
+            match filter::parse(text) {
+                Ok(parsed) => match parsed.share {
+                    Some(share) => {
+                        self.join(
+                            &mut subscriptions,
+                            session,
+                            side,
+                            share,
+                            parsed.filter,
+                            granted,
+                        );
+                    }
+                    None => {
+                        subscriptions.subscribe(text, session.clone(), granted);
+                        self.generations.changed(text);
+                        if wants_retained(options.retain_handling, replaced) {
+                            feeds.push(Feed {
+                                filter: text.into(),
+                                granted,
+                                after: None,
+                            });
+                        }
+                    }
+                },
+                // The codec has checked every filter.
+                Err(_) => continue,
+            }
+            codes.push(options.qos as u8);
+        }
+        drop(subscriptions);
+        self.note_feeds(session, feeds);
+        codes
+    }
+
+    /// Why a subscription is not granted, if it is not.
+    fn refuse_subscription(
+        &self,
+        session: &SessionRef,
+        side: &InboundSide,
+        identity: &Identity,
+        text: &str,
+        options: SubscriptionOptions,
+    ) -> Option<ReasonCode> {
+        let limits = &self.options.session;
+        let plain = filter::parse(text).map_or(text, |parsed| parsed.filter);
+        let full = side.subscriptions.len() >= limits.subscriptions_maximum;
+        if full && !side.subscriptions.contains(text) {
+            return Some(ReasonCode::QuotaExceeded);
+        }
+        if name::levels(plain).count() > limits.topic_levels_maximum {
+            return Some(ReasonCode::TopicFilterInvalid);
+        }
+        let access = Access::Subscribe {
+            filter: plain,
+            qos: options.qos,
+        };
+        let allowed = self.auth.allows(&session.client_id, identity, access);
+        (!allowed).then_some(ReasonCode::NotAuthorized)
+    }
+
+    fn join(
+        &self,
+        subscriptions: &mut Subscriptions<SessionRef, GroupRef>,
+        session: &SessionRef,
+        side: &mut InboundSide,
+        share: &str,
+        filter: &str,
+        granted: Granted,
+    ) {
+        let shared = subscriptions.group(filter, share, || {
+            let number = self.number();
+            let group = Group::new(
+                self.options.pubsub.strategy,
+                number.get().wrapping_mul(SEED),
+            );
+            self.metrics.gauge(Gauge::Groups, 1);
+            GroupRef::new(number, share, filter, group)
+        });
+        shared.group.lock().join(session.clone(), granted);
+        if !side
+            .groups
+            .iter()
+            .any(|known| known.source == shared.source)
+        {
+            side.groups.push(shared);
+        }
+        self.generations.changed(filter);
+    }
+
+    fn note_feeds(&self, session: &SessionRef, feeds: Vec<Feed>) {
+        if feeds.is_empty() || self.retained.read().is_empty() {
+            return;
+        }
+        let mut outbound = session.outbound.lock();
+        for feed in feeds {
+            // Subscribing again starts again, so there is never more than one per subscription.
+            outbound.feeds.retain(|known| known.filter != feed.filter);
+            outbound.feeds.push_back(feed);
+        }
+    }
+
+    /// Carries out an UNSUBSCRIBE; returns a Reason Code for each filter.
+    // [MQTT5-3.10.4-2] [MQTT5-3.11.3-1] [MQTT5-3.11.3-2] [MQTT311-3.10.4-2]
+    pub(super) fn unsubscribe(
+        &self,
+        session: &SessionRef,
+        side: &mut InboundSide,
+        packet: &Unsubscribe<'_>,
+        batch: &mut Batch,
+    ) -> Vec<u8> {
+        let mut codes = Vec::with_capacity(packet.filters.count());
+        for text in packet.filters.iter() {
+            let removed = side.subscriptions.remove(text).is_some();
+            if removed {
+                self.forget(session, side, text, batch);
+            }
+            let code = match removed {
+                true => ReasonCode::Success,
+                false => ReasonCode::NoSubscriptionExisted,
+            };
+            codes.push(code as u8);
+        }
+        codes
+    }
+
+    /// Removes a subscription, already gone from the session's own list, from trie or group.
+    pub(super) fn forget(
+        &self,
+        session: &SessionRef,
+        side: &mut InboundSide,
+        text: &str,
+        batch: &mut Batch,
+    ) {
+        self.metrics.gauge(Gauge::Subscriptions, -1);
+        let Ok(parsed) = filter::parse(text) else {
+            return;
+        };
+        match parsed.share {
+            Some(share) => self.leave(session, side, share, parsed.filter, batch),
+            None => {
+                self.subscriptions.write().unsubscribe(text, session);
+                session
+                    .outbound
+                    .lock()
+                    .feeds
+                    .retain(|feed| *feed.filter != *text);
+            }
+        }
+        self.generations.changed(parsed.filter);
+    }
+
+    /// A member leaves a group; with the last one the group ends.
+    fn leave(
+        &self,
+        session: &SessionRef,
+        side: &mut InboundSide,
+        share: &str,
+        filter: &str,
+        batch: &mut Batch,
+    ) {
+        side.groups
+            .retain(|group| *group.share != *share || *group.filter != *filter);
+        let mut subscriptions = self.subscriptions.write();
+        let Some(shared) = subscriptions.find_group(filter, share).cloned() else {
+            return;
+        };
+        let ended = shared.group.lock().leave(session);
+        session.outbound.lock().outbound.disown(shared.source);
+        if let Some(dropped) = ended {
+            batch.tally.drop(crate::queue::DropReason::Ended, dropped);
+            subscriptions.remove_group(filter, share);
+            self.metrics.gauge(Gauge::Groups, -1);
+        }
+    }
+}
+
+/// Makes the numbers of groups into seeds that are far apart.
+const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
+
+// [MQTT5-3.3.1-9] [MQTT5-3.3.1-10] [MQTT5-3.3.1-11] [MQTT5-3.8.4-4] [MQTT311-3.8.4-3]
+fn wants_retained(handling: RetainHandling, replaced: bool) -> bool {
+    match handling {
+        RetainHandling::Always => true,
+        RetainHandling::IfNew => !replaced,
+        RetainHandling::Never => false,
+    }
+}

@@ -1,0 +1,387 @@
+//! The command line: what `postbud` can be asked to do, and how it says that it cannot.
+//!
+//! ```text
+//!   arguments ──► Config::load ──► log to standard error ──► server::serve      (default)
+//!                             └──► load certificates ──► report to standard output  (check)
+//! ```
+//!
+//! Exit codes: 0 done or stopped as asked, 1 it did not work and `postbud: …` on standard error
+//! says why, 2 the arguments are not understood.
+
+use std::env;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, Level, Origin};
+use crate::listener::certificates::{self, Generated};
+use crate::listener::options::{Kind, TlsOptions};
+use crate::listener::tls;
+use crate::server;
+
+const ABOUT: &str = "Postbud is an MQTT broker for MQTT 3.1, 3.1.1 and 5.0.";
+
+const LONG_ABOUT: &str = "\
+Postbud is an MQTT broker: clients connect, subscribe to topics and publish to them.
+It speaks MQTT 3.1, 3.1.1 and 5.0 over TCP and TLS.
+
+Without arguments it starts with its built-in configuration, for this machine only:
+MQTT on 127.0.0.1:1883, MQTT over TLS on 127.0.0.1:8883, metrics and health over
+HTTP on 127.0.0.1:18083, and clients need not prove who they are.";
+
+const EXAMPLES: &str = "\
+Examples:
+  postbud                               start with the built-in configuration
+  postbud --config postbud.toml         start with a file
+  postbud check --config postbud.toml   say what is wrong with a file, start nothing
+
+  mosquitto_sub -t 'greeting/#' -v
+  mosquitto_pub -t greeting/world -m hello
+  mosquitto_pub -p 8883 --cafile certs/ca.pem -t greeting/world -m 'hello over TLS'
+  mosquitto_sub -V 5 -t '$share/team/jobs/#'        one worker of a team
+  curl http://127.0.0.1:18083/metrics
+
+Environment:
+  POSTBUD_CONFIG=FILE         the same as --config, which goes before it
+  POSTBUD_{TABLE}_{KEY}       one setting, going before the file, such as
+                              POSTBUD_LOG_LEVEL=debug
+                              POSTBUD_LISTENER_0_ADDRESS=0.0.0.0:1883
+  RUST_LOG                    what is logged, by module, going before log.level
+  NO_COLOR                    if not empty, no colours in the log on a terminal
+
+Files (relative to the working directory):
+  config/postbud.toml         in the source: every setting explained, with its default
+  certs/                      with the built-in configuration: the certificate shown to
+                              clients, made at the first start; clients trust certs/ca.pem
+
+Signals:
+  SIGTERM, SIGINT             stop: no new clients, a DISCONNECT to those that are there,
+                              what is under way is written, exit code 0
+
+Exit codes:
+  0 stopped as asked, or nothing wrong    1 it did not work    2 wrong arguments";
+
+#[derive(Debug, Parser)]
+#[command(name = "postbud", version, about = ABOUT, long_about = LONG_ABOUT)]
+#[command(after_help = "Try --help for examples, environment, files and signals.")]
+#[command(after_long_help = EXAMPLES)]
+struct Arguments {
+    /// Configuration file, in place of the built-in configuration
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+enum Command {
+    /// Start the broker (the default)
+    Serve,
+    /// Read the configuration, load the certificates, and say what is wrong or what would be served
+    Check,
+}
+
+/// Does what the process was asked to do and returns when that is over.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // The text of --help and --version arrives here too, with exit code 0. Nothing is left
+            // to do if nobody reads it.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    let outcome = match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(arguments.config.as_deref()),
+        Command::Check => check(arguments.config.as_deref()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(complaint) => {
+            eprint!("{complaint}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: Option<&Path>) -> Result<(), String> {
+    let config = Config::load(config, env::vars_os()).map_err(|error| complaint(&error))?;
+    start_logging(config.log.level)?;
+    server::serve(config).map_err(|error| complaint(&error))
+}
+
+fn check(config: Option<&Path>) -> Result<(), String> {
+    let config = Config::load(config, env::vars_os()).map_err(|error| complaint(&error))?;
+    print!("{}", report(&config)?);
+    Ok(())
+}
+
+/// Sends log lines to standard error, coloured only for eyes.
+fn start_logging(level: Level) -> Result<(), String> {
+    let filter = match env::var("RUST_LOG") {
+        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
+            .map_err(|error| format!("postbud: RUST_LOG: {error}\n"))?,
+        _ => EnvFilter::new(level.name()),
+    };
+    let colours = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colours && io::stderr().is_terminal())
+        .try_init()
+        .map_err(|error| format!("postbud: the log cannot be started: {error}\n"))
+}
+
+/// The error and what caused it, with our name in front of each line, as tools that read several
+/// programs' output expect.
+fn complaint(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text.lines()
+        .map(|line| format!("postbud: {line}\n"))
+        .collect()
+}
+
+/// What would be served, or all that is wrong with the certificates.
+fn report(config: &Config) -> Result<String, String> {
+    let mut text = match &config.origin {
+        Origin::BuiltIn => "the built-in configuration is right\n".to_owned(),
+        Origin::File(path) => format!("{} is right\n", path.display()),
+    };
+    let mut complaints = String::new();
+    for (index, listener) in config.listener.listeners.iter().enumerate() {
+        let address = listener.address;
+        let _ = match &listener.kind {
+            Kind::Tcp => writeln!(text, "  listener {index}  MQTT on {address}"),
+            Kind::Tls(options) => match certificate(config, options) {
+                Ok(note) => writeln!(
+                    text,
+                    "  listener {index}  MQTT over TLS on {address}, {note}"
+                ),
+                Err(complaint) => write!(complaints, "{complaint}"),
+            },
+        };
+    }
+    let http = config
+        .http
+        .address
+        .map_or("off".to_owned(), |address| address.to_string());
+    let _ = writeln!(text, "  http        {http}");
+    let anonymous = if config.auth.anonymous {
+        "accepted"
+    } else {
+        "refused: as there is no other way to authenticate yet, nobody can connect"
+    };
+    let _ = writeln!(text, "  anonymous   {anonymous}");
+    if complaints.is_empty() {
+        Ok(text)
+    } else {
+        Err(complaints)
+    }
+}
+
+/// Which certificate a listener would show, or why it cannot.
+fn certificate(config: &Config, options: &TlsOptions) -> Result<String, String> {
+    let shown = options.certificate.display();
+    let directory = config.development_certificates();
+    if let Some(directory) = directory.filter(|it| options.certificate.parent() == Some(it)) {
+        match certificates::plan(directory).map_err(|error| complaint(&error))? {
+            Generated::Nothing => {}
+            Generated::Created => return Ok(format!("{shown} will be made at the start")),
+            Generated::Renewed => {
+                return Ok(format!(
+                    "{shown} has expired and will be made anew at the start"
+                ));
+            }
+        }
+    }
+    match tls::server_config(options) {
+        Ok(_) => Ok(format!("certificate {shown}")),
+        Err(error) => Err(complaint(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+    use crate::listener::certificates::tests::Directory;
+
+    fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from([&["postbud"], arguments].concat())
+    }
+
+    /// What `postbud check --config FILE` says of a file with this text.
+    fn checked(home: &Directory, text: &str) -> Result<String, String> {
+        let path = home.file("c.toml", text);
+        let config = Config::load(Some(&path), std::iter::empty()).map_err(|e| complaint(&e))?;
+        report(&config)
+    }
+
+    fn tls_file(home: &Directory) -> String {
+        let directory = home.path().display();
+        format!(
+            "[[listener]]\nkind = \"tls\"\naddress = \"127.0.0.1:8883\"\n[listener.tls]\n\
+             certificate = \"{directory}/server.pem\"\nkey = \"{directory}/server.key\"\n\
+             [auth]\nanonymous = true\n[http]\naddress = \"\"\n"
+        )
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_is_the_default_and_the_file_may_stand_on_either_side() {
+        let plain = parse(&[]).unwrap();
+        assert_eq!((plain.command, plain.config), (None, None));
+        for arguments in [["--config", "a", "check"], ["check", "--config", "a"]] {
+            let parsed = parse(&arguments).unwrap();
+            assert_eq!(parsed.command, Some(Command::Check));
+            assert_eq!(parsed.config.as_deref(), Some(Path::new("a")));
+        }
+        assert_eq!(parse(&["serve"]).unwrap().command, Some(Command::Serve));
+    }
+
+    #[test]
+    fn misuse_is_exit_code_2_and_questions_are_0() {
+        let cases: [(&[&str], ErrorKind, i32); 6] = [
+            (&["--config"], ErrorKind::InvalidValue, 2),
+            (&["--confg", "a"], ErrorKind::UnknownArgument, 2),
+            (&["start"], ErrorKind::InvalidSubcommand, 2),
+            (&["check", "extra"], ErrorKind::UnknownArgument, 2),
+            (&["--help"], ErrorKind::DisplayHelp, 0),
+            (&["--version"], ErrorKind::DisplayVersion, 0),
+        ];
+        for (arguments, kind, code) in cases {
+            let error = parse(arguments).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.exit_code()),
+                (kind, code),
+                "{arguments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn help_is_worth_reading_and_fits_a_terminal() {
+        let help = parse(&["--help"]).unwrap_err().to_string();
+        for word in [
+            "mosquitto_sub -t",
+            "--cafile certs/ca.pem",
+            "POSTBUD_LISTENER_0_ADDRESS",
+            "RUST_LOG",
+            "SIGTERM",
+            "check",
+            "certs/",
+            "18083",
+            "$share/",
+        ] {
+            assert!(help.contains(word), "{word} is missing in:\n{help}");
+        }
+        for line in LONG_ABOUT.lines().chain(EXAMPLES.lines()) {
+            assert!(line.chars().count() <= 90, "{line}");
+        }
+    }
+
+    /// The addresses told in the help are those of the built-in configuration.
+    #[test]
+    fn help_and_the_built_in_configuration_agree() {
+        let config = Config::load(None, std::iter::empty()).unwrap();
+        let mut addresses: Vec<String> = config
+            .listener
+            .listeners
+            .iter()
+            .map(|it| it.address.to_string())
+            .collect();
+        addresses.push(config.http.address.unwrap().to_string());
+        for address in addresses {
+            assert!(LONG_ABOUT.contains(&address), "{address}");
+        }
+    }
+
+    #[test]
+    fn check_tells_what_would_be_served() {
+        let home = Directory::new();
+        certificates::development(home.path()).unwrap();
+        let text = checked(&home, &tls_file(&home)).unwrap();
+        let directory = home.path().display();
+        assert_eq!(
+            text,
+            format!(
+                "{directory}/c.toml is right\n  \
+                 listener 0  MQTT over TLS on 127.0.0.1:8883, \
+                 certificate {directory}/server.pem\n  \
+                 http        off\n  anonymous   accepted\n"
+            )
+        );
+        let text = checked(
+            &home,
+            "[[listener]]\nkind = \"tcp\"\naddress = \"[::1]:0\"\n",
+        )
+        .unwrap();
+        assert!(text.contains("  listener 0  MQTT on [::1]:0\n  http        127.0.0.1:18083\n"));
+        assert!(text.contains("  anonymous   refused: "), "{text}");
+    }
+
+    #[test]
+    fn check_complains_of_every_certificate_that_does_not_load_with_its_cause() {
+        let home = Directory::new();
+        let twice = tls_file(&home)
+            + "[[listener]]\nkind = \"tls\"\naddress = \"127.0.0.1:8884\"\n[listener.tls]\n\
+               certificate = \"absent.pem\"\nkey = \"absent.key\"\n";
+        let text = checked(&home, &twice).unwrap_err();
+        let lines: Vec<&str> = text.lines().collect();
+        let directory = home.path().display();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(
+            lines[0].starts_with(&format!(
+                "postbud: {directory}/server.pem: cannot be read: "
+            )),
+            "{text}"
+        );
+        assert!(
+            lines[1].starts_with("postbud: absent.pem: cannot be read: "),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn check_complains_of_a_key_that_is_not_the_certificates() {
+        let home = Directory::new();
+        certificates::development(home.path()).unwrap();
+        home.file(
+            "server.key",
+            rcgen::KeyPair::generate().unwrap().serialize_pem(),
+        );
+        let text = checked(&home, &tls_file(&home)).unwrap_err();
+        assert!(
+            text.contains("server.key: the private key does not belong to"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn every_line_of_a_complaint_carries_our_name() {
+        let home = Directory::new();
+        let text = checked(&home, "[auth]\nanonymous = 1\n[log]\nlevel = 2\n").unwrap_err();
+        assert_eq!(text.lines().count(), 3);
+        for line in text.lines() {
+            assert!(line.starts_with("postbud: "), "{line}");
+            assert!(line.contains("c.toml"), "{line}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Every setting there is: its path, and how its value reaches the rooms' options.
+//!
+//! The path is the table and the key in the file, `[session] receive_maximum`, and the name of the
+//! environment variable, `POSTBUD_SESSION_RECEIVE_MAXIMUM`. To add a setting, add a line here and
+//! spell it out in `config/postbud.toml`; a test fails until both are done.
+//!
+//! Bounds stand here and not in the rooms: a room takes any value of its types and a configuration
+//! only those that make sense. Durations have an upper bound so that adding one to the time of day
+//! cannot overflow, and so that a typing error does not become a hundred years.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::listener::options::TlsVersion;
+use crate::pubsub::options::Strategy;
+use crate::queue::options::Overflow;
+use crate::store::options::Durability;
+
+use super::log::Level;
+use super::settings::Settings;
+use super::value::{Expected, Value};
+
+/// One setting of a target of type `T`.
+pub struct Key<T: 'static> {
+    /// Table and key, separated by a dot.
+    pub path: &'static str,
+    /// Reads the value into its place, or says what would have been right.
+    pub set: fn(&Value, &mut T) -> Result<(), Expected>,
+}
+
+/// What is known of one listener before its parts are put together.
+#[derive(Clone, Debug, Default)]
+pub struct ListenerSettings {
+    /// What is spoken on it.
+    pub kind: Option<ListenerKind>,
+    /// Where it listens.
+    pub address: Option<SocketAddr>,
+    /// The certificate's file.
+    pub certificate: Option<PathBuf>,
+    /// The private key's file.
+    pub key: Option<PathBuf>,
+    /// The oldest TLS version accepted.
+    pub minimum_version: Option<TlsVersion>,
+}
+
+/// What is spoken on a listener, without what it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// MQTT on plain TCP.
+    Tcp,
+    /// MQTT inside TLS.
+    Tls,
+}
+
+/// The settings of each `[[listener]]`.
+pub const LISTENER_KEYS: &[Key<ListenerSettings>] = &[
+    key("kind", |v, to| v.choice(LISTENER_KINDS, &mut to.kind)),
+    key("address", |v, to| v.address(&mut to.address)),
+    key("tls.certificate", |v, to| v.path(&mut to.certificate)),
+    key("tls.key", |v, to| v.path(&mut to.key)),
+    key("tls.minimum_version", |v, to| {
+        v.choice(TLS_VERSIONS, &mut to.minimum_version)
+    }),
+];
+
+const LISTENER_KINDS: &[(&str, ListenerKind)] =
+    &[("tcp", ListenerKind::Tcp), ("tls", ListenerKind::Tls)];
+
+const TLS_VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+
+/// All other settings.
+pub const KEYS: &[Key<Settings>] = &[
+    key("limits.connections_maximum", |v, to| {
+        v.number(1..=ANY, &mut to.listener.connections_maximum)
+    }),
+    key("limits.abandoned_sessions_maximum", |v, to| {
+        v.number(1..=ANY, &mut to.broker.abandoned_sessions_maximum)
+    }),
+    key("limits.connect_timeout", |v, to| {
+        v.duration(TENTH..=HOUR, &mut to.listener.connect_timeout)
+    }),
+    key("limits.write_timeout", |v, to| {
+        v.duration(TENTH..=HOUR, &mut to.listener.write_timeout)
+    }),
+    key("limits.drain_timeout", |v, to| {
+        v.duration(Duration::ZERO..=HOUR, &mut to.listener.drain_timeout)
+    }),
+    key("http.address", |v, to| {
+        v.address_or_none(&mut to.http.address)
+    }),
+    key("auth.anonymous", |v, to| v.boolean(&mut to.auth.anonymous)),
+    key("session.receive_maximum", |v, to| {
+        v.number(1..=65_535, &mut to.broker.session.receive_maximum)
+    }),
+    key("session.inflight_maximum", |v, to| {
+        v.number(1..=65_535, &mut to.broker.session.inflight_maximum)
+    }),
+    key("session.packet_size_maximum", |v, to| {
+        v.size(
+            256..=268_435_460,
+            &mut to.broker.session.packet_size_maximum,
+        )
+    }),
+    key("session.topic_alias_maximum", |v, to| {
+        v.number(0..=65_535, &mut to.broker.session.topic_alias_maximum)
+    }),
+    key("session.outbound_alias_maximum", |v, to| {
+        v.number(0..=65_535, &mut to.broker.session.outbound_alias_maximum)
+    }),
+    key("session.keep_alive_maximum", |v, to| {
+        v.keep_alive(&mut to.broker.session.keep_alive_maximum)
+    }),
+    key("session.expiry_maximum", |v, to| {
+        v.expiry(&mut to.broker.session.expiry_maximum)
+    }),
+    key("session.expiry_3x", |v, to| {
+        v.expiry(&mut to.broker.session.expiry_3x)
+    }),
+    key("session.subscriptions_maximum", |v, to| {
+        v.number(1..=ANY, &mut to.broker.session.subscriptions_maximum)
+    }),
+    key("session.topic_levels_maximum", |v, to| {
+        // A topic of 65,535 bytes has at most one level more than that.
+        v.number(1..=65_536, &mut to.broker.session.topic_levels_maximum)
+    }),
+    key("session.unsent_maximum", |v, to| {
+        v.size(1024..=GIBIBYTE, &mut to.broker.session.unsent_maximum)
+    }),
+    key("session.queue_qos0_offline", |v, to| {
+        v.boolean(&mut to.broker.session.queue_qos0_offline)
+    }),
+    key("session.response_information", |v, to| {
+        v.text(1024, &mut to.broker.session.response_information)
+    }),
+    key("queue.messages", |v, to| {
+        v.number(1..=ANY, &mut to.broker.session.queue.messages)
+    }),
+    key("queue.bytes", |v, to| {
+        v.size(1..=ANY, &mut to.broker.session.queue.bytes)
+    }),
+    key("queue.overflow", |v, to| {
+        v.choice(OVERFLOWS, &mut to.broker.session.queue.overflow)
+    }),
+    key("shared.strategy", |v, to| {
+        v.choice(STRATEGIES, &mut to.broker.pubsub.strategy)
+    }),
+    key("shared.queue_messages", |v, to| {
+        v.number(1..=ANY, &mut to.broker.pubsub.group_queue.messages)
+    }),
+    key("shared.queue_bytes", |v, to| {
+        v.size(1..=ANY, &mut to.broker.pubsub.group_queue.bytes)
+    }),
+    key("shared.queue_overflow", |v, to| {
+        v.choice(OVERFLOWS, &mut to.broker.pubsub.group_queue.overflow)
+    }),
+    key("retained.available", |v, to| {
+        v.boolean(&mut to.broker.pubsub.retained.available)
+    }),
+    key("retained.messages", |v, to| {
+        v.number(1..=ANY, &mut to.broker.pubsub.retained.messages)
+    }),
+    key("retained.bytes", |v, to| {
+        v.size(1..=ANY, &mut to.broker.pubsub.retained.bytes)
+    }),
+    key("store.path", |v, to| v.path(&mut to.store.path)),
+    key("store.durability", |v, to| {
+        v.choice(DURABILITIES, &mut to.store.durability)
+    }),
+    key("sys.interval", |v, to| {
+        v.duration_or_zero(SECOND..=DAY, &mut to.broker.sys_interval)
+    }),
+    key("log.level", |v, to| v.choice(LEVELS, &mut to.log.level)),
+];
+
+const ANY: u64 = u64::MAX;
+const GIBIBYTE: u64 = 1 << 30;
+const TENTH: Duration = Duration::from_millis(100);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+const OVERFLOWS: &[(&str, Overflow)] = &[
+    ("drop-newest", Overflow::DropNewest),
+    ("drop-oldest", Overflow::DropOldest),
+];
+
+const STRATEGIES: &[(&str, Strategy)] = &[
+    ("round-robin", Strategy::RoundRobin),
+    ("random", Strategy::Random),
+    ("sticky", Strategy::Sticky),
+    ("least-inflight", Strategy::LeastInflight),
+];
+
+const DURABILITIES: &[(&str, Durability)] = &[("memory", Durability::Memory)];
+
+const LEVELS: &[(&str, Level)] = &[
+    ("error", Level::Error),
+    ("warn", Level::Warn),
+    ("info", Level::Info),
+    ("debug", Level::Debug),
+    ("trace", Level::Trace),
+];
+
+const fn key<T>(path: &'static str, set: fn(&Value, &mut T) -> Result<(), Expected>) -> Key<T> {
+    Key { path, set }
+}
+
+/// The paths of a list of keys.
+pub fn paths<T>(keys: &'static [Key<T>]) -> impl Iterator<Item = &'static str> + Clone {
+    keys.iter().map(|key| key.path)
+}

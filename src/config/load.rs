@@ -1,0 +1,159 @@
+//! Finds the configuration, reads it and hands out the result.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::auth::options::Options as AuthOptions;
+use crate::broker::options::Options as BrokerOptions;
+use crate::http::options::Options as HttpOptions;
+use crate::listener::options::{Kind, Options as ListenerOptions};
+use crate::store::options::Options as StoreOptions;
+
+use super::environment::Environment;
+use super::error::{Error, Place, Position, Problem};
+use super::log::Options as LogOptions;
+use super::{file, settings};
+
+/// The configuration in force when no file is named.
+pub(super) const BUILT_IN: &str = include_str!("../../config/postbud.toml");
+/// What it is called in errors.
+pub(super) const BUILT_IN_NAME: &str = "built-in postbud.toml";
+/// Where it looks for its certificate; [`crate::listener::certificates`] makes one there.
+const CERTIFICATES: &str = "certs";
+/// Size of a file above which it cannot be meant as a configuration.
+const LARGEST: u64 = 1024 * 1024;
+
+/// The options of every room. Relative paths in it are relative to the working directory of the
+/// process, not to the file that names them.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the configuration comes from.
+    pub origin: Origin,
+    /// Listeners and the limits of their connections. At least one listener.
+    pub listener: ListenerOptions,
+    /// Metrics and health.
+    pub http: HttpOptions,
+    /// Who may connect.
+    pub auth: AuthOptions,
+    /// The broker, with the options of its sessions and of routing.
+    pub broker: BrokerOptions,
+    /// What is kept, and how safely.
+    pub store: StoreOptions,
+    /// What is logged.
+    pub log: LogOptions,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The one that is built into the binary: a first start, or a very simple life.
+    BuiltIn,
+    /// The file of this name.
+    File(PathBuf),
+}
+
+impl Config {
+    /// Reads the file at `path`, else the one that `POSTBUD_CONFIG` names, else the one that is
+    /// built in; then lays the other `POSTBUD_…` variables of `environment` over it.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, each with its place. If the file cannot be read or is not TOML,
+    /// only that.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Error> {
+        let environment = Environment::new(environment);
+        let path = path.map(Path::to_owned).or_else(|| environment.config());
+        match path {
+            None => Self::from_text(Origin::BuiltIn, BUILT_IN_NAME, BUILT_IN, &environment),
+            Some(path) => {
+                let text = read(&path).map_err(|problem| Error::new(vec![problem]))?;
+                let name = path.display().to_string();
+                Self::from_text(Origin::File(path), &name, &text, &environment)
+            }
+        }
+    }
+
+    fn from_text(
+        origin: Origin,
+        name: &str,
+        text: &str,
+        environment: &Environment,
+    ) -> Result<Self, Error> {
+        let mut problems = Vec::new();
+        let Some(mut written) = file::read(name, text, &mut problems) else {
+            return Err(Error::new(problems));
+        };
+        environment.overlay(&mut written, &mut problems);
+        let settings = settings::settle(&written, name, &mut problems);
+        if !problems.is_empty() {
+            return Err(Error::new(problems));
+        }
+        Ok(Self {
+            origin,
+            listener: settings.listener,
+            http: settings.http,
+            auth: settings.auth,
+            broker: settings.broker,
+            store: settings.store,
+            log: settings.log,
+        })
+    }
+
+    /// The directory in which a development certificate is wanted if none is there: with the
+    /// built-in configuration, as long as a listener still shows the certificate that it names. A
+    /// file's or a variable's certificate is its owner's to provide.
+    pub fn development_certificates(&self) -> Option<&'static Path> {
+        let directory = Path::new(CERTIFICATES);
+        let shown = |kind: &Kind| match kind {
+            Kind::Tcp => false,
+            Kind::Tls(tls) => {
+                tls.certificate.parent() == Some(directory) && tls.key.parent() == Some(directory)
+            }
+        };
+        let wanted = self.origin == Origin::BuiltIn
+            && self
+                .listener
+                .listeners
+                .iter()
+                .any(|listener| shown(&listener.kind));
+        wanted.then_some(directory)
+    }
+}
+
+/// The file's text.
+fn read(path: &Path) -> Result<String, Problem> {
+    let name = path.display().to_string();
+    let problem = |position, text: String| {
+        Problem::new(
+            Place::File {
+                name: name.as_str().into(),
+                position,
+            },
+            text,
+        )
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+        .map_err(|error| problem(None, format!("cannot be read: {error}")))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(problem(
+            None,
+            "is larger than 1 MiB; expected a configuration".to_owned(),
+        ));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let sound = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(&error.as_bytes()[..sound]).into_owned();
+        let position = Position::of(&before, sound);
+        problem(
+            Some(position),
+            "not UTF-8; expected TOML, which is UTF-8 text".to_owned(),
+        )
+    })
+}

@@ -1,0 +1,46 @@
+//! From `postbud.toml` and the environment to each room's own `Options`.
+//!
+//! ```text
+//!   config/postbud.toml ─┐   built into the binary; replaced whole by --config FILE
+//!   FILE ────────────────┤
+//!                        ▼
+//!                 file: TOML, each value with its place ──┐
+//!                                                         ▼
+//!   POSTBUD_… ──► environment: the same, by name ──► assignments: the later one goes before
+//!                                                         │
+//!                    keys: what there is to set  ──────►  ▼
+//!                    value: how it may be written     settings: all rooms' Options, checked
+//!                                                         │  across keys
+//!                                                         ▼
+//!                                                       Config, or every Problem with its place
+//! ```
+//!
+//! Invariants:
+//!
+//! - `keys` is the only list of settings. The file, the environment, the suggestions for
+//!   misspelt names and the test that `config/postbud.toml` is complete all read it.
+//! - What a file does not name has the `Default` of the room's `Options`.
+//! - The broker starts with a configuration that is right as a whole or not at all; everything that
+//!   is wrong is reported at once, each with FILE:LINE:COLUMN or the variable's name, what is
+//!   wrong and what was expected.
+//!
+//! No room below imports this one: it imports their `options`.
+
+mod assignments;
+mod environment;
+mod error;
+mod file;
+mod keys;
+mod load;
+mod log;
+mod settings;
+mod suggestion;
+mod units;
+mod value;
+
+pub use error::{Error, Place, Position, Problem};
+pub use load::{Config, Origin};
+pub use log::{Level, Options as LogOptions};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,504 @@
+//! Whole configurations: the built-in one, files, variables over them, and mistakes across keys.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::keys::{KEYS, LISTENER_KEYS, paths};
+use super::load::{BUILT_IN, BUILT_IN_NAME, Config, Origin};
+use super::settings::Settings;
+use super::{Error, file};
+use crate::listener::certificates;
+use crate::listener::certificates::tests::Directory;
+use crate::listener::options::{Kind, TlsOptions, TlsVersion};
+use crate::pubsub::options::Strategy;
+use crate::queue::options::Overflow;
+
+const LISTENER: &str = "[[listener]]\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\n";
+
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
+fn environment(variables: Variables<'_>) -> impl Iterator<Item = (OsString, OsString)> {
+    variables
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()))
+}
+
+fn built_in(variables: Variables<'_>) -> Result<Config, Error> {
+    Config::load(None, environment(variables))
+}
+
+fn load(text: &str, variables: Variables<'_>) -> Result<Config, Error> {
+    let home = Directory::new();
+    Config::load(Some(&home.file("c.toml", text)), environment(variables))
+}
+
+/// The errors of a file, without the directory in front of its name.
+fn complaints(text: &str, variables: Variables<'_>) -> String {
+    let home = Directory::new();
+    let path = home.file("c.toml", text);
+    let error = Config::load(Some(&path), environment(variables)).unwrap_err();
+    error
+        .to_string()
+        .replace(&format!("{}/", home.path().display()), "")
+}
+
+fn tls_options(config: &Config, index: usize) -> &TlsOptions {
+    match &config.listener.listeners[index].kind {
+        Kind::Tls(options) => options,
+        Kind::Tcp => panic!("listener {index} is not TLS"),
+    }
+}
+
+#[test]
+fn the_built_in_file_spells_out_every_key() {
+    let mut problems = Vec::new();
+    let written = file::read(BUILT_IN_NAME, BUILT_IN, &mut problems).unwrap();
+    assert!(problems.is_empty(), "{problems:?}");
+    let spelt: BTreeSet<&str> = written.values.keys().map(|slot| slot.path).collect();
+    let known: BTreeSet<&str> = paths(KEYS).chain(paths(LISTENER_KEYS)).collect();
+    assert_eq!(spelt, known);
+}
+
+#[test]
+fn the_built_in_file_has_the_rooms_defaults() {
+    let config = built_in(&[]).unwrap();
+    let mut defaults = Settings::default();
+    // The two exceptions that the file's first lines and the README promise.
+    defaults.auth.anonymous = true;
+    defaults.listener.listeners = config.listener.listeners.clone();
+    assert_eq!(config.listener, defaults.listener);
+    assert_eq!(config.http, defaults.http);
+    assert_eq!(config.auth, defaults.auth);
+    assert_eq!(config.broker, defaults.broker);
+    assert_eq!(config.store, defaults.store);
+    assert_eq!(config.log, defaults.log);
+    assert_eq!(config.origin, Origin::BuiltIn);
+}
+
+#[test]
+fn the_built_in_listeners_are_on_loopback_with_and_without_tls() {
+    let config = built_in(&[]).unwrap();
+    let listeners = &config.listener.listeners;
+    assert_eq!(listeners.len(), 2);
+    assert_eq!(listeners[0].address.to_string(), "127.0.0.1:1883");
+    assert_eq!(listeners[0].kind, Kind::Tcp);
+    assert_eq!(listeners[1].address.to_string(), "127.0.0.1:8883");
+    let tls = tls_options(&config, 1);
+    assert_eq!(tls.minimum_version, TlsVersion::V1_2);
+    // Where the development certificates are made, under the names they get.
+    let directory = config.development_certificates().unwrap();
+    assert_eq!(tls.certificate, directory.join(certificates::CERTIFICATE));
+    assert_eq!(tls.key, directory.join(certificates::KEY));
+}
+
+#[test]
+fn every_key_of_the_built_in_file_is_explained() {
+    let mut explained = false;
+    for (number, line) in BUILT_IN.lines().enumerate() {
+        assert!(
+            line.chars().count() <= 100,
+            "line {} is too long",
+            number + 1
+        );
+        if line.contains(" = ") && !line.starts_with('#') {
+            assert!(explained, "line {}: no comment above {line}", number + 1);
+        }
+        explained = line.starts_with('#');
+    }
+}
+
+#[test]
+fn a_file_names_only_what_it_changes_and_nobody_is_anonymous() {
+    let config = load(LISTENER, &[]).unwrap();
+    let defaults = Settings::default();
+    assert!(!config.auth.anonymous);
+    assert_eq!(config.listener.listeners.len(), 1);
+    assert_eq!(config.http, defaults.http);
+    assert_eq!(config.broker, defaults.broker);
+    assert_eq!(config.store, defaults.store);
+    assert!(matches!(&config.origin, Origin::File(path) if path.ends_with("c.toml")));
+    assert_eq!(config.development_certificates(), None);
+}
+
+/// One value other than the default for each key, so that no key can be wired to a neighbour.
+#[test]
+fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
+    let changed: &[(&str, &str)] = &[
+        ("limits.connections_maximum", "11"),
+        ("limits.abandoned_sessions_maximum", "12"),
+        ("limits.connect_timeout", "13s"),
+        ("limits.write_timeout", "14s"),
+        ("limits.drain_timeout", "15s"),
+        ("http.address", "127.0.0.1:16"),
+        ("auth.anonymous", "true"),
+        ("session.receive_maximum", "17"),
+        ("session.inflight_maximum", "18"),
+        ("session.packet_size_maximum", "19KiB"),
+        ("session.topic_alias_maximum", "20"),
+        ("session.outbound_alias_maximum", "21"),
+        ("session.keep_alive_maximum", "22"),
+        ("session.expiry_maximum", "23h"),
+        ("session.expiry_3x", "22h"),
+        ("session.subscriptions_maximum", "25"),
+        ("session.topic_levels_maximum", "26"),
+        ("session.unsent_maximum", "27KiB"),
+        ("session.queue_qos0_offline", "true"),
+        ("session.response_information", "r/%c"),
+        ("queue.messages", "28"),
+        ("queue.bytes", "29"),
+        ("queue.overflow", "drop-oldest"),
+        ("shared.strategy", "sticky"),
+        ("shared.queue_messages", "30"),
+        ("shared.queue_bytes", "31"),
+        ("shared.queue_overflow", "drop-oldest"),
+        ("retained.available", "false"),
+        ("retained.messages", "32"),
+        ("retained.bytes", "33"),
+        ("store.path", "elsewhere"),
+        ("store.durability", "memory"),
+        ("sys.interval", "34s"),
+        ("log.level", "trace"),
+    ];
+    let named: BTreeSet<&str> = changed.iter().map(|(path, _)| *path).collect();
+    assert_eq!(named, paths(KEYS).collect());
+
+    let text: String = changed
+        .iter()
+        .map(|(path, value)| toml_line(path, value))
+        .collect();
+    let from_file = load(&format!("{text}{LISTENER}"), &[]).unwrap();
+    check_changed(&from_file);
+
+    let names: Vec<(String, &str)> = changed
+        .iter()
+        .map(|(path, value)| (super::environment::variable(path), *value))
+        .collect();
+    let variables: Vec<(&str, &str)> = names
+        .iter()
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect();
+    check_changed(&load(LISTENER, &variables).unwrap());
+}
+
+fn toml_line(path: &str, value: &str) -> String {
+    let bare = value == "true" || value == "false" || value.parse::<u64>().is_ok();
+    if bare {
+        format!("{path} = {value}\n")
+    } else {
+        format!("{path} = \"{value}\"\n")
+    }
+}
+
+fn check_changed(config: &Config) {
+    let seconds = Duration::from_secs;
+    assert_eq!(config.listener.connections_maximum, 11);
+    assert_eq!(config.broker.abandoned_sessions_maximum, 12);
+    assert_eq!(config.listener.connect_timeout, seconds(13));
+    assert_eq!(config.listener.write_timeout, seconds(14));
+    assert_eq!(config.listener.drain_timeout, seconds(15));
+    assert_eq!(config.http.address.unwrap().port(), 16);
+    assert!(config.auth.anonymous);
+    let session = &config.broker.session;
+    assert_eq!(session.receive_maximum, 17);
+    assert_eq!(session.inflight_maximum, 18);
+    assert_eq!(session.packet_size_maximum, 19 * 1024);
+    assert_eq!(session.topic_alias_maximum, 20);
+    assert_eq!(session.outbound_alias_maximum, 21);
+    assert_eq!(session.keep_alive_maximum, 22);
+    assert_eq!(session.expiry_maximum, seconds(23 * 3600));
+    assert_eq!(session.expiry_3x, seconds(22 * 3600));
+    assert_eq!(session.subscriptions_maximum, 25);
+    assert_eq!(session.topic_levels_maximum, 26);
+    assert_eq!(session.unsent_maximum, 27 * 1024);
+    assert!(session.queue_qos0_offline);
+    assert_eq!(session.response_information, "r/%c");
+    assert_eq!((session.queue.messages, session.queue.bytes), (28, 29));
+    assert_eq!(session.queue.overflow, Overflow::DropOldest);
+    let pubsub = &config.broker.pubsub;
+    assert_eq!(pubsub.strategy, Strategy::Sticky);
+    assert_eq!(
+        (pubsub.group_queue.messages, pubsub.group_queue.bytes),
+        (30, 31)
+    );
+    assert_eq!(pubsub.group_queue.overflow, Overflow::DropOldest);
+    assert!(!pubsub.retained.available);
+    assert_eq!((pubsub.retained.messages, pubsub.retained.bytes), (32, 33));
+    assert_eq!(config.store.path, PathBuf::from("elsewhere"));
+    assert_eq!(config.broker.sys_interval, seconds(34));
+    assert_eq!(config.log.level.name(), "trace");
+}
+
+#[test]
+fn every_choice_has_its_word() {
+    for (word, strategy) in [
+        ("round-robin", Strategy::RoundRobin),
+        ("random", Strategy::Random),
+        ("sticky", Strategy::Sticky),
+        ("least-inflight", Strategy::LeastInflight),
+    ] {
+        let config = built_in(&[("POSTBUD_SHARED_STRATEGY", word)]).unwrap();
+        assert_eq!(config.broker.pubsub.strategy, strategy);
+    }
+    for word in ["error", "warn", "info", "debug", "trace"] {
+        let config = built_in(&[("POSTBUD_LOG_LEVEL", word)]).unwrap();
+        assert_eq!(config.log.level.name(), word);
+    }
+    let config = built_in(&[("POSTBUD_LISTENER_1_TLS_MINIMUM_VERSION", "1.3")]).unwrap();
+    assert_eq!(tls_options(&config, 1).minimum_version, TlsVersion::V1_3);
+}
+
+#[test]
+fn variables_change_and_add_listeners() {
+    let config = built_in(&[
+        ("POSTBUD_LISTENER_0_ADDRESS", "0.0.0.0:2883"),
+        ("POSTBUD_LISTENER_1_TLS_CERTIFICATE", "mine.pem"),
+        ("POSTBUD_LISTENER_2_KIND", "tcp"),
+        ("POSTBUD_LISTENER_2_ADDRESS", "[::1]:1883"),
+        ("POSTBUD_HTTP_ADDRESS", ""),
+    ])
+    .unwrap();
+    let addresses: Vec<String> = config
+        .listener
+        .listeners
+        .iter()
+        .map(|it| it.address.to_string())
+        .collect();
+    assert_eq!(addresses, ["0.0.0.0:2883", "127.0.0.1:8883", "[::1]:1883"]);
+    assert_eq!(tls_options(&config, 1).certificate, Path::new("mine.pem"));
+    assert_eq!(config.http.address, None);
+    // Half of the pair is somebody's own: a development certificate would not help.
+    assert_eq!(config.development_certificates(), None);
+}
+
+#[test]
+fn variables_alone_can_be_the_listeners_of_a_file() {
+    let variables = [
+        ("POSTBUD_LISTENER_0_KIND", "tcp"),
+        ("POSTBUD_LISTENER_0_ADDRESS", "127.0.0.1:1"),
+    ];
+    assert_eq!(load("", &variables).unwrap().listener.listeners.len(), 1);
+}
+
+#[test]
+fn the_command_line_goes_before_the_variable_that_names_a_file() {
+    let home = Directory::new();
+    let file = home.file("a.toml", LISTENER);
+    let variable = file.display().to_string();
+    let config = built_in(&[("POSTBUD_CONFIG", &variable)]).unwrap();
+    assert_eq!(config.origin, Origin::File(file.clone()));
+    let absent = [("POSTBUD_CONFIG", "absent.toml")];
+    assert!(Config::load(Some(&file), environment(&absent)).is_ok());
+    assert!(
+        built_in(&absent)
+            .unwrap_err()
+            .to_string()
+            .starts_with("absent.toml: cannot be read: ")
+    );
+}
+
+#[test]
+fn wrong_values_are_told_with_place_and_expectation() {
+    assert_eq!(
+        complaints(&format!("{LISTENER}[session]\nreceive_maximum = 0\n"), &[]),
+        "c.toml:5:19: session.receive_maximum is 0; expected a whole number from 1 to 65535"
+    );
+    assert_eq!(
+        complaints(LISTENER, &[("POSTBUD_SESSION_RECEIVE_MAXIMUM", "many")]),
+        "POSTBUD_SESSION_RECEIVE_MAXIMUM: session.receive_maximum is \"many\"; \
+         expected a whole number from 1 to 65535"
+    );
+    // A variable that mends a wrong line leaves nothing to complain of.
+    let text = format!("{LISTENER}[log]\nlevel = \"loud\"\n");
+    assert!(load(&text, &[("POSTBUD_LOG_LEVEL", "warn")]).is_ok());
+}
+
+#[test]
+fn zero_is_refused_for_every_limit_that_would_stop_everything() {
+    let is_limit = |path: &&str| {
+        ["_maximum", "_timeout", "messages", "bytes"]
+            .iter()
+            .any(|end| path.ends_with(end))
+    };
+    let takes_zero = |path: &&str| load(&format!("{path} = 0\n{LISTENER}"), &[]).is_ok();
+    let zero_means_none: Vec<&str> = paths(KEYS).filter(is_limit).filter(takes_zero).collect();
+    assert_eq!(
+        zero_means_none,
+        [
+            "limits.drain_timeout",
+            "session.topic_alias_maximum",
+            "session.outbound_alias_maximum",
+            "session.keep_alive_maximum",
+            "session.expiry_maximum",
+        ]
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once_in_order() {
+    let text = "[[listener]]\nkind = \"tsl\"\naddress = 1\n[log]\nlevel = 3\nlvl = 4\n";
+    let told = complaints(
+        text,
+        &[("POSTBUD_X", "1"), ("POSTBUD_AUTH_ANONYMOUS", "si")],
+    );
+    let places: Vec<&str> = told
+        .lines()
+        .map(|line| line.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "c.toml:2:8",
+            "c.toml:3:11",
+            "c.toml:5:9",
+            "c.toml:6:1",
+            "POSTBUD_AUTH_ANONYMOUS",
+            "POSTBUD_X",
+        ]
+    );
+}
+
+#[test]
+fn a_file_without_listeners_is_refused() {
+    const NONE: &str = "there is no listener; \
+                        expected at least one [[listener]] with kind and address";
+    for text in ["", "listener = []", "[auth]\nanonymous = true"] {
+        assert_eq!(complaints(text, &[]), format!("c.toml: {NONE}"));
+    }
+    // One that is written wrongly is not told twice.
+    assert_eq!(
+        complaints("[listener]\nkind = \"tcp\"", &[])
+            .lines()
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_listener_needs_a_kind_and_an_address() {
+    assert_eq!(
+        complaints(&format!("{LISTENER}  [[listener]]\nkind = \"tcp\"\n"), &[]),
+        "c.toml:4:3: listener.1 has no address; \
+         expected an address such as address = \"127.0.0.1:1883\""
+    );
+    assert_eq!(
+        complaints("[[listener]]\naddress = \"127.0.0.1:1\"\n", &[]),
+        "c.toml:1:1: listener.0 has no kind; expected kind = \"tcp\" or \"tls\""
+    );
+    assert_eq!(
+        complaints(LISTENER, &[("POSTBUD_LISTENER_1_KIND", "tcp")]),
+        "POSTBUD_LISTENER_1_KIND: listener.1 has no address; \
+         expected an address such as address = \"127.0.0.1:1883\""
+    );
+}
+
+#[test]
+fn tls_needs_its_certificate_and_key() {
+    let tls = LISTENER.replace("tcp", "tls");
+    const EXPECTED: &str = "expected [listener.tls] with certificate and key";
+    for (section, missing) in [
+        ("", "there is no certificate and no key"),
+        ("[listener.tls]\n", "there is no certificate and no key"),
+        ("[listener.tls]\ncertificate = \"c\"\n", "there is no key"),
+        ("[listener.tls]\nkey = \"k\"\n", "there is no certificate"),
+    ] {
+        assert_eq!(
+            complaints(&format!("{tls}{section}"), &[]),
+            format!("c.toml:2:8: listener.0.kind is \"tls\" but {missing}; {EXPECTED}")
+        );
+    }
+    let whole = format!("{tls}[listener.tls]\ncertificate = \"c\"\nkey = \"k\"\n");
+    let config = load(&whole, &[]).unwrap();
+    assert_eq!(tls_options(&config, 0).minimum_version, TlsVersion::V1_2);
+}
+
+#[test]
+fn a_certificate_for_a_plain_listener_is_refused() {
+    let text = format!("{LISTENER}[listener.tls]\nkey = \"k\"\n");
+    let expected = "listener.0.tls.key is given but listener.0.kind is \"tcp\"; \
+                    expected kind = \"tls\", or no TLS settings";
+    assert_eq!(complaints(&text, &[]), format!("c.toml:5:7: {expected}"));
+    assert_eq!(
+        complaints(LISTENER, &[("POSTBUD_LISTENER_0_TLS_KEY", "k")]),
+        format!("POSTBUD_LISTENER_0_TLS_KEY: {expected}")
+    );
+    // But a variable can turn TLS off, as it cannot take the file's lines away.
+    let config = built_in(&[("POSTBUD_LISTENER_1_KIND", "tcp")]).unwrap();
+    assert_eq!(config.listener.listeners[1].kind, Kind::Tcp);
+    assert_eq!(config.development_certificates(), None);
+}
+
+#[test]
+fn two_listeners_cannot_share_an_address() {
+    let two =
+        |second: &str| format!("{LISTENER}[[listener]]\nkind = \"tcp\"\naddress = \"{second}\"\n");
+    for second in ["127.0.0.1:1", "0.0.0.0:1"] {
+        assert_eq!(
+            complaints(&two(second), &[]),
+            format!(
+                "c.toml:6:11: listener.1.address is {second}, \
+                 but listener.0.address is 127.0.0.1:1 (c.toml:3:11); \
+                 expected an address of its own"
+            )
+        );
+    }
+    for second in ["127.0.0.1:2", "127.0.0.2:1", "[::1]:1", "[::]:1"] {
+        load(&two(second), &[]).unwrap();
+    }
+    let free = two("127.0.0.1:0").replace("127.0.0.1:1", "127.0.0.1:0");
+    load(&free, &[]).unwrap();
+}
+
+#[test]
+fn http_cannot_share_an_address_with_a_listener() {
+    assert_eq!(
+        complaints(&format!("http.address = \"127.0.0.1:1\"\n{LISTENER}"), &[]),
+        "c.toml:1:16: http.address is 127.0.0.1:1, \
+         but listener.0.address is 127.0.0.1:1 (c.toml:4:11); expected an address of its own"
+    );
+    assert_eq!(
+        complaints(LISTENER, &[("POSTBUD_LISTENER_0_ADDRESS", "0.0.0.0:18083")]),
+        "POSTBUD_LISTENER_0_ADDRESS: listener.0.address is 0.0.0.0:18083, \
+         but http.address is 127.0.0.1:18083 (the default); expected an address of its own"
+    );
+}
+
+#[test]
+fn sessions_of_3x_clients_cannot_outlive_the_longest_expiry() {
+    let text = format!("session.expiry_maximum = \"1d\"\n{LISTENER}");
+    let session = load(&text, &[]).unwrap().broker.session;
+    assert_eq!(session.expiry_3x, session.expiry_maximum);
+    assert_eq!(
+        complaints(&format!("session.expiry_3x = \"25h\"\n{text}"), &[]),
+        "c.toml:1:21: session.expiry_3x is longer than session.expiry_maximum; \
+         expected at most 1d"
+    );
+    assert!(load(&format!("session.expiry_3x = \"1d\"\n{text}"), &[]).is_ok());
+}
+
+#[test]
+fn a_file_that_cannot_be_a_configuration_is_named() {
+    let home = Directory::new();
+    let told = |path: &Path| {
+        let error = Config::load(Some(path), std::iter::empty())
+            .unwrap_err()
+            .to_string();
+        error
+            .strip_prefix(&path.display().to_string())
+            .unwrap()
+            .to_owned()
+    };
+    assert!(told(&home.path().join("absent")).starts_with(": cannot be read: "));
+    assert!(told(home.path()).starts_with(": cannot be read: "));
+    let large = home.file("large", vec![b'#'; 1024 * 1024 + 1]);
+    assert_eq!(
+        told(&large),
+        ": is larger than 1 MiB; expected a configuration"
+    );
+    let latin = home.file("latin", b"[log]\n# caf\xe9\n");
+    assert_eq!(
+        told(&latin),
+        ":2:6: not UTF-8; expected TOML, which is UTF-8 text"
+    );
+}

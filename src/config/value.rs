@@ -1,0 +1,277 @@
+//! How a value may be written, and what was expected if it is written otherwise.
+//!
+//! Each reader stores what it read in a target, which stays as it was on failure. The error is only
+//! the second half of the sentence, "expected …"; the caller knows which setting it is about and
+//! [`Value`] prints itself as the first half.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::units;
+
+/// A value as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A TOML string.
+    String(String),
+    /// A TOML integer.
+    Integer(i64),
+    /// A TOML boolean.
+    Boolean(bool),
+    /// The text of an environment variable, which has no type of its own.
+    Text(String),
+    /// Something no setting takes; in words, with its article.
+    Other(&'static str),
+}
+
+/// Printed behind "is": `the string "x"`, `7`, `true`, `an array`.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String(text) => write!(f, "the string {:?}", shortened(text)),
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::Boolean(value) => write!(f, "{value}"),
+            Self::Text(text) => write!(f, "{:?}", shortened(text)),
+            Self::Other(kind) => f.write_str(kind),
+        }
+    }
+}
+
+/// Enough of a value to recognise it in an error.
+fn shortened(text: &str) -> String {
+    const SHOWN: usize = 60;
+    let mut short: String = text.chars().take(SHOWN).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+/// What would have been right: the text behind "expected".
+#[derive(Debug, PartialEq, Eq)]
+pub struct Expected(pub String);
+
+/// The longest Session Expiry Interval there is; it means "never".
+const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+impl Value {
+    /// `true` or `false`.
+    pub fn boolean(&self, target: &mut bool) -> Result<(), Expected> {
+        let value = match self {
+            Self::Boolean(value) => Some(*value),
+            Self::Text(text) => text.parse().ok(),
+            _ => None,
+        };
+        store(value, target, || "true or false".to_owned())
+    }
+
+    /// A whole number within `bounds`. `u64::MAX` as the upper bound means none.
+    pub fn number<T: TryFrom<u64>>(
+        &self,
+        bounds: RangeInclusive<u64>,
+        target: &mut T,
+    ) -> Result<(), Expected> {
+        let number = match self {
+            Self::Integer(number) => u64::try_from(*number).ok(),
+            Self::Text(text) => units::number(text),
+            _ => None,
+        };
+        let value = number
+            .filter(|n| bounds.contains(n))
+            .and_then(|n| T::try_from(n).ok());
+        store(value, target, || {
+            format!("a whole number {}", range(&bounds, u64::to_string))
+        })
+    }
+
+    /// A number of bytes, with or without a unit, within `bounds`. `u64::MAX` as the upper bound
+    /// means none.
+    pub fn size<T: TryFrom<u64>>(
+        &self,
+        bounds: RangeInclusive<u64>,
+        target: &mut T,
+    ) -> Result<(), Expected> {
+        let bytes = match self {
+            Self::Integer(number) => u64::try_from(*number).ok(),
+            Self::String(text) | Self::Text(text) => units::size(text),
+            _ => None,
+        };
+        let value = bytes
+            .filter(|n| bounds.contains(n))
+            .and_then(|n| T::try_from(n).ok());
+        store(value, target, || {
+            format!(
+                "a number of bytes or a size such as \"64KiB\" (B, KiB, MiB, GiB) {}",
+                range(&bounds, |bytes| units::show_size(*bytes))
+            )
+        })
+    }
+
+    /// A duration, or a whole number of seconds, within `bounds`.
+    pub fn duration(
+        &self,
+        bounds: RangeInclusive<Duration>,
+        target: &mut Duration,
+    ) -> Result<(), Expected> {
+        let value = self.any_duration().filter(|value| bounds.contains(value));
+        store(value, target, || duration_expected(&bounds))
+    }
+
+    /// Zero, or a duration within `bounds`.
+    pub fn duration_or_zero(
+        &self,
+        bounds: RangeInclusive<Duration>,
+        target: &mut Duration,
+    ) -> Result<(), Expected> {
+        let value = self
+            .any_duration()
+            .filter(|value| value.is_zero() || bounds.contains(value));
+        store(value, target, || {
+            format!("0 or {}", duration_expected(&bounds))
+        })
+    }
+
+    /// A duration of whole seconds that fits into 16 bits, as a Keep Alive does.
+    pub fn keep_alive(&self, target: &mut u16) -> Result<(), Expected> {
+        let value = self
+            .any_duration()
+            .filter(|value| value.subsec_nanos() == 0)
+            .and_then(|value| u16::try_from(value.as_secs()).ok());
+        store(value, target, || {
+            let bounds = Duration::ZERO..=Duration::from_secs(u16::MAX.into());
+            format!("whole seconds: {}", duration_expected(&bounds))
+        })
+    }
+
+    /// A Session Expiry Interval: whole seconds that fit into 32 bits, or `"never"`.
+    pub fn expiry(&self, target: &mut Duration) -> Result<(), Expected> {
+        let value = match self {
+            Self::String(text) | Self::Text(text) if text == "never" => Some(NEVER),
+            other => other
+                .any_duration()
+                .filter(|v| *v < NEVER && v.subsec_nanos() == 0),
+        };
+        store(value, target, || {
+            let bounds = Duration::ZERO..=NEVER - Duration::from_secs(1);
+            format!("\"never\" or whole seconds: {}", duration_expected(&bounds))
+        })
+    }
+
+    /// An IP address with a port.
+    pub fn address<T: From<SocketAddr>>(&self, target: &mut T) -> Result<(), Expected> {
+        let value = match self {
+            Self::String(text) | Self::Text(text) => text.parse::<SocketAddr>().ok(),
+            _ => None,
+        };
+        store(value.map(T::from), target, || ADDRESS.to_owned())
+    }
+
+    /// An IP address with a port, or the empty string for none.
+    pub fn address_or_none(&self, target: &mut Option<SocketAddr>) -> Result<(), Expected> {
+        match self {
+            Self::String(text) | Self::Text(text) if text.is_empty() => {
+                *target = None;
+                Ok(())
+            }
+            other => other
+                .address(target)
+                .map_err(|Expected(text)| Expected(format!("{text}, or \"\" for none"))),
+        }
+    }
+
+    /// The name of a file or directory.
+    pub fn path<T: From<PathBuf>>(&self, target: &mut T) -> Result<(), Expected> {
+        let value = match self {
+            Self::String(text) | Self::Text(text) if !text.is_empty() => Some(PathBuf::from(text)),
+            _ => None,
+        };
+        store(value.map(T::from), target, || {
+            "a path such as \"certs/server.pem\"".to_owned()
+        })
+    }
+
+    /// Text of at most `most` bytes, which may be empty.
+    pub fn text(&self, most: usize, target: &mut String) -> Result<(), Expected> {
+        let value = match self {
+            Self::String(text) | Self::Text(text) => Some(text),
+            _ => None,
+        };
+        let sound = |text: &&String| text.len() <= most && !text.contains(char::is_control);
+        store(value.filter(sound).cloned(), target, || {
+            format!("text of at most {most} bytes without control characters")
+        })
+    }
+
+    /// One of a few words.
+    pub fn choice<C: Copy, T: From<C>>(
+        &self,
+        choices: &[(&str, C)],
+        target: &mut T,
+    ) -> Result<(), Expected> {
+        let value = match self {
+            Self::String(text) | Self::Text(text) => choices
+                .iter()
+                .find(|(name, _)| name == text)
+                .map(|(_, value)| *value),
+            _ => None,
+        };
+        store(value.map(T::from), target, || {
+            let names: Vec<String> = choices
+                .iter()
+                .map(|(name, _)| format!("{name:?}"))
+                .collect();
+            match names.split_last() {
+                Some((last, [])) => last.clone(),
+                Some((last, others)) => format!("{} or {last}", others.join(", ")),
+                None => String::new(),
+            }
+        })
+    }
+
+    fn any_duration(&self) -> Option<Duration> {
+        match self {
+            Self::Integer(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
+            Self::String(text) | Self::Text(text) => units::duration(text),
+            _ => None,
+        }
+    }
+}
+
+const ADDRESS: &str =
+    "an IP address with a port, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::1]:1883\"";
+
+fn store<T>(
+    value: Option<T>,
+    target: &mut T,
+    expected: impl FnOnce() -> String,
+) -> Result<(), Expected> {
+    match value {
+        Some(value) => {
+            *target = value;
+            Ok(())
+        }
+        None => Err(Expected(expected())),
+    }
+}
+
+fn duration_expected(bounds: &RangeInclusive<Duration>) -> String {
+    let (least, most) = (*bounds.start(), *bounds.end());
+    format!(
+        "a number of seconds or a duration such as \"10s\" (ms, s, m, h, d) from {} to {}",
+        units::show_duration(least),
+        units::show_duration(most)
+    )
+}
+
+fn range(bounds: &RangeInclusive<u64>, show: impl Fn(&u64) -> String) -> String {
+    match *bounds.end() {
+        u64::MAX => format!("of at least {}", show(bounds.start())),
+        _ => format!("from {} to {}", show(bounds.start()), show(bounds.end())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,429 @@
+//! One task per Network Connection: between its transport and the broker.
+//!
+//! ```text
+//!          ┌──────────────── poll ────────────────┐
+//!   alarm ─┤ signals ─> Connection::signalled     │
+//!   timer ─┤ deadline ─> Connection::timed_out    ├─> finish the batch: flush everyone it filled
+//!   socket ┤ bytes ─> Connection::receive         │
+//!          └ writable ─> chunks, if a write was cut short
+//! ```
+//!
+//! A wake reads once and writes once for a whole batch of packets. The read buffer belongs to the
+//! thread: a connection holds bytes of its own only while a packet has come in part, and an idle
+//! one holds none.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::time::Sleep;
+
+use crate::broker::{Batch, Broker, Connection, Ending, Gauge, Now, Port, Turn};
+use crate::message::Timestamp;
+use crate::session::Written;
+
+use super::transport::{Alarm, Transport};
+
+/// Bytes read at once.
+const READ_SIZE: usize = 64 * 1024;
+
+/// Steps before others on the same thread get theirs.
+const STEPS_PER_POLL: usize = 4;
+
+/// What a thread's drivers share, one at a time.
+struct Scratch {
+    buffer: Box<[u8]>,
+    batch: Batch,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
+        buffer: vec![0; READ_SIZE].into(),
+        batch: Batch::new(now()),
+    });
+}
+
+/// The time, for a batch.
+pub fn now() -> Now {
+    let wall = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Now {
+        instant: Instant::now(),
+        wall: Timestamp::from_millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+/// How patient a driver is.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// When a whole CONNECT must have come.
+    pub connect_by: Instant,
+    /// How long a pending write may make no progress.
+    pub write: Duration,
+}
+
+/// Drives one connection from accept to close; its outcome is how it ended.
+pub struct Driver<T> {
+    transport: T,
+    connection: Connection,
+    broker: Arc<Broker>,
+    port: Arc<Port>,
+    alarm: Arc<Alarm>,
+    /// What came and has not been handled: the beginning of a packet, or whole ones.
+    partial: Vec<u8>,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Since when the transport has taken nothing of what is to be written.
+    blocked: Option<Instant>,
+    write_timeout: Duration,
+    state: State,
+    /// Whether it counts as one that has not opened a session or been turned away.
+    handshaking: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Packets are read as they come.
+    Reading,
+    /// `partial` may hold whole packets: they are handled before more is read.
+    Handling,
+    /// The broker wants nothing more for now.
+    Paused,
+    /// The connection is over: what is left is written, until then at the latest.
+    Closing(Instant),
+    /// The end is sent: what the peer still sends is thrown away until it closes too, for a socket
+    /// that is closed with unread input destroys the last words that are under way to the peer.
+    Lingering(Instant),
+    Closed,
+}
+
+/// How long the peer has to take the last words, and then to close.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// There is more to do at once.
+    Again,
+    /// Nothing, until woken.
+    Wait,
+}
+
+impl<T: Transport> Driver<T> {
+    /// A driver for a transport that was just accepted from `peer`.
+    pub fn new(
+        transport: T,
+        broker: Arc<Broker>,
+        peer: Option<SocketAddr>,
+        patience: Patience,
+    ) -> Self {
+        let alarm = Arc::new(Alarm::default());
+        let port = Arc::new(Port::new(transport.link(Arc::clone(&alarm)), peer));
+        let now = Instant::now();
+        broker.metrics().gauge(Gauge::Handshaking, 1);
+        let connection = Connection::new(
+            Arc::clone(&broker),
+            Arc::clone(&port),
+            now,
+            patience.connect_by,
+        );
+        Self {
+            transport,
+            connection,
+            broker,
+            port,
+            alarm,
+            partial: Vec::new(),
+            timer: None,
+            blocked: None,
+            write_timeout: patience.write,
+            state: State::Reading,
+            handshaking: true,
+        }
+    }
+
+    /// Runs the connection to its end.
+    pub async fn run(mut self) -> Ending {
+        std::future::poll_fn(|cx| self.poll(cx)).await;
+        let ending = self.connection.ending().unwrap_or(Ending::TransportError);
+        tracing::debug!(peer = ?self.port.peer(), "closed: {ending}");
+        ending
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.alarm.register(cx);
+        SCRATCH.with_borrow_mut(|scratch| {
+            for _ in 0..STEPS_PER_POLL {
+                scratch.batch.now = now();
+                let step = self.step(cx, scratch);
+                self.count_handshake();
+                // Who was filled in this step does not wait for the next.
+                self.broker.finish(&mut scratch.batch);
+                if self.state == State::Closed {
+                    return Poll::Ready(());
+                }
+                if step == Step::Wait && !self.port.is_signalled() {
+                    self.arm(cx);
+                    return Poll::Pending;
+                }
+            }
+            // Others on this thread have their turn.
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+
+    fn step(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Step {
+        let signalled = self.port.is_signalled();
+        if signalled {
+            let turn = self.connection.signalled(&mut scratch.batch);
+            self.follow(turn, &scratch.batch);
+        }
+        if signalled || self.blocked.is_some() || self.is_over() {
+            self.write(cx, &mut scratch.batch);
+        }
+        match self.state {
+            State::Reading => {
+                if self.read(cx, scratch) == Step::Again {
+                    return Step::Again;
+                }
+            }
+            State::Handling => {
+                self.handle_partial(&mut scratch.batch);
+                return Step::Again;
+            }
+            State::Paused => {}
+            State::Closing(_) => {
+                self.say_end(cx, &scratch.batch);
+                if !matches!(self.state, State::Closing(_)) {
+                    return Step::Again;
+                }
+            }
+            State::Lingering(_) => self.linger(cx, scratch),
+            State::Closed => return Step::Again,
+        }
+        // Deadlines last: what has come in time counts, however late it is looked at.
+        self.check_deadlines(&mut scratch.batch)
+    }
+
+    fn count_handshake(&mut self) {
+        if self.handshaking && (self.is_over() || self.connection.is_open()) {
+            self.handshaking = false;
+            self.broker.metrics().gauge(Gauge::Handshaking, -1);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(
+            self.state,
+            State::Closing(_) | State::Lingering(_) | State::Closed
+        )
+    }
+
+    /// Follows what the broker said at the end of a turn.
+    fn follow(&mut self, turn: Turn, batch: &Batch) {
+        if self.is_over() {
+            return;
+        }
+        self.state = match turn {
+            Turn::Close => State::Closing(batch.now.instant + LINGER),
+            Turn::Pause => State::Paused,
+            Turn::Again => State::Handling,
+            Turn::Read if self.state == State::Reading => State::Reading,
+            // Something is left from before: it may be whole packets.
+            Turn::Read if self.partial.is_empty() => State::Reading,
+            Turn::Read => State::Handling,
+        };
+    }
+
+    /// Reads once and handles what came.
+    fn read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Step {
+        let Scratch { buffer, batch } = scratch;
+        // A packet larger than the thread's buffer is put together in a buffer of its own.
+        let large = self.partial.len() >= READ_SIZE / 2;
+        let kept = if large { 0 } else { self.partial.len() };
+        buffer[..kept].copy_from_slice(&self.partial[..kept]);
+        let count = match self.transport.poll_read(cx, &mut buffer[kept..]) {
+            Poll::Pending => return Step::Wait,
+            Poll::Ready(Ok(count)) if count > 0 => count,
+            Poll::Ready(read) => {
+                self.lost(
+                    if read.is_ok() {
+                        Ending::Eof
+                    } else {
+                        Ending::TransportError
+                    },
+                    batch,
+                );
+                return Step::Again;
+            }
+        };
+        batch.received(count);
+        if large {
+            self.partial.extend_from_slice(&buffer[..count]);
+            self.handle_partial(batch);
+            return Step::Again;
+        }
+        let input = &buffer[..kept + count];
+        let (used, turn) = self.connection.receive(input, batch);
+        self.partial.clear();
+        self.partial.extend_from_slice(&input[used..]);
+        self.shrink();
+        self.follow_input(turn, batch);
+        Step::Again
+    }
+
+    /// Handles what the connection holds of its own.
+    fn handle_partial(&mut self, batch: &mut Batch) {
+        let mut partial = std::mem::take(&mut self.partial);
+        let (used, turn) = self.connection.receive(&partial, batch);
+        partial.drain(..used);
+        self.partial = partial;
+        self.shrink();
+        self.follow_input(turn, batch);
+    }
+
+    fn follow_input(&mut self, turn: Turn, batch: &Batch) {
+        if !self.is_over() {
+            self.state = State::Reading;
+        }
+        self.follow(turn, batch);
+    }
+
+    /// A connection without a packet in part holds no buffer.
+    fn shrink(&mut self) {
+        if self.partial.is_empty() && self.partial.capacity() > 0 {
+            self.partial = Vec::new();
+        }
+    }
+
+    /// Writes what the connection holds, as far as the transport takes it.
+    fn write(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let mut next = self.connection.take_chunk();
+        while let Some(mut chunk) = next {
+            let taken = match self.transport.poll_write(cx, chunk.remaining()) {
+                Poll::Pending => 0,
+                Poll::Ready(Ok(taken)) if taken > 0 => taken,
+                Poll::Ready(_) => {
+                    self.connection.put_back(chunk, 0, batch);
+                    self.lost(Ending::TransportError, batch);
+                    return;
+                }
+            };
+            chunk.advance(taken);
+            let written = self.connection.put_back(chunk, taken, batch);
+            if taken > 0 {
+                self.blocked = None;
+            }
+            next = match written {
+                Written::All => None,
+                Written::More(chunk) => Some(chunk),
+                Written::Blocked if taken > 0 => self.connection.take_chunk(),
+                Written::Blocked => {
+                    self.blocked.get_or_insert(batch.now.instant);
+                    return;
+                }
+            };
+        }
+        self.blocked = None;
+        match self.transport.poll_flush(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => self.lost(Ending::TransportError, batch),
+            Poll::Pending => drop(self.blocked.get_or_insert(batch.now.instant)),
+        }
+    }
+
+    /// The transport is gone: nothing more can be read or written.
+    fn lost(&mut self, ending: Ending, batch: &mut Batch) {
+        self.connection.end(ending, batch);
+        self.state = State::Closed;
+    }
+
+    /// Everything has been written: sends the end.
+    fn say_end(&mut self, cx: &mut Context<'_>, batch: &Batch) {
+        if self.blocked.is_some() || !self.connection.is_flushed() {
+            return;
+        }
+        match self.transport.poll_close(cx) {
+            Poll::Ready(Ok(())) => self.state = State::Lingering(batch.now.instant + LINGER),
+            Poll::Ready(Err(_)) => self.state = State::Closed,
+            Poll::Pending => {}
+        }
+    }
+
+    fn linger(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) {
+        // A bounded number of reads for each wake; a peer that goes on sending meets the deadline.
+        for _ in 0..STEPS_PER_POLL {
+            match self.transport.poll_read(cx, &mut scratch.buffer) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(_) => {
+                    self.state = State::Closed;
+                    return;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    fn check_deadlines(&mut self, batch: &mut Batch) -> Step {
+        if self.due().is_none_or(|due| due > batch.now.instant) {
+            return if self.state == State::Closed {
+                Step::Again
+            } else {
+                Step::Wait
+            };
+        }
+        match self.state {
+            State::Closing(_) | State::Lingering(_) => self.state = State::Closed,
+            _ if self.write_due().is_some_and(|due| due <= batch.now.instant) => {
+                self.lost(Ending::WriteTimeout, batch);
+            }
+            _ => {
+                let turn = self.connection.timed_out(batch);
+                self.follow(turn, batch);
+            }
+        }
+        Step::Again
+    }
+
+    fn write_due(&self) -> Option<Instant> {
+        self.blocked.map(|since| since + self.write_timeout)
+    }
+
+    /// When something is to be done though nothing comes.
+    fn due(&self) -> Option<Instant> {
+        let own = match self.state {
+            State::Closing(by) | State::Lingering(by) => return Some(by),
+            // Who is not listened to is not blamed for silence.
+            State::Paused | State::Closed => None,
+            State::Reading | State::Handling => self.connection.deadline(),
+        };
+        own.into_iter().chain(self.write_due()).min()
+    }
+
+    /// Sets the timer. It is not moved to a later time before it fires: a busy connection's
+    /// deadline moves with every packet, its timer once in a deadline.
+    fn arm(&mut self, cx: &mut Context<'_>) {
+        let Some(due) = self.due().map(tokio::time::Instant::from_std) else {
+            self.timer = None;
+            return;
+        };
+        let timer = match &mut self.timer {
+            Some(timer) => {
+                if timer.is_elapsed() || timer.deadline() > due {
+                    timer.as_mut().reset(due);
+                }
+                timer
+            }
+            None => self.timer.insert(Box::pin(tokio::time::sleep_until(due))),
+        };
+        if timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Builds the house, supervises it, and takes it down in good order.
+//!
+//! ```text
+//!   certificates ─> listeners bound ─> broker ─> tasks: accept per listener, HTTP, tick, $SYS
+//!   SIGTERM, SIGINT ─> not ready, no more accepting ─> DISCONNECT 0x8B to all ─> drained ─> exit 0
+//! ```
+//!
+//! The only room that names engines: which store, which cluster, who authenticates.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+
+use crate::auth::anonymous::Anonymous;
+use crate::broker::{Batch, Broker, Engines, Gauge};
+use crate::cluster::single::Single;
+use crate::config::Config;
+use crate::http;
+use crate::listener::accept::{self, Bound, bind_address};
+use crate::listener::certificates::{self, Generated};
+use crate::listener::driver::now;
+use crate::store::memory::Memory;
+use crate::store::options::Durability;
+
+mod welcome;
+
+/// Why the broker cannot start, or stopped by itself.
+#[derive(Debug)]
+pub enum Error {
+    /// The development certificates cannot be made.
+    Certificates(certificates::Error),
+    /// The runtime cannot be had.
+    Runtime(io::Error),
+    /// A listener for MQTT cannot be had.
+    Listener(accept::Error),
+    /// The HTTP listener cannot be had.
+    Http(SocketAddr, io::Error),
+    /// The metrics cannot be set up.
+    Metrics(http::MetricsError),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificates(_) => f.write_str("cannot make development certificates"),
+            Self::Runtime(_) => f.write_str("cannot start the runtime"),
+            Self::Listener(error) => error.fmt(f),
+            Self::Http(address, _) => write!(f, "cannot serve HTTP on {address}"),
+            Self::Metrics(_) => f.write_str("cannot set up metrics"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Certificates(error) => Some(error),
+            Self::Runtime(error) | Self::Http(_, error) => Some(error),
+            Self::Listener(error) => error.source(),
+            Self::Metrics(error) => Some(error),
+        }
+    }
+}
+
+/// Runs the broker until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// It cannot start.
+pub fn serve(config: Config) -> Result<(), Error> {
+    raise_descriptor_limit();
+    let generated = match config.development_certificates() {
+        Some(directory) => certificates::development(directory).map_err(Error::Certificates)?,
+        None => Generated::Nothing,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    let result = runtime.block_on(House::build(config, generated)?.run());
+    // Whoever still has not closed after the drain is not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+/// Every connection is a descriptor: what the hard limit allows is used.
+fn raise_descriptor_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "descriptors"),
+        Err(error) => tracing::warn!("cannot raise the limit of descriptors: {error}"),
+    }
+}
+
+/// The broker and everything around it, built and not yet running.
+struct House {
+    config: Config,
+    generated: Generated,
+    broker: Arc<Broker>,
+}
+
+/// How often the drain looks whether everybody has gone.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
+
+/// How often the metrics' recorder is kept in order when nobody scrapes.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+impl House {
+    fn build(config: Config, generated: Generated) -> Result<Self, Error> {
+        let engines = Engines {
+            auth: Arc::new(Anonymous::new(&config.auth)),
+            store: match config.store.durability {
+                Durability::Memory => Arc::new(Memory),
+            },
+            cluster: Arc::new(Single::default()),
+        };
+        let broker = Arc::new(Broker::new(config.broker.clone(), engines));
+        Ok(Self {
+            config,
+            generated,
+            broker,
+        })
+    }
+
+    async fn run(self) -> Result<(), Error> {
+        let Self {
+            config,
+            generated,
+            broker,
+        } = self;
+        let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
+        let listeners = config.listener.listeners.iter().map(Bound::new);
+        let bound = listeners
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(Error::Listener)?;
+        let (stop, stopped) = watch::channel(false);
+        let ready = Arc::new(AtomicBool::new(false));
+        let http = serve_http(&config, &broker, &ready, stopped.clone())?;
+        let addresses: Vec<_> = bound.iter().map(|b| (b.kind(), b.address())).collect();
+        let options = Arc::new(config.listener.clone());
+        let accepting: Vec<_> = bound
+            .into_iter()
+            .map(|listener| {
+                let serve =
+                    listener.serve(Arc::clone(&broker), Arc::clone(&options), stopped.clone());
+                tokio::spawn(serve)
+            })
+            .collect();
+        tokio::spawn(tick(Arc::clone(&broker)));
+        tokio::spawn(publish_sys(Arc::clone(&broker)));
+        ready.store(true, Ordering::Release);
+        welcome::say(&config, generated, &addresses, http);
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        }
+        ready.store(false, Ordering::Release);
+        // Whoever is left to be told is gone with the receivers.
+        let _ = stop.send(true);
+        for task in accepting {
+            // A task that panicked is not accepting any more either.
+            let _ = task.await;
+        }
+        drain(&broker, config.listener.drain_timeout).await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Serves metrics and health, if the configuration names an address; returns where.
+fn serve_http(
+    config: &Config,
+    broker: &Arc<Broker>,
+    ready: &Arc<AtomicBool>,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<Option<SocketAddr>, Error> {
+    let Some(address) = config.http.address else {
+        return Ok(None);
+    };
+    let listener = bind_address(address).map_err(|error| Error::Http(address, error))?;
+    let bound = listener
+        .local_addr()
+        .map_err(|error| Error::Http(address, error))?;
+    let exporter = Arc::new(http::Exporter::new(Arc::clone(broker)).map_err(Error::Metrics)?);
+    let upkeep = Arc::clone(&exporter);
+    let state = http::State {
+        render: Arc::new(move || exporter.render()),
+        ready: Arc::clone(ready),
+    };
+    tokio::spawn(async move {
+        let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
+        loop {
+            interval.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
+    tokio::spawn(async move {
+        let stop = async move {
+            // An error means that the house is gone, which is a stop as well.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = http::serve(listener, state, stop).await {
+            tracing::error!("HTTP ended: {error}");
+        }
+    });
+    Ok(Some(bound))
+}
+
+/// Lets happen what is due: Wills, the end of sessions, the sweep of retained messages.
+async fn tick(broker: Arc<Broker>) {
+    let earlier = Arc::new(Notify::new());
+    let notify = Arc::clone(&earlier);
+    broker.on_earlier(Box::new(move || notify.notify_one()));
+    let mut batch = Batch::new(now());
+    loop {
+        batch.now = now();
+        broker.tick(&mut batch);
+        let next = broker.next_tick(Instant::now());
+        tokio::select! {
+            () = tokio::time::sleep_until(next.into()) => {}
+            () = earlier.notified() => {}
+        }
+    }
+}
+
+/// Publishes `$SYS/broker/…`, if the configuration wants it.
+async fn publish_sys(broker: Arc<Broker>) {
+    let period = broker.options().sys_interval;
+    if period.is_zero() {
+        return;
+    }
+    let mut sys = crate::broker::Sys::new(now());
+    let mut batch = Batch::new(now());
+    let mut interval = tokio::time::interval(period);
+    loop {
+        interval.tick().await;
+        batch.now = now();
+        sys.publish(&broker, &mut batch);
+    }
+}
+
+/// Closes every session's connection and waits until they have gone, or for as long as they are
+/// given.
+async fn drain(broker: &Broker, timeout: Duration) {
+    broker.stop();
+    let by = Instant::now() + timeout;
+    loop {
+        let metrics = broker.metrics();
+        // Who has not said CONNECT has nothing to be told.
+        let left = metrics.read(Gauge::Connections) - metrics.read(Gauge::Handshaking);
+        if left <= 0 && metrics.read(Gauge::Connected) <= 0 {
+            return;
+        }
+        if Instant::now() >= by {
+            tracing::warn!(
+                connections = left,
+                "not all connections took their last bytes"
+            );
+            return;
+        }
+        tokio::time::sleep(DRAIN_INTERVAL).await;
+    }
+}

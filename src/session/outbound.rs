@@ -1,0 +1,470 @@
+//! What goes to the client: messages, in flight and waiting.
+//!
+//! ```text
+//!   deliver ──> [waiting: QoS 1, 2] ──> window (id, quota) ──> wire ──> socket
+//!          └──> [unsent: QoS 0] ───────────────────────────────^
+//! ```
+//!
+//! A message goes straight to the wire when nothing of its kind waits and there is room; it waits
+//! otherwise, in bounds. What frees room (an acknowledgement, a socket that takes bytes, a new
+//! connection) is followed by [`Outbound::draw`].
+//!
+//! Invariants, on a connection:
+//! - the quota is the Receive Maximum less what is in flight, PUBREL sent again included, so that
+//!   resuming never lets more into flight than the client takes [MQTT5-4.9.0-1] [MQTT5-4.9.0-2];
+//! - nothing else waits for the quota: QoS 0 passes by [MQTT5-3.3.4-10] [MQTT5-4.9.0-3];
+//! - messages of one QoS leave in the order in which they were delivered [MQTT5-4.6.0-5]
+//!   [MQTT311-4.6.0-6];
+//! - no packet is larger than what the client accepts [MQTT5-3.1.2-24].
+
+use crate::codec::{PacketId, PacketType, PublishFrame, QoS, ReasonCode, Version, encode_ack};
+use crate::message::Timestamp;
+use crate::queue::{Delivery, DropReason, Queue, SubscriptionIds};
+
+use super::aliases::{Naming, OutboundAliases};
+use super::fault::Fault;
+use super::options::Options;
+use super::tally::Tally;
+use super::terms::Terms;
+use super::window::{OutOfStep, Received, Resend, Source, Stage, Window};
+use super::wire::{Spare, Wire};
+
+/// The outbound side of a session.
+#[derive(Debug)]
+pub struct Outbound {
+    window: Window,
+    waiting: Queue,
+    unsent: Queue,
+    line: Option<Box<Line>>,
+}
+
+/// What belongs to one Network Connection.
+#[derive(Debug)]
+pub struct Line {
+    version: Version,
+    /// The quota to start with.
+    quota_maximum: u16,
+    packet_size_maximum: u32,
+    aliases: Option<OutboundAliases>,
+    wire: Wire,
+}
+
+/// What a call on this side works with.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Limits of the session.
+    pub options: &'a Options,
+    /// Buffers to use again.
+    pub spare: &'a mut Spare,
+    /// What happens is counted here.
+    pub tally: &'a mut Tally,
+}
+
+/// Messages that go back to their groups, oldest first.
+pub type GivenBack = Vec<(Source, Delivery)>;
+
+/// What an acknowledgement did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acked {
+    /// It ended an exchange: there is quota again.
+    Done,
+    /// It moved an exchange on.
+    Onward,
+    /// It named an id that is not in flight, which harms nobody.
+    Unknown,
+}
+
+impl Acked {
+    fn done(done: bool) -> Self {
+        if done { Self::Done } else { Self::Unknown }
+    }
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self {
+            window: Window::new(),
+            waiting: Queue::new(),
+            unsent: Queue::new(),
+            line: None,
+        }
+    }
+}
+
+impl Outbound {
+    /// A connection takes this side over; `first` is committed before anything else (CONNACK).
+    /// What is in flight is sent again, in its order, as far as the quota goes.
+    // [MQTT5-3.2.0-1] [MQTT5-4.4.0-1] [MQTT311-3.2.0-1] [MQTT311-4.4.0-1]
+    pub fn attach(&mut self, terms: &Terms, first: &[u8], cx: &mut Context<'_>) {
+        let mut line = Box::new(Line {
+            version: terms.version,
+            quota_maximum: terms.send_quota,
+            packet_size_maximum: terms.packet_size_maximum,
+            aliases: (terms.outbound_aliases > 0)
+                .then(|| OutboundAliases::new(terms.outbound_aliases)),
+            wire: Wire::default(),
+        });
+        line.commit_packets(first, 1, cx);
+        self.line = Some(line);
+        self.draw(cx);
+    }
+
+    /// The connection ended. Returns what belonged to it, with bytes not yet written, and the
+    /// messages that go back to their groups, oldest first.
+    pub fn detach(&mut self, tally: &mut Tally) -> Option<(Box<Line>, GivenBack)> {
+        let line = self.line.take()?;
+        tally.drop(DropReason::Away, self.unsent.clear());
+        Some((line, self.window.detach()))
+    }
+
+    /// The connection, if there is one.
+    pub fn line(&mut self) -> Option<&mut Line> {
+        self.line.as_deref_mut()
+    }
+
+    /// Whether a connection is there.
+    pub fn is_connected(&self) -> bool {
+        self.line.is_some()
+    }
+
+    /// Messages in flight.
+    pub fn in_flight(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Messages that wait, of any QoS.
+    pub fn queued(&self) -> usize {
+        self.waiting.len() + self.unsent.len()
+    }
+
+    /// Whether a message of this QoS would go to the wire now: what a group asks before it gives
+    /// one to this member.
+    pub fn takes_now(&self, qos: QoS, options: &Options) -> bool {
+        let Some(line) = &self.line else { return false };
+        let room = line.wire.unsent() < options.unsent_maximum;
+        match qos {
+            QoS::AtMostOnce => room && self.unsent.is_empty(),
+            _ => {
+                let in_turn = self.waiting.is_empty() && !self.window.has_unsent();
+                room && in_turn && self.quota() > 0
+            }
+        }
+    }
+
+    /// Delivers a message: to the wire, to the queue, or, in bounds, nowhere. `source` names the
+    /// group it came from. Returns whether bytes were committed to the wire.
+    pub fn deliver(
+        &mut self,
+        delivery: Delivery,
+        source: Option<Source>,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        if self.takes_now(delivery.qos, cx.options) {
+            return self.send(delivery, source, cx);
+        }
+        let queue = match delivery.qos {
+            // [MQTT311-3.1.2-5] [MQTT5-4.5.0-1]
+            QoS::AtLeastOnce | QoS::ExactlyOnce => &mut self.waiting,
+            // Whether it came before the connection or during it: one queue keeps the order.
+            QoS::AtMostOnce if self.line.is_some() || cx.options.queue_qos0_offline => {
+                &mut self.unsent
+            }
+            QoS::AtMostOnce => {
+                cx.tally.drop(DropReason::Away, 1);
+                return false;
+            }
+        };
+        // What nobody may be sent any more takes no room from what is alive. [MQTT5-3.3.2-5]
+        cx.tally
+            .drop(DropReason::Expired, queue.drop_expired(cx.now));
+        let dropped = queue.push(delivery, &cx.options.queue);
+        cx.tally.drop(DropReason::QueueFull, dropped);
+        false
+    }
+
+    /// Sends what waits, as far as quota and room go. Returns whether bytes were committed.
+    pub fn draw(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut wrote = self.resend(cx);
+        while self.has_room(cx) {
+            let Some(delivery) = self.unsent.pop() else {
+                break;
+            };
+            wrote |= self.send(delivery, None, cx);
+        }
+        while !self.window.has_unsent() && self.has_room(cx) && self.quota() > 0 {
+            let Some(delivery) = self.waiting.pop() else {
+                break;
+            };
+            wrote |= self.send(delivery, None, cx);
+        }
+        wrote
+    }
+
+    /// How many more messages may be in flight: none without a connection.
+    fn quota(&self) -> usize {
+        let maximum = self
+            .line
+            .as_ref()
+            .map_or(0, |line| usize::from(line.quota_maximum));
+        maximum.saturating_sub(self.window.sent())
+    }
+
+    fn has_room(&self, cx: &Context<'_>) -> bool {
+        self.line
+            .as_ref()
+            .is_some_and(|line| line.wire.unsent() < cx.options.unsent_maximum)
+    }
+
+    /// Sends again what was in flight when the last connection ended. PUBREL does not wait for
+    /// quota, but takes of it what there is.
+    fn resend(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut quota = self.quota();
+        let Some(line) = self.line.as_deref_mut() else {
+            return false;
+        };
+        let mut wrote = false;
+        let mut stalled = false;
+        self.window.resend(|id, stage| {
+            match stage {
+                Stage::Release => line.pubrel(id, ReasonCode::Success, cx),
+                Stage::Publish(delivery) => {
+                    stalled |= quota == 0 || line.wire.unsent() >= cx.options.unsent_maximum;
+                    if stalled {
+                        return Resend::Later;
+                    }
+                    match line.naming(delivery, cx.now) {
+                        // [MQTT5-3.3.1-1] [MQTT311-3.3.1-1]
+                        Some(naming) => line.publish(delivery, naming, Some(id), true, cx),
+                        // This connection takes less than the last one. [MQTT5-3.1.2-25]
+                        None => {
+                            cx.tally.drop(DropReason::PacketTooLarge, 1);
+                            if delivery.qos == QoS::AtLeastOnce {
+                                return Resend::Forget;
+                            }
+                            // The client may hold the id: only a PUBREL frees it on both sides.
+                            *stage = Stage::Release;
+                            line.pubrel(id, ReasonCode::Success, cx);
+                        }
+                    }
+                }
+            }
+            quota = quota.saturating_sub(1);
+            wrote = true;
+            Resend::Sent
+        });
+        wrote
+    }
+
+    /// Puts a message on the wire for the first time.
+    fn send(&mut self, delivery: Delivery, source: Option<Source>, cx: &mut Context<'_>) -> bool {
+        let Some(line) = self.line.as_deref_mut() else {
+            return false;
+        };
+        // [MQTT5-3.3.2-5]
+        if delivery.message.expired(cx.now) {
+            cx.tally.drop(DropReason::Expired, 1);
+            return false;
+        }
+        // [MQTT5-3.1.2-25]
+        let Some(naming) = line.naming(&delivery, cx.now) else {
+            cx.tally.drop(DropReason::PacketTooLarge, 1);
+            return false;
+        };
+        if delivery.qos == QoS::AtMostOnce {
+            line.publish(&delivery, naming, None, false, cx);
+            return true;
+        }
+        match self.window.add(delivery, source) {
+            Ok(id) => {
+                if let Some(delivery) = self.window.newest() {
+                    line.publish(delivery, naming, Some(id), false, cx);
+                }
+                true
+            }
+            // Every id is in flight: the quota, which is at most 65,535, was 0 before that.
+            Err(delivery) => {
+                self.waiting.give_back(std::iter::once(delivery));
+                false
+            }
+        }
+    }
+
+    /// Takes a PUBACK, whatever its code: an error ends the exchange as well.
+    // [MQTT5-4.3.2-3] [MQTT5-4.4.0-2]
+    pub fn puback(&mut self, id: PacketId) -> Result<Acked, Fault> {
+        let done = self.window.puback(id).map_err(out_of_step)?.is_some();
+        Ok(Acked::done(done))
+    }
+
+    /// Takes a PUBREC and commits the PUBREL that answers it.
+    pub fn pubrec(
+        &mut self,
+        id: PacketId,
+        code: ReasonCode,
+        cx: &mut Context<'_>,
+    ) -> Result<Acked, Fault> {
+        match self.window.pubrec(id, code).map_err(out_of_step)? {
+            Received::Refused(known) => Ok(Acked::done(known)),
+            Received::Release(code) => {
+                if let Some(line) = self.line.as_deref_mut() {
+                    line.pubrel(id, code, cx);
+                }
+                Ok(Acked::Onward)
+            }
+        }
+    }
+
+    /// Takes a PUBCOMP.
+    pub fn pubcomp(&mut self, id: PacketId) -> Result<Acked, Fault> {
+        let done = self.window.pubcomp(id).map_err(out_of_step)?;
+        Ok(Acked::done(done))
+    }
+
+    /// The session has left a group: it finishes what it has begun, as its own.
+    pub fn disown(&mut self, source: Source) {
+        self.window.disown(source);
+    }
+
+    /// Ends the session: everything is dropped. Returns how many messages that were.
+    pub fn end(&mut self) -> usize {
+        let dropped = self.window.len() + self.waiting.len() + self.unsent.len();
+        let line = self.line.take();
+        *self = Self {
+            line,
+            ..Self::default()
+        };
+        dropped
+    }
+}
+
+fn out_of_step(_: OutOfStep) -> Fault {
+    Fault::new(
+        ReasonCode::ProtocolError,
+        "an acknowledgement that does not go with its message",
+    )
+}
+
+impl Line {
+    /// A connection without a session: it carries what comes before CONNACK, or a refusal.
+    pub fn bare(version: Version) -> Self {
+        Self {
+            version,
+            quota_maximum: 0,
+            packet_size_maximum: u32::MAX,
+            aliases: None,
+            wire: Wire::default(),
+        }
+    }
+
+    /// Protocol version spoken on this connection.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The bytes on their way to the socket.
+    pub fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
+    /// Largest packet that the client accepts.
+    pub fn packet_size_maximum(&self) -> u32 {
+        self.packet_size_maximum
+    }
+
+    /// Commits whole packets that are not deliveries.
+    pub fn commit_packets(&mut self, packets: &[u8], count: usize, cx: &mut Context<'_>) {
+        self.wire
+            .commit(cx.spare, |out| out.extend_from_slice(packets));
+        cx.tally.packets_sent += count as u64;
+    }
+
+    fn pubrel(&mut self, id: PacketId, code: ReasonCode, cx: &mut Context<'_>) {
+        let version = self.version;
+        self.wire.commit(cx.spare, |out| {
+            encode_ack(PacketType::Pubrel, id, code, version, out)
+        });
+        cx.tally.packets_sent += 1;
+    }
+
+    /// How the PUBLISH is to name its topic so that it fits the client's Maximum Packet Size, if
+    /// there is a way. [MQTT5-3.1.2-24]
+    fn naming(&self, delivery: &Delivery, now: Timestamp) -> Option<Naming> {
+        let topic = delivery.message.topic_bytes();
+        let best = self
+            .aliases
+            .as_ref()
+            .map_or(Naming::Name, |aliases| aliases.naming(topic));
+        if self.packet_size_maximum == u32::MAX {
+            return Some(best);
+        }
+        let fits = |naming: &Naming| {
+            let id = (delivery.qos != QoS::AtMostOnce).then_some(PacketId::MAX);
+            let frame = frame(delivery, id, false, *naming, now);
+            frame.encoded_len(self.version) as u64 <= u64::from(self.packet_size_maximum)
+        };
+        // A new alias makes the packet longer: without it, it may still fit.
+        let plain = matches!(best, Naming::NameAndAlias(_)).then_some(Naming::Name);
+        Some(best).filter(fits).or_else(|| plain.filter(fits))
+    }
+
+    fn publish(
+        &mut self,
+        delivery: &Delivery,
+        naming: Naming,
+        id: Option<PacketId>,
+        dup: bool,
+        cx: &mut Context<'_>,
+    ) {
+        let version = self.version;
+        let frame = frame(delivery, id, dup, naming, cx.now);
+        self.wire.commit(cx.spare, |out| frame.encode(version, out));
+        if let Some(aliases) = &mut self.aliases {
+            aliases.commit(delivery.message.topic_bytes(), naming);
+        }
+        cx.tally
+            .publish_sent(delivery.qos, delivery.message.payload().len());
+    }
+}
+
+fn frame(
+    delivery: &Delivery,
+    packet_id: Option<PacketId>,
+    dup: bool,
+    naming: Naming,
+    now: Timestamp,
+) -> PublishFrame<'_> {
+    let Delivery {
+        message,
+        subscription_ids,
+        qos,
+        retain,
+    } = delivery;
+    let (topic, alias) = match naming {
+        Naming::Name => (message.topic(), None),
+        Naming::NameAndAlias(alias) => (message.topic(), Some(alias)),
+        Naming::Alias(alias) => ("", Some(alias)),
+    };
+    PublishFrame {
+        dup,
+        qos: *qos,
+        retain: *retain,
+        packet_id,
+        topic,
+        alias,
+        message_expiry: message.remaining_expiry(now),
+        subscription_ids: SubscriptionIds::as_slice(subscription_ids),
+        forwarded: message.forwarded(),
+        payload: message.payload(),
+    }
+}
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod tests;

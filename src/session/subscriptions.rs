@@ -1,0 +1,111 @@
+//! What one session has subscribed to.
+
+use crate::codec::SubscriptionOptions;
+
+/// One subscription as granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscribed {
+    /// Options as granted.
+    pub options: SubscriptionOptions,
+    /// Its Subscription Identifier, if it has one.
+    pub id: Option<u32>,
+}
+
+/// A session's subscriptions, sorted by their Topic Filter (ShareName included), so that a few cost
+/// little memory and thousands are still found quickly.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    sorted: Vec<(Box<str>, Subscribed)>,
+}
+
+impl Subscriptions {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sorted.is_empty()
+    }
+
+    /// Whether `filter` is subscribed to.
+    pub fn contains(&self, filter: &str) -> bool {
+        self.find(filter).is_ok()
+    }
+
+    /// Adds or replaces; returns what was replaced. [MQTT5-3.8.4-3] [MQTT311-3.8.4-3]
+    pub fn insert(&mut self, filter: &str, subscribed: Subscribed) -> Option<Subscribed> {
+        match self.find(filter) {
+            Ok(index) => Some(std::mem::replace(&mut self.sorted[index].1, subscribed)),
+            Err(index) => {
+                if self.sorted.len() == self.sorted.capacity() {
+                    // Most sessions have very few: doubling from four would waste half of it.
+                    self.sorted.reserve_exact(1 + self.sorted.len() / 2);
+                }
+                self.sorted.insert(index, (filter.into(), subscribed));
+                None
+            }
+        }
+    }
+
+    /// Removes one; filters are compared byte for byte. [MQTT5-3.10.4-1] [MQTT311-3.10.4-1]
+    pub fn remove(&mut self, filter: &str) -> Option<Subscribed> {
+        let index = self.find(filter).ok()?;
+        let (_, subscribed) = self.sorted.remove(index);
+        if self.sorted.len() < self.sorted.capacity() / 4 {
+            self.sorted.shrink_to_fit();
+        }
+        Some(subscribed)
+    }
+
+    /// All of them, sorted by filter.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Subscribed)> {
+        self.sorted
+            .iter()
+            .map(|(filter, subscribed)| (&**filter, subscribed))
+    }
+
+    fn find(&self, filter: &str) -> Result<usize, usize> {
+        self.sorted
+            .binary_search_by(|(known, _)| (**known).cmp(filter))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::QoS;
+
+    const SUBSCRIBED: Subscribed = Subscribed {
+        options: SubscriptionOptions::v3(QoS::AtMostOnce),
+        id: None,
+    };
+
+    #[test]
+    fn the_same_filter_replaces_and_another_does_not() {
+        let mut subscriptions = Subscriptions::default();
+        assert_eq!(subscriptions.insert("b", SUBSCRIBED), None);
+        assert_eq!(subscriptions.insert("a", SUBSCRIBED), None);
+        let with_id = Subscribed {
+            id: Some(7),
+            ..SUBSCRIBED
+        };
+        assert_eq!(subscriptions.insert("b", with_id), Some(SUBSCRIBED));
+        let all: Vec<_> = subscriptions
+            .iter()
+            .map(|(filter, s)| (filter, s.id))
+            .collect();
+        assert_eq!(all, [("a", None), ("b", Some(7))]);
+    }
+
+    #[test]
+    fn removal_compares_byte_for_byte() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.insert("Aa", SUBSCRIBED);
+        assert_eq!(subscriptions.remove("aa"), None);
+        assert!(subscriptions.contains("Aa"));
+        assert_eq!(subscriptions.remove("Aa"), Some(SUBSCRIBED));
+        assert!(subscriptions.is_empty());
+    }
+}

@@ -1,0 +1,29 @@
+//! Nothing but the broker's own memory.
+
+use super::{Progress, Receipt, Record, Store};
+
+/// Keeps nothing beyond what the broker holds in its own structures, and so is never late and never
+/// full: their bounds are the bounds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory;
+
+impl Store for Memory {
+    fn append(&self, _: Record<'_>, _: &mut dyn FnMut() -> Receipt) -> Progress {
+        Progress::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_memory_is_as_safe_as_it_will_be() {
+        let record = Record::Opened {
+            client_id: "c",
+            expiry: 1,
+        };
+        let mut receipt = || -> Receipt { unreachable!("nothing comes later") };
+        assert_eq!(Memory.append(record, &mut receipt), Progress::Done);
+    }
+}

@@ -1,0 +1,170 @@
+//! The broker under test: the real binary, in a folder of its own, on ports of its own.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use super::certificates::Certificates;
+use super::folder::Folder;
+use super::process::{Finished, Process};
+
+/// With `mosquitto` in this variable the same tests run against mosquitto: a test of a client that
+/// fails there too has found nothing about Postbud.
+const SUBJECT: &str = "BROKER_UNDER_TEST";
+
+/// A running broker with a TCP, a TLS and an HTTP listener, killed when dropped.
+pub struct Broker {
+    process: Process,
+    /// MQTT over TCP.
+    pub tcp: SocketAddr,
+    /// MQTT over TLS.
+    pub tls: SocketAddr,
+    /// Metrics and health.
+    pub http: SocketAddr,
+    pub certificates: Certificates,
+    pub folder: Folder,
+}
+
+impl Broker {
+    /// Starts a broker that lets anybody in.
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::configured("[auth]\nanonymous = true\n")
+    }
+
+    /// Starts a broker whose configuration has, beside the listeners, what is given.
+    #[track_caller]
+    pub fn configured(rest: &str) -> Self {
+        Self::start_on("127.0.0.1:0", rest)
+    }
+
+    /// As [`Broker::configured`], with MQTT over TCP on a given address.
+    #[track_caller]
+    pub fn start_on(tcp: &str, rest: &str) -> Self {
+        let folder = Folder::new();
+        let certificates = Certificates::generate(&folder);
+        if std::env::var(SUBJECT).is_ok_and(|subject| subject == "mosquitto") {
+            return start_mosquitto(folder, certificates);
+        }
+        let file = folder.write("postbud.toml", configuration(tcp, &certificates, rest));
+        let mut command = command(folder.path());
+        command.arg("--config").arg(file);
+        let process = Process::start(command);
+        let (tcp, tls) = (listening(&process, "tcp"), listening(&process, "tls"));
+        let http = listening(&process, "http");
+        Self {
+            process,
+            tcp,
+            tls,
+            http,
+            certificates,
+            folder,
+        }
+    }
+
+    /// Asks the broker to stop and waits until it has.
+    #[track_caller]
+    pub fn stop(self) -> Finished {
+        self.signal("TERM");
+        self.process.finish()
+    }
+
+    /// Sends a signal by its name without SIG.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Waits for the end of a broker that was asked to stop.
+    #[track_caller]
+    pub fn finish(self) -> Finished {
+        self.process.finish()
+    }
+
+    /// Ends the broker as a crash would.
+    pub fn kill(self) {
+        self.process.kill();
+    }
+
+    /// What the broker has logged.
+    pub fn log(&self) -> Vec<String> {
+        self.process.lines()
+    }
+}
+
+/// The broker's binary, to be run in `folder` with none of the environment that it would read.
+pub fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postbud"));
+    command.current_dir(folder).env_remove("RUST_LOG");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("POSTBUD_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Waits until the broker says where it listens: `listening kind=tcp address=127.0.0.1:41235`.
+#[track_caller]
+pub fn listening(process: &Process, kind: &str) -> SocketAddr {
+    let kind = format!("kind={kind}");
+    let line = process.wait_for(&format!("`listening {kind}`"), |line| {
+        line.contains("listening") && line.split_whitespace().any(|word| word == kind)
+    });
+    let address = line
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("address="));
+    let address = address.unwrap_or_else(|| panic!("no address in `{line}`"));
+    address
+        .parse()
+        .unwrap_or_else(|error| panic!("no address in `{line}`: {error}"))
+}
+
+fn configuration(tcp: &str, certificates: &Certificates, rest: &str) -> String {
+    let mut text = format!("[[listener]]\nkind = \"tcp\"\naddress = \"{tcp}\"\n\n");
+    text.push_str("[[listener]]\nkind = \"tls\"\naddress = \"127.0.0.1:0\"\n[listener.tls]\n");
+    let _ = writeln!(text, "certificate = {:?}", certificates.certificate);
+    let _ = writeln!(text, "key = {:?}\n", certificates.key);
+    text.push_str("[http]\naddress = \"127.0.0.1:0\"\n\n");
+    text.push_str(rest);
+    text
+}
+
+/// Starts Debian's mosquitto in Postbud's place. It has no HTTP, and cannot tell which port the system
+/// chose, so two are taken that were free a moment ago.
+#[track_caller]
+fn start_mosquitto(folder: Folder, certificates: Certificates) -> Broker {
+    // Both at once, or the second could be the first again.
+    let free = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    let [tcp, tls] = free.map(|listener| listener.local_addr().expect("it is bound"));
+    let (certificate, key) = (
+        certificates.certificate.display(),
+        certificates.key.display(),
+    );
+    let file = folder.write(
+        "mosquitto.conf",
+        format!(
+            "user root\nallow_anonymous true\npersistence false\nsys_interval 1\nlog_type all\n\
+             listener {} 127.0.0.1\nlistener {} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n",
+            tcp.port(),
+            tls.port()
+        ),
+    );
+    // Debian keeps it where only an administrator's shell looks.
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec mosquitto -c \"$0\""]).arg(file);
+    command.env("PATH", format!("{path}:/usr/sbin:/usr/local/sbin"));
+    let process = Process::start(command);
+    process.wait_for("`running`", |line| {
+        line.contains("mosquitto version") && line.contains("run")
+    });
+    Broker {
+        process,
+        tcp,
+        tls,
+        http: tcp,
+        certificates,
+        folder,
+    }
+}
