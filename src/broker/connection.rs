@@ -23,7 +23,7 @@ use super::core::Broker;
 use super::delivery::put_back_own;
 use super::ending::Ending;
 use super::handshake::Waiting;
-use super::packets::Open;
+use super::open::Open;
 use super::port::{Mail, Port, Signal};
 use super::sessions::Detach;
 
@@ -47,7 +47,7 @@ pub struct Connection {
     pub(super) phase: Phase,
     /// When a whole CONNECT must have come.
     connect_by: Instant,
-    last_heard: Instant,
+    pub(super) last_heard: Instant,
 }
 
 /// How far a connection has got.
@@ -117,7 +117,10 @@ impl Connection {
                 Phase::Fresh | Phase::Waiting(_) => match self.handshake(&input[used..], batch) {
                     Ok(0) if self.is_pending() => return (used, Turn::Pause),
                     Ok(0) => return (used, Turn::Read),
-                    Ok(more) => used += more,
+                    Ok(more) => {
+                        self.last_heard = batch.now.instant;
+                        used += more;
+                    }
                     Err(fault) => {
                         self.refuse(&input[used..], fault, batch);
                         return (used, Turn::Close);
@@ -174,23 +177,17 @@ impl Connection {
     fn read_mail(&mut self, batch: &mut Batch) {
         let Mail {
             close,
-            outcomes,
+            kept,
             verdict,
         } = self.port.take_mail();
         if let Some(verdict) = verdict {
             self.judged(verdict, batch);
         }
-        for (ticket, outcome) in outcomes {
-            let ended = match &mut self.phase {
-                Phase::Open(open) => open
-                    .outcome(&self.broker, &self.port, ticket, outcome, batch)
-                    .err(),
-                _ => {
-                    self.stored(outcome, batch);
-                    None
-                }
-            };
-            if let Some(ending) = ended {
+        if let Some(kept) = kept {
+            self.stored(kept, batch);
+        }
+        if let Phase::Open(open) = &mut self.phase {
+            if let Err(ending) = open.outcomes(&self.broker, &self.port, batch) {
                 self.phase = Phase::Closed(ending);
             }
         }

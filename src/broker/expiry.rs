@@ -20,7 +20,7 @@ pub(super) struct Schedule {
     /// Sessions without a connection, by how long they have been away.
     away: BTreeMap<(Instant, u64), SessionRef>,
     /// Sessions that end because there are too many like them.
-    evicted: Vec<SessionRef>,
+    evicted: Vec<(Instant, SessionRef)>,
     /// Where the sweep of retained messages goes on.
     sweep: Option<Box<str>>,
     /// Told when something becomes due earlier than all else.
@@ -88,12 +88,13 @@ impl Schedule {
         since: Instant,
         session: &SessionRef,
         maximum: usize,
-    ) -> Option<SessionRef> {
+    ) -> Option<(Instant, SessionRef)> {
         self.away.insert((since, session.number), session.clone());
         if self.away.len() <= maximum {
             return None;
         }
-        self.away.pop_first().map(|(_, session)| session)
+        let ((since, _), session) = self.away.pop_first()?;
+        Some((since, session))
     }
 
     /// Notes that a session is not away any more.
@@ -102,8 +103,8 @@ impl Schedule {
     }
 
     /// A session that has been away for longest makes room: it ends at the next tick.
-    pub(super) fn evict(&mut self, session: SessionRef) {
-        self.evicted.push(session);
+    pub(super) fn evict(&mut self, since: Instant, session: SessionRef) {
+        self.evicted.push((since, session));
         if let Some(notify) = &self.notify {
             notify();
         }
@@ -149,10 +150,10 @@ impl Broker {
             self.happen(&entry, batch);
         }
         let evicted = std::mem::take(&mut self.schedule.lock().evicted);
-        for session in evicted {
+        for (since, session) in evicted {
             let mut side = session.inbound.lock();
-            // It may have been resumed since.
-            if matches!(side.state, State::Away(_)) {
+            // It may have been resumed, and even left again, since.
+            if side.state == State::Away(since) {
                 self.end_session(&session, &mut side, batch);
             }
         }

@@ -14,8 +14,8 @@ use super::batch::Batch;
 use super::connection::{Connection, Phase};
 use super::core::Broker;
 use super::ending::Ending;
-use super::packets::Open;
-use super::port::Port;
+use super::open::Open;
+use super::port::{Port, Signal};
 
 /// A connection whose CONNECT has come and whose CONNACK has not left.
 pub(super) struct Waiting {
@@ -95,14 +95,20 @@ impl Connection {
     // [MQTT5-3.1.4-1] [MQTT5-3.1.4-2]
     fn connect(&mut self, connect: &Connect<'_>, batch: &mut Batch) -> Result<(), Fault> {
         if self.broker.is_stopping() {
-            return Err(Fault::new(
-                ReasonCode::ServerUnavailable,
-                "the broker is stopping",
-            ));
+            return Err(STOPPING);
         }
-        let options = self.broker.options();
-        let broker = &self.broker;
+        let broker = Arc::clone(&self.broker);
+        let options = broker.options();
         let terms = Terms::negotiate(connect, &options.session, || broker.assign_client_id())?;
+        let client_id = Arc::clone(&terms.client_id);
+        let method = connect.properties.authentication_method;
+        // From here on a refusal knows what the client can read.
+        self.phase = Phase::Waiting(Box::new(Waiting {
+            terms,
+            user_name: connect.user_name.map(Box::from),
+            method: method.map(Box::from),
+            what_for: WaitsFor::Verdict,
+        }));
         let unavailable = !options.pubsub.retained.available;
         if unavailable && connect.will.is_some_and(|will| will.retain) {
             // [MQTT5-3.2.2-13]
@@ -111,44 +117,26 @@ impl Connection {
                 "retain is not available",
             ));
         }
-        let method = connect.properties.authentication_method;
-        let waiting = Waiting {
-            terms,
-            user_name: connect.user_name.map(Box::from),
-            method: method.map(Box::from),
-            what_for: WaitsFor::Verdict,
-        };
         let request = Request {
-            client_id: &waiting.terms.client_id,
+            client_id: &client_id,
             peer: self.port.peer(),
             user_name: connect.user_name,
             password: connect.password,
         };
         if let Some(method) = method {
             // [MQTT5-4.12.0-1]
-            let exchange = self
-                .broker
-                .auth
-                .exchange(method, &request)
-                .ok_or(Fault::new(
-                    ReasonCode::BadAuthenticationMethod,
-                    "the Authentication Method is not known",
-                ))?;
+            let exchange = broker.auth.exchange(method, &request).ok_or(Fault::new(
+                ReasonCode::BadAuthenticationMethod,
+                "the Authentication Method is not known",
+            ))?;
             let data = connect.properties.authentication_data;
-            self.phase = Phase::Waiting(Box::new(waiting));
             return self.step(exchange, data, batch);
         }
         let port = &self.port;
-        match self.broker.auth.authenticate(&request, &mut || tell(port)) {
-            Verdict::Accept(identity) => {
-                self.phase = Phase::Waiting(Box::new(waiting));
-                self.admit(identity, None, batch)
-            }
+        match broker.auth.authenticate(&request, &mut || tell(port)) {
+            Verdict::Accept(identity) => self.admit(identity, None, batch),
             Verdict::Refuse(code) => Err(Fault::new(code, "not authenticated")),
-            Verdict::Later => {
-                self.phase = Phase::Waiting(Box::new(waiting));
-                Ok(())
-            }
+            Verdict::Later => Ok(()),
         }
     }
 
@@ -239,6 +227,9 @@ impl Connection {
         let Phase::Waiting(waiting) = &mut self.phase else {
             return Ok(());
         };
+        if self.broker.is_stopping() {
+            return Err(STOPPING);
+        }
         let terms = &waiting.terms;
         if let Some(will) = &terms.will {
             let (topic, qos) = (will.message.topic(), will.message.qos());
@@ -325,6 +316,8 @@ impl Connection {
             self.refuse_as(Some(terms.version), maximum, fault, batch);
             return;
         }
+        // Silence is counted from here: a verdict may have taken its time.
+        self.last_heard = batch.now.instant;
         let opened = self.broker.open(&terms, &self.port, connack, batch);
         tracing::debug!(
             client = &*terms.client_id,
@@ -393,8 +386,12 @@ impl Connection {
             1,
             &mut batch.context(&self.broker.options().session),
         );
+        // No session, nobody else to flush it.
+        self.port.signal(Signal::Write);
     }
 }
+
+const STOPPING: Fault = Fault::new(ReasonCode::ServerUnavailable, "the broker is stopping");
 
 /// An AUTH must name the method of the CONNECT. [MQTT5-4.12.0-5] [MQTT5-4.12.0-7] [MQTT5-4.12.1-1]
 pub(super) fn check_method(method: Option<&str>, auth: &Auth<'_>) -> Result<(), Fault> {

@@ -3,6 +3,14 @@
 //! Plain atomic numbers: a batch adds its [`Tally`] once, at its end, so nothing is looked up and
 //! nothing is shared while messages move. Whoever shows them (the metrics page, `$SYS`) takes a
 //! [`Snapshot`].
+//!
+//! ```text
+//!   message ──> Tally ──(end of the batch)──> Metrics ──(on demand)──> Snapshot ──> /metrics, $SYS
+//!   connection opened, refused, closed ─────────^
+//! ```
+//!
+//! Counters never go down for as long as the process lives; a [`Gauge`] is moved by whoever makes
+//! or ends what it counts, so it holds what there is now.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -23,6 +31,7 @@ pub struct Metrics {
     payload: [AtomicU64; 2],
     connections_opened: AtomicU64,
     accepts_failed: AtomicU64,
+    connects_accepted: AtomicU64,
     connections_closed: [AtomicU64; Ending::COUNT],
     refused: [AtomicU64; 256],
     publishes_refused: [AtomicU64; 256],
@@ -48,6 +57,13 @@ pub enum Gauge {
     Subscriptions,
     /// Shared groups.
     Groups,
+}
+
+impl Snapshot {
+    /// The value of a gauge.
+    pub fn gauge(&self, gauge: Gauge) -> i64 {
+        self.gauges[gauge as usize]
+    }
 }
 
 impl Gauge {
@@ -81,7 +97,10 @@ pub struct Snapshot {
     pub connections_opened: u64,
     /// Accepts that failed for want of descriptors or memory.
     pub accepts_failed: u64,
-    /// Network Connections closed, by why; only what has happened.
+    /// CONNECTs accepted: how often a session got a connection.
+    pub connects_accepted: u64,
+    /// Network Connections closed, by why: each [`Ending`] that has no Reason Code, and of those
+    /// that have one only what has happened.
     pub connections_closed: Vec<(&'static str, u64)>,
     /// CONNECTs refused, by Reason Code; only what has happened.
     pub refused: Vec<(ReasonCode, u64)>,
@@ -108,6 +127,7 @@ impl Default for Metrics {
             payload: zeros(),
             connections_opened: AtomicU64::new(0),
             accepts_failed: AtomicU64::new(0),
+            connects_accepted: AtomicU64::new(0),
             connections_closed: zeros(),
             refused: zeros(),
             publishes_refused: zeros(),
@@ -142,6 +162,15 @@ fn by_code(counters: &[AtomicU64; 256]) -> Vec<(ReasonCode, u64)> {
     counts
         .filter(|(_, count)| *count > 0)
         .filter_map(|(i, n)| Some((code(i)?, n)))
+        .collect()
+}
+
+fn by_ending(counters: &[AtomicU64; Ending::COUNT]) -> Vec<(&'static str, u64)> {
+    let counts = load(counters).into_iter().enumerate();
+    counts
+        .filter_map(|(index, count)| Some((Ending::from_index(index)?, count)))
+        .filter(|(ending, count)| *count > 0 || !matches!(ending, Ending::Closed(_)))
+        .map(|(ending, count)| (ending.label(), count))
         .collect()
 }
 
@@ -197,10 +226,12 @@ impl Metrics {
         add(&self.retained_refused, 1);
     }
 
-    /// Moves a gauge.
+    /// Moves a gauge. [`Gauge::Connected`] going up is a CONNECT accepted, and may be a new
+    /// maximum.
     pub fn gauge(&self, gauge: Gauge, change: i64) {
         let value = self.gauges[gauge as usize].fetch_add(change, Ordering::Relaxed) + change;
         if gauge == Gauge::Connected && change > 0 {
+            add(&self.connects_accepted, change.unsigned_abs());
             self.connected_maximum.fetch_max(value, Ordering::Relaxed);
         }
     }
@@ -213,7 +244,6 @@ impl Metrics {
     /// Reads everything.
     pub fn snapshot(&self) -> Snapshot {
         let dropped = load(&self.dropped);
-        let closed = load(&self.connections_closed);
         Snapshot {
             messages_received: load(&self.messages_received),
             messages_sent: load(&self.messages_sent),
@@ -223,10 +253,8 @@ impl Metrics {
             payload: load(&self.payload),
             connections_opened: self.connections_opened.load(Ordering::Relaxed),
             accepts_failed: self.accepts_failed.load(Ordering::Relaxed),
-            connections_closed: (0..Ending::COUNT)
-                .filter(|index| closed[*index] > 0)
-                .filter_map(|index| Some((Ending::from_index(index)?.label(), closed[index])))
-                .collect(),
+            connects_accepted: self.connects_accepted.load(Ordering::Relaxed),
+            connections_closed: by_ending(&self.connections_closed),
             refused: by_code(&self.refused),
             publishes_refused: by_code(&self.publishes_refused),
             subscriptions_refused: by_code(&self.subscriptions_refused),
@@ -236,3 +264,6 @@ impl Metrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,8 @@
 //!
 //! ```text
 //!   connection ── handshake   CONNECT, authentication, CONNACK
-//!        │     ── packets     one Control Packet to one action
-//!        │     ── ending      why a connection ended, and what follows
+//!        │     ── open        a turn of packets    (packets: one Control Packet to one action)
+//!        │     ── ending      why a connection ended
 //!        v
 //!      core ── publish        route, fill queues, offer to groups        (routes: remembered)
 //!        │  ── delivery       flush wires, draw from queues, groups, retained
@@ -29,6 +29,7 @@ mod ending;
 mod expiry;
 mod handshake;
 mod metrics;
+mod open;
 pub mod options;
 mod packets;
 mod port;
@@ -39,6 +40,7 @@ mod sessions;
 mod shared;
 mod subscribe;
 mod sys;
+mod tickets;
 
 pub use batch::{Batch, Now};
 pub use connection::{Connection, Turn};

@@ -45,8 +45,8 @@ pub(super) enum Signal {
 pub(super) struct Mail {
     /// Close, for this reason.
     pub close: Option<ReasonCode>,
-    /// Outcomes of the store, by ticket.
-    pub outcomes: Vec<(u64, Result<(), Failure>)>,
+    /// Whether the store keeps the session that CONNECT asks for.
+    pub kept: Option<Result<(), Failure>>,
     /// The verdict on its CONNECT.
     pub verdict: Option<Result<Identity, ReasonCode>>,
 }
@@ -122,9 +122,10 @@ impl Port {
     }
 }
 
+/// Waits for one outcome only: of the record of the session that is to be opened.
 impl Waits for Port {
-    fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
-        self.mail.lock().outcomes.push((ticket, outcome));
+    fn outcome(&self, _: u64, outcome: Result<(), Failure>) {
+        self.mail.lock().kept = Some(outcome);
         self.signal(Signal::Mail);
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::Epoch;
-use crate::codec::{Disconnect, Packet, ReasonCode, Version, encode};
+use crate::codec::{Disconnect, Packet, PacketType, ReasonCode, Sender, Version, encode};
 use crate::queue::{Delivery, DropReason};
 use crate::session::{Line, Source, Terms};
 
@@ -81,6 +81,10 @@ impl Broker {
             let connack = connack(!is_new);
             self.attach(&session, &mut side, terms, epoch, port, &connack, batch);
             drop(side);
+            // Stopping closes every session that it finds: this one it may have missed.
+            if self.is_stopping() {
+                port.close(ReasonCode::ServerShuttingDown);
+            }
             return Opened { session, epoch };
         }
     }
@@ -126,6 +130,9 @@ impl Broker {
         batch: &mut Batch,
     ) {
         let limits = &self.options.session;
+        // Outcomes that came while nobody was there: those who waited for them are gone, but a QoS 2
+        // message that could not be kept has its id freed, and one that could has it held.
+        let _ = self.settle_outcomes(session, side, terms.version);
         side.state = State::Attached;
         side.epoch = epoch;
         side.expiry = terms.expiry;
@@ -198,7 +205,7 @@ impl Broker {
         let maximum = self.options.abandoned_sessions_maximum;
         if let Some(longest) = schedule.left(now, session, maximum) {
             // Its own locks come before the schedule's: it ends at the next tick.
-            schedule.evict(longest);
+            schedule.evict(longest.0, longest.1);
         }
     }
 
@@ -243,6 +250,11 @@ impl Broker {
         if line.version() != Version::V5 {
             return;
         }
+        // [MQTT5-3.14.2-1]: some refusals have a code that only CONNACK knows.
+        let code = match code.may_be_sent_by(PacketType::Disconnect, Sender::Server) {
+            true => code,
+            false => ReasonCode::NotAuthorized,
+        };
         let mut disconnect = Disconnect::new(code);
         disconnect.reason_string = reason;
         let maximum = line.packet_size_maximum() as usize;

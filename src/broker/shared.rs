@@ -13,8 +13,10 @@ use parking_lot::Mutex;
 use crate::cluster::Epoch;
 use crate::pubsub::{Granted, Group};
 use crate::session::{Inbound, NEVER, Outbound, Source, Subscriptions, Will};
+use crate::store::{Failure, Receipt, Waits};
 
-use super::port::Port;
+use super::port::{Port, Signal};
+use super::tickets::Tickets;
 
 /// A session of one client, behind its two locks.
 ///
@@ -27,12 +29,35 @@ pub(super) struct Session {
     pub inbound: Mutex<InboundSide>,
     /// What everybody works with who delivers to the client; taken for a moment.
     pub outbound: Mutex<OutboundSide>,
+    /// Outcomes of the store that have come, by ticket. They belong to the session, not to the
+    /// connection on which they were asked for: a QoS 2 message is promised across connections.
+    outcomes: Mutex<Vec<Outcome>>,
+}
+
+/// An outcome of the store: the ticket, and how it went.
+pub(super) type Outcome = (u64, Result<(), Failure>);
+
+impl Session {
+    pub(super) fn take_outcomes(&self) -> Vec<Outcome> {
+        std::mem::take(&mut self.outcomes.lock())
+    }
+}
+
+impl Waits for Session {
+    fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
+        self.outcomes.lock().push((ticket, outcome));
+        if let Some(port) = &self.outbound.lock().port {
+            port.signal(Signal::Mail);
+        }
+    }
 }
 
 /// The inbound side: protocol state, and what the session is.
 pub(super) struct InboundSide {
     pub inbound: Inbound,
     pub subscriptions: Subscriptions,
+    /// Replies that wait for the store.
+    pub tickets: Tickets,
     /// Groups of which it is a member.
     pub groups: Vec<GroupRef>,
     /// The Will of the present connection, or one that waits for its delay to end.
@@ -85,6 +110,7 @@ impl SessionRef {
         let inbound = InboundSide {
             inbound: Inbound::default(),
             subscriptions: Subscriptions::default(),
+            tickets: Tickets::default(),
             groups: Vec::new(),
             will: None,
             expiry: 0,
@@ -103,7 +129,18 @@ impl SessionRef {
             client_id,
             inbound: Mutex::new(inbound),
             outbound: Mutex::new(outbound),
+            outcomes: Mutex::default(),
         }))
+    }
+}
+
+impl SessionRef {
+    /// Where an outcome of the store goes.
+    pub(super) fn receipt(&self, ticket: u64) -> Receipt {
+        Receipt {
+            to: Arc::clone(&self.0) as _,
+            ticket,
+        }
     }
 }
 

@@ -25,7 +25,9 @@ pub struct Ack<'a> {
     pub packet_id: PacketId,
     /// In 3.x always `Success`.
     pub code: ReasonCode,
+    /// Why, in words for a person who diagnoses. Left out in 3.x.
     pub reason_string: Option<&'a str>,
+    /// Pairs of name and value from the sender, in its order. Left out in 3.x.
     pub user_properties: UserProperties<'a>,
 }
 

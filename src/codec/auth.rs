@@ -18,12 +18,17 @@ use super::version::Version;
 /// A step of an enhanced authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Auth<'a> {
+    /// Whether to go on (0x18), to begin again (0x19, from a client), or that it has succeeded (from
+    /// a server).
     pub code: ReasonCode,
     /// The Authentication Method. `None` only when a server says `Success` and nothing else, which
     /// the specification allows although it calls an AUTH without a method a Protocol Error.
     pub method: Option<&'a str>,
+    /// Whatever the method exchanges; up to 65,535 bytes that only the method understands.
     pub data: Option<&'a [u8]>,
+    /// Why, in words for a person who diagnoses.
     pub reason_string: Option<&'a str>,
+    /// Pairs of name and value from the sender, in its order.
     pub user_properties: UserProperties<'a>,
 }
 

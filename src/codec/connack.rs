@@ -27,6 +27,7 @@ pub struct Connack<'a> {
     /// Whether the server resumes a session. Never with an error code `[MQTT5-3.2.2-6]`; not
     /// told to 3.1 clients, whose CONNACK has no such flag.
     pub session_present: bool,
+    /// `Success`, or why the client is turned away: an error, after which the server closes.
     pub code: ReasonCode,
     /// In 3.x the default.
     pub properties: ConnackProperties<'a>,
@@ -50,7 +51,9 @@ pub struct ConnackProperties<'a> {
     pub assigned_client_id: Option<&'a str>,
     /// The highest Topic Alias the server takes; 0 is none at all.
     pub topic_alias_maximum: u16,
+    /// Why, in words for a person who diagnoses; default: nothing is said.
     pub reason_string: Option<&'a str>,
+    /// Pairs of name and value from the server, in its order; default: none.
     pub user_properties: UserProperties<'a>,
     /// Default `true`.
     pub wildcard_available: Option<bool>,
@@ -60,9 +63,16 @@ pub struct ConnackProperties<'a> {
     pub shared_available: Option<bool>,
     /// Seconds; default: what the client asked for.
     pub server_keep_alive: Option<u16>,
+    /// What the client should build its response topics from; only for one that asked for it. Default:
+    /// the server does not say.
     pub response_information: Option<&'a str>,
+    /// Which server to use instead, with `UseAnotherServer` and `ServerMoved`; default: the server does
+    /// not say.
     pub server_reference: Option<&'a str>,
+    /// The method of an enhanced authentication that has succeeded: that of the CONNECT; default: there
+    /// was none.
     pub authentication_method: Option<&'a str>,
+    /// The last word of that method, up to 65,535 bytes; only together with a method.
     pub authentication_data: Option<&'a [u8]>,
 }
 

@@ -39,8 +39,11 @@ pub struct Connect<'a> {
     pub keep_alive: u16,
     /// May be empty.
     pub client_id: &'a str,
+    /// What to publish in the client's name when it goes without a word, if anything.
     pub will: Option<Will<'a>>,
+    /// Who the client says it is, for authentication and authorisation.
     pub user_name: Option<&'a str>,
+    /// Proof of that, as bytes: up to 65,535 of anything. In 3.x only together with a user name.
     pub password: Option<&'a [u8]>,
     /// In 3.x the default.
     pub properties: ConnectProperties<'a>,
@@ -61,7 +64,9 @@ pub struct ConnectProperties<'a> {
     pub request_response_information: bool,
     /// Whether Reason Strings and User Properties may come on every packet. Default `true`.
     pub request_problem_information: bool,
+    /// Pairs of name and value for whoever handles the connection, in their order.
     pub user_properties: UserProperties<'a>,
+    /// The method of an enhanced authentication; absent: user name and password are all there is.
     pub authentication_method: Option<&'a str>,
     /// Only together with a method.
     pub authentication_data: Option<&'a [u8]>,
@@ -86,10 +91,13 @@ impl Default for ConnectProperties<'_> {
 /// The message to publish when the connection ends without a DISCONNECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Will<'a> {
+    /// The QoS to publish it at.
     pub qos: QoS,
+    /// Whether to publish it as a retained message.
     pub retain: bool,
     /// A well-formed Topic Name.
     pub topic: &'a str,
+    /// Up to 65,535 bytes; may be empty.
     pub payload: &'a [u8],
     /// In 3.x the default.
     pub properties: WillProperties<'a>,
@@ -104,10 +112,13 @@ pub struct WillProperties<'a> {
     pub payload_format: Option<bool>,
     /// Seconds, counted from the publication of the will.
     pub message_expiry: Option<u32>,
+    /// What the payload is, in words that its sender and receivers agree on (often a MIME type).
     pub content_type: Option<&'a str>,
     /// A well-formed Topic Name.
     pub response_topic: Option<&'a str>,
+    /// By which the requester knows the response again; up to 65,535 bytes.
     pub correlation_data: Option<&'a [u8]>,
+    /// Pairs of name and value that are published with the will, in their order.
     pub user_properties: UserProperties<'a>,
 }
 

@@ -24,7 +24,9 @@ pub struct Disconnect<'a> {
     pub code: ReasonCode,
     /// Seconds. Only from a client `[MQTT5-3.14.2-2]`.
     pub session_expiry: Option<u32>,
+    /// Why, in words for a person who diagnoses. Left out in 3.x.
     pub reason_string: Option<&'a str>,
+    /// Pairs of name and value from the sender, in its order. Left out in 3.x.
     pub user_properties: UserProperties<'a>,
     /// Only from a server.
     pub server_reference: Option<&'a str>,

@@ -26,6 +26,7 @@ pub struct SubscriptionOptions {
     pub no_local: bool,
     /// Keep the RETAIN flag as it was published.
     pub retain_as_published: bool,
+    /// Which retained messages to send when the subscription is made. In 3.x always all of them.
     pub retain_handling: RetainHandling,
 }
 

@@ -18,20 +18,35 @@ use super::version::Version;
 /// An MQTT Control Packet. Borrows everything from the bytes it was decoded from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet<'a> {
+    /// A client asks for a session; the first packet on every connection.
     Connect(Connect<'a>),
+    /// The server grants or refuses it.
     Connack(Connack<'a>),
+    /// An Application Message, in either direction.
     Publish(Publish<'a>),
+    /// A QoS 1 message has been received: the end of its exchange.
     Puback(Ack<'a>),
+    /// A QoS 2 message has been received: the second step of its exchange.
     Pubrec(Ack<'a>),
+    /// The sender of a QoS 2 message gives its identifier free: the third step.
     Pubrel(Ack<'a>),
+    /// The receiver of a QoS 2 message has done so too: the end of the exchange.
     Pubcomp(Ack<'a>),
+    /// A client asks for messages.
     Subscribe(Subscribe<'a>),
+    /// The server grants or refuses that, filter by filter.
     Suback(Suback<'a>),
+    /// A client wants no more of them.
     Unsubscribe(Unsubscribe<'a>),
+    /// The server has ended those subscriptions.
     Unsuback(Unsuback<'a>),
+    /// A client shows that it is there. Has no body.
     Pingreq,
+    /// The server shows the same in answer. Has no body.
     Pingresp,
+    /// The last word on a connection: of a client, and in 5.0 of either side.
     Disconnect(Disconnect<'a>),
+    /// A step of an enhanced authentication, of either side. 5.0 only.
     Auth(Auth<'a>),
 }
 

@@ -9,20 +9,35 @@ use super::version::Version;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum PacketType {
+    /// From a client: the request to open a session.
     Connect = 1,
+    /// From a server: the answer to CONNECT.
     Connack = 2,
+    /// From either: an Application Message. The only kind whose flags vary.
     Publish = 3,
+    /// From either: a QoS 1 PUBLISH has been received.
     Puback = 4,
+    /// From either: a QoS 2 PUBLISH has been received.
     Pubrec = 5,
+    /// From either: the answer to PUBREC.
     Pubrel = 6,
+    /// From either: the answer to PUBREL.
     Pubcomp = 7,
+    /// From a client: the request to receive messages.
     Subscribe = 8,
+    /// From a server: the answer to SUBSCRIBE.
     Suback = 9,
+    /// From a client: the request to end subscriptions.
     Unsubscribe = 10,
+    /// From a server: the answer to UNSUBSCRIBE.
     Unsuback = 11,
+    /// From a client: a sign of life.
     Pingreq = 12,
+    /// From a server: the answer to PINGREQ.
     Pingresp = 13,
+    /// From a client, and in 5.0 from either: a farewell.
     Disconnect = 14,
+    /// From either, in 5.0 only: a step of an enhanced authentication.
     Auth = 15,
 }
 

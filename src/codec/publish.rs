@@ -30,7 +30,10 @@ use crate::topic::name;
 pub struct Publish<'a> {
     /// Whether this may be a repetition. Never with QoS 0 `[MQTT5-3.3.1-2]`.
     pub dup: bool,
+    /// The QoS of this one delivery, from this sender to this receiver.
     pub qos: QoS,
+    /// From a client: whether the server is to keep the message for its topic. From a server: whether
+    /// it was kept, or as published for a subscription that asks for that.
     pub retain: bool,
     /// A well-formed Topic Name; empty (5.0 only) when a Topic Alias stands for it.
     pub topic: &'a str,
@@ -38,6 +41,7 @@ pub struct Publish<'a> {
     pub packet_id: Option<PacketId>,
     /// In 3.x the default.
     pub properties: PublishProperties<'a>,
+    /// Whatever the application sends; may be empty. Only the size of the packet bounds it.
     pub payload: &'a [u8],
 }
 
@@ -52,10 +56,13 @@ pub struct PublishProperties<'a> {
     pub topic_alias: Option<NonZeroU16>,
     /// A well-formed Topic Name.
     pub response_topic: Option<&'a str>,
+    /// By which the requester knows the response again; up to 65,535 bytes.
     pub correlation_data: Option<&'a [u8]>,
+    /// What the payload is, in words that its sender and receivers agree on (often a MIME type).
     pub content_type: Option<&'a str>,
     /// Only from a server `[MQTT5-3.3.4-6]`.
     pub subscription_ids: SubscriptionIds<'a>,
+    /// Pairs of name and value that travel with the message, in their order `[MQTT5-3.3.2-18]`.
     pub user_properties: UserProperties<'a>,
 }
 

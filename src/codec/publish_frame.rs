@@ -28,8 +28,11 @@ use super::version::Version;
 /// One PUBLISH to be sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PublishFrame<'a> {
+    /// Whether it is sent again. Never with QoS 0.
     pub dup: bool,
+    /// The QoS of this delivery: the smaller of published and granted.
     pub qos: QoS,
+    /// The RETAIN flag as this receiver is to see it.
     pub retain: bool,
     /// `Some` exactly with QoS 1 and 2.
     pub packet_id: Option<PacketId>,
@@ -43,6 +46,7 @@ pub struct PublishFrame<'a> {
     pub subscription_ids: &'a [u32],
     /// Properties in wire form that are passed on unaltered. Left out in 3.x.
     pub forwarded: &'a [u8],
+    /// The payload, as published; may be empty.
     pub payload: &'a [u8],
 }
 

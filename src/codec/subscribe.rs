@@ -25,9 +25,11 @@ use super::version::Version;
 /// The request to receive messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscribe<'a> {
+    /// Which the SUBACK names again; not that of anything else under way from this client.
     pub packet_id: PacketId,
     /// From 1 to 268,435,455.
     pub subscription_id: Option<u32>,
+    /// Pairs of name and value for whoever handles the request, in their order. Left out in 3.x.
     pub user_properties: UserProperties<'a>,
     /// At least one.
     pub filters: Filters<'a>,
@@ -38,7 +40,9 @@ pub struct Subscribe<'a> {
 pub struct Suback<'a> {
     /// That of the SUBSCRIBE `[MQTT5-2.2.1-6]`.
     pub packet_id: PacketId,
+    /// Why, in words for a person who diagnoses. Left out in 3.x.
     pub reason_string: Option<&'a str>,
+    /// Pairs of name and value from the sender, in its order. Left out in 3.x.
     pub user_properties: UserProperties<'a>,
     /// One Reason Code per filter, in the filters' order `[MQTT5-3.9.3-1]`. Encoding for 3.x
     /// turns every error into 0x80, the only one there `[MQTT311-3.9.3-2]`.

@@ -21,7 +21,9 @@ use super::version::Version;
 /// The request to end subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unsubscribe<'a> {
+    /// Which the UNSUBACK names again; not that of anything else under way from this client.
     pub packet_id: PacketId,
+    /// Pairs of name and value for whoever handles the request, in their order. Left out in 3.x.
     pub user_properties: UserProperties<'a>,
     /// At least one.
     pub filters: UnsubscribeFilters<'a>,
@@ -32,7 +34,9 @@ pub struct Unsubscribe<'a> {
 pub struct Unsuback<'a> {
     /// That of the UNSUBSCRIBE `[MQTT5-2.2.1-6]`.
     pub packet_id: PacketId,
+    /// Why, in words for a person who diagnoses. Left out in 3.x.
     pub reason_string: Option<&'a str>,
+    /// Pairs of name and value from the sender, in its order. Left out in 3.x.
     pub user_properties: UserProperties<'a>,
     /// One Reason Code per filter, in the filters' order `[MQTT5-3.11.3-1]`. Empty in 3.x, whose
     /// UNSUBACK has none.

@@ -49,6 +49,12 @@ struct Held {
     /// Whether it takes part of the Receive Maximum of the present connection: one held since an
     /// earlier connection does so only once the client has repeated its PUBLISH.
     counted: bool,
+    /// The reply that its first PUBLISH gets, perhaps of an earlier connection.
+    first: Token,
+    /// The reply that a repeated PUBLISH gets, while how the first went is not known.
+    again: Option<Token>,
+    /// Whether it is known that the message was accepted.
+    accepted: bool,
 }
 
 /// What a PUBLISH turned out to be.
@@ -133,8 +139,15 @@ impl Inbound {
                 if self.repeated(id)? {
                     return Ok(Arrival::Repeated);
                 }
-                self.held.push(Held { id, counted: true });
-                Some(self.replies.ack(PacketType::Pubrec, id))
+                let first = self.replies.ack(PacketType::Pubrec, id);
+                self.held.push(Held {
+                    id,
+                    counted: true,
+                    first,
+                    again: None,
+                    accepted: false,
+                });
+                Some(first)
             }
             Some(id) => {
                 self.count_outstanding()?;
@@ -170,9 +183,15 @@ impl Inbound {
             self.count_outstanding()?;
         }
         let Some(index) = held else { return Ok(false) };
-        self.held[index].counted = true;
+        let held = &mut self.held[index];
+        held.counted = true;
         let token = self.replies.ack(PacketType::Pubrec, id);
-        self.replies.settle(token, ReasonCode::Success);
+        if held.accepted {
+            self.replies.settle(token, ReasonCode::Success);
+        } else {
+            // No promise is made twice before it is known whether it holds.
+            held.again = Some(token);
+        }
         Ok(true)
     }
 
@@ -213,9 +232,24 @@ impl Inbound {
         self.replies.encoded(packet)
     }
 
-    /// Says how what a token stands for went. An error on a QoS 2 message frees its id.
+    /// Says how what a token stands for went. An error on a QoS 2 message frees its id, also when
+    /// the connection on which it came is gone.
     pub fn settle(&mut self, token: Token, code: ReasonCode) {
         self.replies.settle(token, code);
+        // From the newest: what is settled at once was added last.
+        let held = self.held.iter().rposition(|held| held.first == token);
+        let Some(held) = held.map(|index| &mut self.held[index]) else {
+            return;
+        };
+        held.accepted |= !code.is_error();
+        let again = held.again.take();
+        if let Some(again) = again {
+            self.replies.settle(again, code);
+        }
+        if code.is_error() && again.is_none() && !self.replies.contains(token) {
+            self.held.retain(|held| held.first != token);
+            self.give_memory_back();
+        }
     }
 
     /// Appends to `out` every reply that may leave now; returns how many.

@@ -91,6 +91,11 @@ impl Replies {
         }
     }
 
+    /// Whether a reply is still in the line.
+    pub(super) fn contains(&self, token: Token) -> bool {
+        token.0 >= self.first && token.0 - self.first < self.line.len() as u64
+    }
+
     /// Writes the first reply if it is settled; tells which acknowledgement left.
     pub(super) fn pop(&mut self, version: Version, out: &mut Vec<u8>) -> Option<Option<Sent>> {
         let code = self.line.front()?.outcome?;

@@ -1,8 +1,10 @@
 //! The trie against the simplest thing that could be right: a list of filters, each held against
 //! the topic by `filter::matches`.
 //!
-//! The alphabet is small and the levels are few, so that filters collide, nest, split labels and
-//! join them again. Some levels are longer than what a node keeps without an allocation.
+//! Left to chance, a filter of four levels rarely begins like another one, and a topic of four
+//! levels matches next to nothing. So the alphabet is small, half of the new filters continue one
+//! that is there, and most topics are what some filter asks for. Some levels are longer than what a
+//! node keeps without an allocation.
 
 use postbud::topic::{Trie, filter, name};
 use proptest::collection::vec;
@@ -11,14 +13,25 @@ use proptest::sample::{Index, select};
 
 const LONG: &str = "a-level-that-is-longer-than-a-node";
 
-/// What happens to trie and model.
+/// What is drawn. What it comes to depends on the filters that are there.
 #[derive(Clone, Debug)]
 enum Step {
     Insert(String),
-    /// One of those that are there.
+    /// A filter that is there, continued.
+    Extend(Index, String),
+    /// A filter that is there.
     Remove(Index),
     /// Most likely none of those.
     RemoveOther(String),
+    Match(String),
+    /// A topic that a filter asks for, whose wildcards stand for levels of this one.
+    MatchLike(Index, String),
+}
+
+/// What happens to trie and model.
+enum Action {
+    Insert(String),
+    Remove(String),
     Match(String),
 }
 
@@ -28,7 +41,7 @@ fn text(alphabet: &'static [&'static str], longest: usize) -> impl Strategy<Valu
 
 fn a_filter() -> impl Strategy<Value = String> {
     let alphabet = &["", "a", "b", "aa", "+", "+", "#", "$SYS", "$", LONG];
-    text(alphabet, 6).prop_filter_map("only filters", |text| {
+    text(alphabet, 4).prop_filter_map("only filters", |text| {
         // Cut after the first `#`, rather than refuse what has one in the middle.
         let text = text.split_inclusive('#').next()?.to_owned();
         filter::check(&text).is_ok().then_some(text)
@@ -42,11 +55,34 @@ fn a_topic() -> impl Strategy<Value = String> {
 
 fn a_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        5 => a_filter().prop_map(Step::Insert),
+        3 => a_filter().prop_map(Step::Insert),
+        3 => (any::<Index>(), a_filter()).prop_map(|(which, more)| Step::Extend(which, more)),
         4 => any::<Index>().prop_map(Step::Remove),
         1 => a_filter().prop_map(Step::RemoveOther),
-        4 => a_topic().prop_map(Step::Match),
+        1 => a_topic().prop_map(Step::Match),
+        4 => (any::<Index>(), a_topic()).prop_map(|(which, fill)| Step::MatchLike(which, fill)),
     ]
+}
+
+/// A filter with its wildcards replaced by levels of a topic, as a topic.
+fn instance(filter: &str, fill: &str) -> Option<String> {
+    let mut fill = name::levels(fill);
+    let mut levels = Vec::new();
+    for level in name::levels(filter) {
+        match level {
+            "+" => levels.push(fill.next().unwrap_or("a")),
+            "#" => levels.extend(fill.by_ref()),
+            _ => levels.push(level),
+        }
+    }
+    let topic = levels.join("/");
+    name::check(&topic).is_ok().then_some(topic)
+}
+
+/// A filter with the levels of another one below it.
+fn extension(filter: &str, more: &str) -> Option<String> {
+    let longer = format!("{filter}/{more}");
+    filter::check(&longer).is_ok().then_some(longer)
 }
 
 /// The naive trie. A filter's value is the number of the step that inserted it.
@@ -54,6 +90,24 @@ fn a_step() -> impl Strategy<Value = Step> {
 struct Model(Vec<(String, usize)>);
 
 impl Model {
+    fn settle(&self, step: Step) -> Action {
+        let pick = |which: Index| (!self.0.is_empty()).then(|| which.get(&self.0).0.as_str());
+        match step {
+            Step::Insert(filter) => Action::Insert(filter),
+            Step::Extend(which, more) => {
+                let longer = pick(which).and_then(|filter| extension(filter, &more));
+                Action::Insert(longer.unwrap_or(more))
+            }
+            Step::Remove(which) => Action::Remove(pick(which).unwrap_or("a").to_owned()),
+            Step::RemoveOther(filter) => Action::Remove(filter),
+            Step::Match(topic) => Action::Match(topic),
+            Step::MatchLike(which, fill) => {
+                let topic = pick(which).and_then(|filter| instance(filter, &fill));
+                Action::Match(topic.unwrap_or(fill))
+            }
+        }
+    }
+
     fn get(&self, filter: &str) -> Option<&usize> {
         self.0
             .iter()
@@ -107,23 +161,18 @@ proptest! {
     fn the_trie_is_the_model(steps in vec(a_step(), 1..200)) {
         let mut trie = Trie::new();
         let mut model = Model::default();
-        for (n, step) in steps.iter().enumerate() {
-            match step {
-                Step::Insert(filter) => {
-                    prop_assert_eq!(*trie.entry(filter, || n), model.entry(filter, n));
-                    prop_assert_eq!(trie.get(filter), model.get(filter));
+        for (n, step) in steps.into_iter().enumerate() {
+            match model.settle(step) {
+                Action::Insert(filter) => {
+                    prop_assert_eq!(*trie.entry(&filter, || n), model.entry(&filter, n));
+                    prop_assert_eq!(trie.get(&filter), model.get(&filter));
                 }
-                Step::Remove(_) if model.0.is_empty() => {}
-                Step::Remove(which) => {
-                    let filter = which.get(&model.0).0.clone();
+                Action::Remove(filter) => {
                     prop_assert_eq!(trie.remove(&filter), model.remove(&filter));
                     prop_assert_eq!(trie.get(&filter), None);
                 }
-                Step::RemoveOther(filter) => {
-                    prop_assert_eq!(trie.remove(filter), model.remove(filter));
-                }
-                Step::Match(topic) => {
-                    prop_assert_eq!(found(&trie, topic), model.matches(topic), "{}", topic);
+                Action::Match(topic) => {
+                    prop_assert_eq!(found(&trie, &topic), model.matches(&topic), "{}", topic);
                 }
             }
             prop_assert_eq!(trie.len(), model.0.len());
@@ -164,8 +213,8 @@ proptest! {
         topics in vec(a_topic(), 100),
     ) {
         if filter::covers(&outer, &inner) {
-            for topic in &topics {
-                let escapes = filter::matches(&inner, topic) && !filter::matches(&outer, topic);
+            for topic in topics.iter().filter_map(|fill| instance(&inner, fill)) {
+                let escapes = filter::matches(&inner, &topic) && !filter::matches(&outer, &topic);
                 prop_assert!(!escapes, "{} covers {} but for {}", outer, inner, topic);
             }
         }

@@ -2,9 +2,9 @@
 //!
 //! Clients choose the levels, so they choose what is hashed. With a hash they can compute they
 //! would subscribe to a million filters that all fall on one slot, and every publish would search
-//! through them. The usual answer, SipHash, costs more than the rest of a step through the trie.
-//! This hash is cheap, and its resistance is not a matter of hope but of counting, for it is built
-//! from universal families, drawn at random for every trie:
+//! through them. SipHash, the usual answer, would have to read a topic again for every place that
+//! a match comes to. This hash is cheap to continue, and its resistance is a matter of counting:
+//! it is built from universal families, drawn at random for every trie:
 //!
 //! ```text
 //!   "site"  -- polynomial at a secret point --+
@@ -118,11 +118,12 @@ impl Key {
 /// Takes every number to another one, far from where its neighbours go.
 ///
 /// All before and after it is linear, and linear functions leave numbered levels (`1`, `2`, `3`)
-/// evenly spaced, so that with unlucky secrets their tags crowd together: without this, one trie
-/// of 300 that were tried took searches nine times as long as usual. Being one to one, it takes
-/// nothing from what was counted above.
+/// evenly spaced, so that with unlucky secrets their tags crowd together. Of 300 tries without
+/// this step, the worst had its entries 4.9 slots from home on average, the median one 0.5; with
+/// it, all were near 0.6. Being one to one, it takes nothing from what was counted above.
 fn scatter(path: u64) -> u64 {
-    let path = (path ^ (path >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15); // odd: 2^64 / golden ratio
+    // 2^64 by the golden ratio; any odd number with mixed bits would do.
+    let path = (path ^ (path >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     path ^ (path >> 29)
 }
 
@@ -131,6 +132,17 @@ fn step(hash: u64, point: u64, next: u64) -> u64 {
     let product = u128::from(hash) * u128::from(point) + u128::from(next);
     let folded = (product as u64 & PRIME) + (product >> 61) as u64; // below 2^63
     (folded & PRIME) + (folded >> 61)
+}
+
+#[cfg(test)]
+impl Key {
+    /// A key under which all paths have the same tag.
+    pub(super) fn colliding() -> Self {
+        Self {
+            tag: (0, 7),
+            ..Self::random()
+        }
+    }
 }
 
 #[cfg(test)]

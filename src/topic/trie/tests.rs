@@ -240,6 +240,54 @@ fn wildcards_match_as_the_specification_says() {
     }
 }
 
+/// The way through a label of several levels leads to where its children are in the table, be
+/// they many, one, or below a wildcard.
+#[test]
+fn children_below_long_labels_are_found() {
+    for above in ["a/b", "a/b/c/d", "a/+/c", "+/b", "+/+/+", "a//", "/"] {
+        for below in ["x", "x/y", "+/y", "#"] {
+            let whole = format!("{above}/{below}");
+            let topic = whole.replace('+', "p").replace('#', "x/y");
+            assert_eq!(
+                matching(&trie_of(&[above, &whole]), &topic),
+                [&whole],
+                "{whole:?}"
+            );
+            let other = format!("{above}/other");
+            assert_eq!(
+                matching(&trie_of(&[&other, &whole]), &topic),
+                [&whole],
+                "{whole:?}"
+            );
+        }
+    }
+}
+
+/// Tags only say where to look. With one tag for all, everything is slower and nothing is wrong.
+#[test]
+fn colliding_tags_confuse_nobody() {
+    let filters = [
+        "a", "b", "a/a", "a/b", "b/a", "b/b", "aa", "aa/b", "a/bb", "a/b/a", "+/a", "+/b/a", "b/#",
+        "a/+/b", "a/+/a", "/a", "a/", "/", "a//a", "b/+/a/b",
+    ];
+    let mut trie = Trie::new();
+    trie.key = Key::colliding();
+    for (n, filter) in filters.into_iter().enumerate() {
+        trie.entry(filter, || filter);
+        assert_sound(&trie);
+        for topic in filters.map(|filter| filter.replace('+', "b").replace('#', "a")) {
+            let known = filters[..=n].iter().copied();
+            let mut expected: Vec<&str> = known.filter(|f| filter::matches(f, &topic)).collect();
+            expected.sort_unstable();
+            assert_eq!(matching(&trie, &topic), expected, "{topic:?}");
+        }
+    }
+    for filter in filters {
+        assert_eq!(trie.remove(filter), Some(filter));
+        assert_sound(&trie);
+    }
+}
+
 /// A label of several levels that begins with a wildcard, where the rule for `$` could be missed.
 #[test]
 fn dollar_topics_are_hidden_from_compressed_wildcards_too() {

@@ -1,0 +1,318 @@
+//! An open connection: a turn of packets, and how it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::{Exchange, Identity};
+use crate::cluster::Epoch;
+use crate::codec::{ReasonCode, Version, decode};
+use crate::session::{Fault, Terms};
+
+use super::batch::Batch;
+use super::connection::Turn;
+use super::core::Broker;
+use super::delivery::touch;
+use super::ending::Ending;
+use super::port::{Port, Signal};
+use super::publish::{FanOut, RECIPIENTS_PER_STEP};
+use super::routes::Routes;
+use super::sessions::{Detach, Opened};
+use super::shared::{InboundSide, SessionRef};
+
+/// A connection whose session is open.
+pub(super) struct Open {
+    pub session: SessionRef,
+    pub epoch: Epoch,
+    pub version: Version,
+    pub silence_allowed: Option<Duration>,
+    pub identity: Identity,
+    /// Largest packet that the client accepts.
+    pub packet_size_maximum: u32,
+    pub method: Option<Box<str>>,
+    /// A re-authentication in progress.
+    pub exchange: Option<Box<dyn Exchange>>,
+    pub routes: Routes,
+    /// A message that has not reached all its recipients.
+    pub fan_out: Option<FanOut>,
+    /// Whether the expiry that CONNECT asked for was 0, which DISCONNECT may not change.
+    pub expires_at_once: bool,
+}
+
+/// Packets that one turn handles at most.
+const PACKETS_PER_TURN: usize = 4096;
+
+/// Deliveries and wires that one turn fills at most, so that the flush that follows is bounded too.
+const DELIVERIES_PER_TURN: usize = 8192;
+const WIRES_PER_TURN: usize = 1024;
+
+/// How an open connection leaves its session.
+pub(super) enum Leave {
+    Fault(Fault),
+    /// The client said DISCONNECT.
+    Disconnect(Detach),
+    /// Another connection has the session.
+    Late,
+}
+
+impl From<Fault> for Leave {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// What handling packets has left to do at the end of the turn.
+#[derive(Default)]
+pub(super) struct Work {
+    packets: usize,
+    deliveries: usize,
+    /// Quota came back, or a subscription was made: there may be something to draw.
+    pub draw: bool,
+}
+
+impl Open {
+    pub(super) fn new(
+        opened: Opened,
+        terms: &Terms,
+        identity: Identity,
+        method: Option<Box<str>>,
+    ) -> Self {
+        Self {
+            session: opened.session,
+            epoch: opened.epoch,
+            version: terms.version,
+            silence_allowed: terms.silence_allowed(),
+            identity,
+            packet_size_maximum: terms.packet_size_maximum,
+            method,
+            exchange: None,
+            routes: Routes::default(),
+            fan_out: None,
+            expires_at_once: terms.expiry == 0,
+        }
+    }
+
+    /// Handles the packets at the front of `input`. An error is the end of the connection, whose
+    /// session is detached already.
+    pub(super) fn turn(
+        &mut self,
+        broker: &Arc<Broker>,
+        port: &Arc<Port>,
+        input: &[u8],
+        batch: &mut Batch,
+    ) -> (usize, Result<Turn, Ending>) {
+        let session = self.session.clone();
+        let mut side = session.inbound.lock();
+        let mut used = 0;
+        let mut work = Work::default();
+        let handled = self.packets(broker, port, &mut side, input, &mut used, &mut work, batch);
+        let handled = handled.map(|turn| self.finish(broker, port, &mut side, turn, &work, batch));
+        (
+            used,
+            handled.map_err(|leave| self.left(broker, port, &mut side, leave, batch)),
+        )
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the state of one turn, passed on by one caller"
+    )]
+    fn packets(
+        &mut self,
+        broker: &Arc<Broker>,
+        port: &Arc<Port>,
+        side: &mut InboundSide,
+        input: &[u8],
+        used: &mut usize,
+        work: &mut Work,
+        batch: &mut Batch,
+    ) -> Result<Turn, Leave> {
+        if side.epoch != self.epoch {
+            return Err(Leave::Late);
+        }
+        let context = broker.context(self.version);
+        loop {
+            if !self.deliver_rest(broker, work, batch) {
+                return Ok(Turn::Again);
+            }
+            if side.inbound.paused() {
+                return Ok(Turn::Pause);
+            }
+            if work.packets == 0 && self.is_clogged(broker) {
+                return Ok(Turn::Pause);
+            }
+            if work.packets >= PACKETS_PER_TURN
+                || work.deliveries >= DELIVERIES_PER_TURN
+                || batch.touched.len() >= WIRES_PER_TURN
+            {
+                return Ok(Turn::Again);
+            }
+            let Some((packet, length)) =
+                decode(&input[*used..], &context).map_err(|error| Leave::Fault(error.into()))?
+            else {
+                return Ok(Turn::Read);
+            };
+            *used += length;
+            work.packets += 1;
+            batch.tally.packets_received += 1;
+            self.packet(broker, port, side, &packet, work, batch)?;
+        }
+    }
+
+    /// Whether the client takes so little that nothing more should be read from it: what it sends
+    /// would be answered into a wire that it does not empty. The wire's next flush wakes the
+    /// connection.
+    fn is_clogged(&self, broker: &Broker) -> bool {
+        let mut side = self.session.outbound.lock();
+        let maximum = broker.options.session.unsent_maximum;
+        let clogged = side
+            .outbound
+            .line()
+            .is_some_and(|line| line.wire().unsent() > maximum);
+        side.hungry |= clogged;
+        clogged
+    }
+
+    /// Goes on with a message that has more recipients than a turn fills; returns whether it is
+    /// done.
+    fn deliver_rest(&mut self, broker: &Broker, work: &mut Work, batch: &mut Batch) -> bool {
+        let Some(fan_out) = &mut self.fan_out else {
+            return true;
+        };
+        loop {
+            work.deliveries += fan_out.remaining().min(RECIPIENTS_PER_STEP);
+            if broker.fan_out(fan_out, batch) {
+                self.fan_out = None;
+                return true;
+            }
+            if batch.touched.len() >= WIRES_PER_TURN || work.deliveries >= DELIVERIES_PER_TURN {
+                return false;
+            }
+        }
+    }
+
+    /// Ends a turn: sends the replies that may leave, and draws what acknowledgements made room
+    /// for.
+    fn finish(
+        &mut self,
+        broker: &Broker,
+        port: &Port,
+        side: &mut InboundSide,
+        turn: Turn,
+        work: &Work,
+        batch: &mut Batch,
+    ) -> Turn {
+        self.send_replies(broker, side, batch);
+        if work.draw && broker.draw(&self.session, side, batch) {
+            port.signal(Signal::Draw);
+        }
+        match turn {
+            // Replies that left may have made room.
+            Turn::Pause if !side.inbound.paused() && !self.is_clogged(broker) => Turn::Again,
+            turn => turn,
+        }
+    }
+
+    fn send_replies(&self, broker: &Broker, side: &mut InboundSide, batch: &mut Batch) {
+        let mut replies = std::mem::take(&mut batch.replies);
+        replies.clear();
+        let packets = side.inbound.drain(&mut replies);
+        if packets > 0 {
+            let mut outbound = self.session.outbound.lock();
+            if let Some(line) = outbound.outbound.line() {
+                let mut cx = batch.context(&broker.options.session);
+                line.commit_packets(&replies, packets, &mut cx);
+                touch(&self.session, &mut outbound, batch);
+            }
+        }
+        batch.replies = replies;
+    }
+
+    /// The link was woken: draws, and goes on with what was cut off.
+    pub(super) fn resume(
+        &mut self,
+        broker: &Arc<Broker>,
+        port: &Arc<Port>,
+        draw: bool,
+        batch: &mut Batch,
+    ) -> Result<Turn, Ending> {
+        if !draw {
+            return Ok(Turn::Read);
+        }
+        let session = self.session.clone();
+        let side = session.inbound.lock();
+        if side.epoch == self.epoch && broker.draw(&session, &side, batch) {
+            port.signal(Signal::Draw);
+        }
+        Ok(Turn::Read)
+    }
+
+    /// Outcomes of the store have come: replies may leave.
+    pub(super) fn outcomes(
+        &mut self,
+        broker: &Arc<Broker>,
+        port: &Arc<Port>,
+        batch: &mut Batch,
+    ) -> Result<(), Ending> {
+        let session = self.session.clone();
+        let mut side = session.inbound.lock();
+        if side.epoch != self.epoch {
+            return Ok(());
+        }
+        let settled = broker.settle_outcomes(&session, &mut side, self.version);
+        if let Err(fault) = settled {
+            return Err(self.left(broker, port, &mut side, fault.into(), batch));
+        }
+        self.send_replies(broker, &mut side, batch);
+        Ok(())
+    }
+
+    /// Leaves the session for a reason that is not in a packet.
+    pub(super) fn leave(&mut self, broker: &Arc<Broker>, how: Detach, batch: &mut Batch) {
+        let session = self.session.clone();
+        let mut side = session.inbound.lock();
+        self.detach(broker, &mut side, how, batch);
+    }
+
+    fn detach(&mut self, broker: &Broker, side: &mut InboundSide, how: Detach, batch: &mut Batch) {
+        // What was accepted is delivered to everyone, whatever became of the publisher.
+        if let Some(mut fan_out) = self.fan_out.take() {
+            while !broker.fan_out(&mut fan_out, batch) {}
+        }
+        if side.epoch == self.epoch {
+            broker.detach(&self.session, side, how, batch);
+        }
+    }
+
+    fn left(
+        &mut self,
+        broker: &Broker,
+        port: &Port,
+        side: &mut InboundSide,
+        leave: Leave,
+        batch: &mut Batch,
+    ) -> Ending {
+        let (how, ending) = match leave {
+            Leave::Late => (Detach::Silent, Ending::Closed(ReasonCode::SessionTakenOver)),
+            Leave::Disconnect(how) => (how, Ending::Disconnected),
+            Leave::Fault(fault) => {
+                tracing::info!(
+                    client = &*self.session.client_id,
+                    peer = ?port.peer(),
+                    reason = fault.code.name(),
+                    "closed: {fault}"
+                );
+                (
+                    Detach::Say(fault.code, Some(fault.what)),
+                    Ending::Closed(fault.code),
+                )
+            }
+        };
+        if !matches!(leave, Leave::Late) {
+            // What was answered before the end is sent before the end.
+            self.send_replies(broker, side, batch);
+        }
+        self.detach(broker, side, how, batch);
+        ending
+    }
+}
+

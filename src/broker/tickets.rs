@@ -1,0 +1,69 @@
+//! Replies that wait for the store.
+
+use crate::codec::ReasonCode;
+use crate::session::Token;
+use crate::store::{Progress, Receipt};
+
+use super::shared::SessionRef;
+
+/// What a session has asked the store for and not been told yet.
+#[derive(Debug, Default)]
+pub(super) struct Tickets {
+    awaited: Vec<Awaited>,
+    next: u64,
+}
+
+/// One outcome that is awaited, and the reply that depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Awaited {
+    ticket: u64,
+    pub token: Token,
+    /// The code to settle the reply with if all went well.
+    pub code: ReasonCode,
+    pub what: What,
+}
+
+/// What cannot be promised if the store fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// A message: its acknowledgement can say so.
+    Message,
+    /// Anything else, whose reply has no way to say so.
+    State,
+}
+
+impl Tickets {
+    /// Asks the store for something on which a reply depends. Returns the code to settle the reply
+    /// with at once, or notes that it waits.
+    pub(super) fn ask(
+        &mut self,
+        session: &SessionRef,
+        (token, code): (Token, ReasonCode),
+        what: What,
+        ask: impl FnOnce(&mut dyn FnMut() -> Receipt) -> Progress,
+    ) -> Option<ReasonCode> {
+        let ticket = self.next;
+        match ask(&mut || session.receipt(ticket)) {
+            Progress::Done => Some(code),
+            Progress::Later => {
+                self.next += 1;
+                self.awaited.push(Awaited {
+                    ticket,
+                    token,
+                    code,
+                    what,
+                });
+                None
+            }
+        }
+    }
+
+    /// What waited under this ticket.
+    pub(super) fn redeem(&mut self, ticket: u64) -> Option<Awaited> {
+        let index = self
+            .awaited
+            .iter()
+            .position(|awaited| awaited.ticket == ticket)?;
+        Some(self.awaited.swap_remove(index))
+    }
+}

@@ -1,0 +1,88 @@
+//! An authenticator that takes its time, refuses what the test wants refused, and asks a riddle.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use postbud::auth::{Access, Auth, Exchange, Identity, Request, Step, Tell, Verdict};
+use postbud::codec::ReasonCode;
+
+/// Decides who comes in.
+#[derive(Default)]
+pub struct Doorman {
+    /// Refuses every CONNECT without a method with this code.
+    pub refuses: Option<ReasonCode>,
+    /// Thinks about every CONNECT until the test speaks for it.
+    pub thinks: bool,
+    /// Nobody may publish below this prefix.
+    pub no_publish: Option<&'static str>,
+    /// Nobody may subscribe below this prefix.
+    pub no_subscribe: Option<&'static str>,
+    /// With what a wrong answer to the riddle is refused.
+    pub wrong_answer: Option<ReasonCode>,
+    thoughts: Mutex<Vec<Tell>>,
+}
+
+/// The one Authentication Method it knows.
+pub const RIDDLE: &str = "riddle";
+
+impl Doorman {
+    /// Speaks the verdict it has thought about for longest.
+    pub fn speak(&self, verdict: Result<(), ReasonCode>) {
+        let tell = self.thoughts.lock().remove(0);
+        tell(verdict.map(|()| Identity::default()));
+    }
+
+    /// Forgets what it was thinking about.
+    pub fn forget(&self) {
+        self.thoughts.lock().clear();
+    }
+
+    pub fn shared(self) -> Arc<Self> {
+        Arc::new(self)
+    }
+}
+
+impl Auth for Doorman {
+    fn authenticate(&self, _: &Request<'_>, tell: &mut dyn FnMut() -> Tell) -> Verdict {
+        if let Some(code) = self.refuses {
+            return Verdict::Refuse(code);
+        }
+        if self.thinks {
+            self.thoughts.lock().push(tell());
+            return Verdict::Later;
+        }
+        Verdict::Accept(Identity::default())
+    }
+
+    fn exchange(&self, method: &str, _: &Request<'_>) -> Option<Box<dyn Exchange>> {
+        let wrong = self.wrong_answer.unwrap_or(ReasonCode::NotAuthorized);
+        (method == RIDDLE).then(|| Box::new(Riddle { asked: false, wrong }) as _)
+    }
+
+    fn allows(&self, _: &str, _: &Identity, access: Access<'_>) -> bool {
+        let below = |prefix: Option<&str>, text: &str| prefix.is_some_and(|p| text.starts_with(p));
+        match access {
+            Access::Publish { topic, .. } => !below(self.no_publish, topic),
+            Access::Subscribe { filter, .. } => !below(self.no_subscribe, filter),
+        }
+    }
+}
+
+/// Asks "riddle?" and wants "right". Who comes with "right" at once is not asked.
+struct Riddle {
+    asked: bool,
+    wrong: ReasonCode,
+}
+
+impl Exchange for Riddle {
+    fn step(&mut self, data: Option<&[u8]>) -> Step {
+        match data {
+            Some(b"right") => Step::Accept(Identity::default(), Some(b"welcome".to_vec())),
+            _ if self.asked => Step::Refuse(self.wrong),
+            _ => {
+                self.asked = true;
+                Step::Continue(b"riddle?".to_vec())
+            }
+        }
+    }
+}

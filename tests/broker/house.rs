@@ -1,0 +1,364 @@
+//! A broker, a clock that the test moves, and the stand-in for the listener's drivers.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use postbud::auth::Auth;
+use postbud::broker::options::Options;
+use postbud::broker::{Batch, Broker, Connection, Ending, Engines, Gauge, Now, Port, Snapshot, Turn};
+use postbud::cluster::single::Single;
+use postbud::codec::{Connect, ConnectProperties, Version};
+use postbud::message::Timestamp;
+use postbud::queue::DropReason;
+use postbud::session::Written;
+use postbud::store::Store;
+use postbud::store::memory::Memory;
+
+use crate::client::{Client, Hello};
+use crate::engines::Doorman;
+use crate::pipe::{Pipe, PipeLink};
+use crate::received::Book;
+
+/// A broker and everybody who is connected to it.
+pub struct House {
+    pub broker: Arc<Broker>,
+    peers: RefCell<Vec<Peer>>,
+    batch: RefCell<Batch>,
+    base: Instant,
+}
+
+/// What a house is built from.
+pub struct Setup {
+    pub options: Options,
+    pub store: Arc<dyn Store>,
+    pub auth: Arc<dyn Auth>,
+}
+
+/// The wall clock when a house is built: any will do that is not 0.
+const WALL: u64 = 1_000_000_000_000;
+
+/// How long a connection may take to send its CONNECT.
+pub const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// One connection and what its driver knows of it.
+pub struct Peer {
+    connection: Connection,
+    port: Arc<Port>,
+    pub pipe: Arc<Pipe>,
+    pub book: Book,
+    input: Vec<u8>,
+    state: State,
+    blocked: bool,
+    ending: Option<Ending>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Waits for more input.
+    Reading,
+    /// There is input that has not been looked at.
+    Handling,
+    Paused,
+    Closing,
+    Closed,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            options: Options::default(),
+            store: Arc::new(Memory),
+            auth: Doorman::default().shared(),
+        }
+    }
+}
+
+impl Setup {
+    pub fn build(self) -> House {
+        let engines = Engines {
+            auth: self.auth,
+            store: self.store,
+            cluster: Arc::new(Single::default()),
+        };
+        let base = Instant::now();
+        let now = Now {
+            instant: base,
+            wall: Timestamp::from_millis(WALL),
+        };
+        House {
+            broker: Arc::new(Broker::new(self.options, engines)),
+            peers: RefCell::default(),
+            batch: RefCell::new(Batch::new(now)),
+            base,
+        }
+    }
+}
+
+impl House {
+    /// A house with default options, a store in memory, and everybody allowed everything.
+    pub fn new() -> Self {
+        Setup::default().build()
+    }
+
+    pub fn with_options(change: impl FnOnce(&mut Options)) -> Self {
+        let mut setup = Setup::default();
+        change(&mut setup.options);
+        setup.build()
+    }
+
+    pub fn with_store(store: Arc<dyn Store>) -> Self {
+        Setup { store, ..Setup::default() }.build()
+    }
+
+    pub fn with_auth(auth: Arc<dyn Auth>) -> Self {
+        Setup { auth, ..Setup::default() }.build()
+    }
+
+    /// A CONNECT to fill in: clean start, no keep alive.
+    pub fn hello<'a>(&'a self, version: Version, client_id: &'a str) -> Hello<'a> {
+        let connect = Connect {
+            version,
+            bridge: false,
+            clean_start: true,
+            keep_alive: 0,
+            client_id,
+            will: None,
+            user_name: None,
+            password: None,
+            properties: ConnectProperties::default(),
+        };
+        Hello::new(self, connect)
+    }
+
+    pub fn v5<'a>(&'a self, client_id: &'a str) -> Hello<'a> {
+        self.hello(Version::V5, client_id)
+    }
+
+    pub fn v311<'a>(&'a self, client_id: &'a str) -> Hello<'a> {
+        self.hello(Version::V311, client_id)
+    }
+
+    /// A connection that was just accepted and has sent nothing.
+    pub fn accept(&self, version: Version, direct: bool) -> Client<'_> {
+        let pipe = Pipe::new(direct);
+        let link = Box::new(PipeLink(Arc::clone(&pipe)));
+        let port = Arc::new(Port::new(link, None));
+        let now = self.now().instant;
+        let broker = Arc::clone(&self.broker);
+        let connection = Connection::new(broker, Arc::clone(&port), now, now + CONNECT_WITHIN);
+        self.broker.metrics().opened();
+        let mut peers = self.peers.borrow_mut();
+        peers.push(Peer {
+            connection,
+            port,
+            pipe,
+            book: Book::new(version),
+            input: Vec::new(),
+            state: State::Reading,
+            blocked: false,
+            ending: None,
+        });
+        Client::new(self, peers.len() - 1)
+    }
+
+    /// The present.
+    pub fn now(&self) -> Now {
+        self.batch.borrow().now
+    }
+
+    /// Time passes: what is due is done, and who is silent is dealt with.
+    pub fn advance(&self, duration: Duration) {
+        {
+            let mut batch = self.batch.borrow_mut();
+            batch.now.instant += duration;
+            batch.now.wall = batch.now.wall.after(duration);
+            self.broker.tick(&mut batch);
+        }
+        self.run();
+        for index in 0..self.peers.borrow().len() {
+            self.with_peer(index, |peer, batch| {
+                // As in the driver: who is not listened to is not blamed for silence.
+                let listens = matches!(peer.state, State::Reading | State::Handling);
+                let due = peer.connection.deadline().filter(|_| listens);
+                if due.is_some_and(|due| due <= batch.now.instant) {
+                    let turn = peer.connection.timed_out(batch);
+                    peer.follow(turn);
+                }
+            });
+        }
+        self.run();
+    }
+
+    pub fn seconds(&self, seconds: u64) {
+        self.advance(Duration::from_secs(seconds));
+    }
+
+    /// Seconds since the house was built.
+    pub fn elapsed(&self) -> Duration {
+        self.now().instant - self.base
+    }
+
+    /// Drives every connection until nothing is left to do.
+    pub fn run(&self) {
+        for _ in 0..100_000 {
+            let count = self.peers.borrow().len();
+            let mut idle = true;
+            for index in 0..count {
+                if self.peers.borrow()[index].is_runnable() {
+                    self.step(index);
+                    idle = false;
+                }
+            }
+            if idle {
+                return;
+            }
+        }
+        panic!("the connections keep each other busy for ever");
+    }
+
+    /// One step of one connection's driver, ended by the flush of everybody it filled.
+    pub fn step(&self, index: usize) {
+        self.with_peer(index, Peer::step);
+    }
+
+    /// Works on a peer with the batch, and finishes the batch as a driver does.
+    pub fn with_peer<R>(&self, index: usize, work: impl FnOnce(&mut Peer, &mut Batch) -> R) -> R {
+        let mut peers = self.peers.borrow_mut();
+        let mut batch = self.batch.borrow_mut();
+        let done = work(&mut peers[index], &mut batch);
+        self.broker.finish(&mut batch);
+        peers[index].count_ending(&self.broker);
+        done
+    }
+
+    pub fn gauge(&self, gauge: Gauge) -> i64 {
+        self.broker.metrics().read(gauge)
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        self.broker.metrics().snapshot()
+    }
+
+    /// Deliveries dropped for this reason so far.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.snapshot().dropped[reason as usize].1
+    }
+
+    /// How many connections were closed with this label.
+    pub fn closed(&self, label: &str) -> u64 {
+        let closed = self.snapshot().connections_closed;
+        closed.iter().find(|(name, _)| *name == label).map_or(0, |(_, count)| *count)
+    }
+}
+
+impl Peer {
+    /// Whether its driver would be polled: woken, or with something to do at once.
+    fn is_runnable(&self) -> bool {
+        match self.state {
+            State::Closed => false,
+            State::Handling => true,
+            State::Closing => !self.blocked || self.pipe.has_room(),
+            State::Reading | State::Paused => {
+                self.pipe.is_woken() || self.blocked && self.pipe.has_room()
+            }
+        }
+    }
+
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+        if self.state == State::Reading {
+            self.state = State::Handling;
+        }
+    }
+
+    /// What the listener's driver does in one step.
+    fn step(&mut self, batch: &mut Batch) {
+        self.pipe.take_woken();
+        let signalled = self.port.is_signalled();
+        if signalled {
+            let turn = self.connection.signalled(batch);
+            self.follow(turn);
+        }
+        if signalled || self.blocked || self.state == State::Closing {
+            self.write(batch);
+        }
+        match self.state {
+            State::Handling => {
+                let (used, turn) = self.connection.receive(&self.input, batch);
+                self.input.drain(..used);
+                self.state = State::Reading;
+                if turn != Turn::Read {
+                    self.follow(turn);
+                }
+            }
+            State::Closing if !self.blocked && self.connection.is_flushed() => {
+                self.state = State::Closed;
+            }
+            _ => {}
+        }
+    }
+
+    fn follow(&mut self, turn: Turn) {
+        if matches!(self.state, State::Closing | State::Closed) {
+            return;
+        }
+        self.state = match turn {
+            Turn::Close => State::Closing,
+            Turn::Pause => State::Paused,
+            Turn::Again => State::Handling,
+            Turn::Read if self.state == State::Reading || self.input.is_empty() => State::Reading,
+            Turn::Read => State::Handling,
+        };
+    }
+
+    fn write(&mut self, batch: &mut Batch) {
+        self.blocked = false;
+        let mut next = self.connection.take_chunk();
+        while let Some(mut chunk) = next {
+            let taken = self.pipe.write(chunk.remaining()).unwrap_or(0);
+            chunk.advance(taken);
+            next = match self.connection.put_back(chunk, taken, batch) {
+                Written::All => None,
+                Written::More(more) => Some(more),
+                Written::Blocked if taken > 0 => self.connection.take_chunk(),
+                Written::Blocked => {
+                    self.blocked = true;
+                    None
+                }
+            };
+        }
+    }
+
+    /// The transport breaks or is closed by the client.
+    pub fn lose(&mut self, ending: Ending, batch: &mut Batch) {
+        self.connection.end(ending, batch);
+        self.state = State::Closed;
+    }
+
+    fn count_ending(&mut self, broker: &Broker) {
+        if self.state == State::Closed && self.ending.is_none() {
+            let ending = self.connection.ending().expect("closed for a reason");
+            broker.metrics().closed(ending);
+            self.ending = Some(ending);
+        }
+    }
+
+    /// Why it is closed, once its driver has closed it.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.state == State::Paused
+    }
+
+    /// Whether its driver has input to go on with at once.
+    pub fn is_busy(&self) -> bool {
+        self.state == State::Handling
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.connection.deadline()
+    }
+}

@@ -1,0 +1,52 @@
+//! The broker without sockets: every promise of `broker/` that shows on a connection.
+//!
+//! A [`house::House`] is a broker with a clock that the test moves and clients that are plain
+//! values. What a client sends is handled at once, by a stand-in for the listener's driver that does
+//! what the driver does and no more: a wake-up that the broker forgets leaves a client waiting here
+//! as it would there. Nothing sleeps and nothing is asynchronous, so every order of events can be
+//! written down.
+//!
+//! ```text
+//!   client ── send ──> house: drive ──> Connection ──> Broker ──> Store, Auth (fakes that wait,
+//!      ^                                                │          fail or refuse on demand)
+//!      └───── take <── received: decode, check <── pipe <┘
+//! ```
+//!
+//! | module | what must hold |
+//! |---|---|
+//! | `acknowledgements`, `failures` | what waits for the store, and what follows if it cannot keep it |
+//! | `sessions`, `takeover`, `expiry` | the life of a session |
+//! | `wills`, `keep_alive` | what happens when a client goes, or is silent |
+//! | `exactly_once`, `flow` | QoS 2 over reconnects, Receive Maximum both ways |
+//! | `shared`, `shared_members`, `shared_stress` | groups as work queues |
+//! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
+//! | `auth`, `bad_input` | who is let in, and what ends a connection |
+//! | `memory`, `threads` | nothing is left over; nothing blocks |
+
+mod client;
+mod engines;
+mod house;
+mod pipe;
+mod received;
+mod stores;
+
+mod acknowledgements;
+mod auth;
+mod bad_input;
+mod exactly_once;
+mod expiry;
+mod failures;
+mod fan_out;
+mod flow;
+mod keep_alive;
+mod memory;
+mod queues;
+mod retained;
+mod routes;
+mod sessions;
+mod shared;
+mod shared_members;
+mod shared_stress;
+mod takeover;
+mod threads;
+mod wills;
