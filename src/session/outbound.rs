@@ -187,19 +187,25 @@ impl Outbound {
     /// Sends what waits, as far as quota and room go. Returns whether bytes were committed.
     pub fn draw(&mut self, cx: &mut Context<'_>) -> bool {
         let mut wrote = self.resend(cx);
-        while self.has_room(cx) {
-            let Some(delivery) = self.unsent.pop() else {
-                break;
-            };
-            wrote |= self.send(delivery, None, cx);
+        // In turns, so that a flood of QoS 0 to a slow client does not starve what was promised.
+        loop {
+            let mut drew = false;
+            if self.has_room(cx) {
+                if let Some(delivery) = self.unsent.pop() {
+                    wrote |= self.send(delivery, None, cx);
+                    drew = true;
+                }
+            }
+            if !self.window.has_unsent() && self.has_room(cx) && self.quota() > 0 {
+                if let Some(delivery) = self.waiting.pop() {
+                    wrote |= self.send(delivery, None, cx);
+                    drew = true;
+                }
+            }
+            if !drew {
+                return wrote;
+            }
         }
-        while !self.window.has_unsent() && self.has_room(cx) && self.quota() > 0 {
-            let Some(delivery) = self.waiting.pop() else {
-                break;
-            };
-            wrote |= self.send(delivery, None, cx);
-        }
-        wrote
     }
 
     /// How many more messages may be in flight: none without a connection.

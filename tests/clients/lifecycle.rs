@@ -48,6 +48,20 @@ fn an_mqtt_3_client_is_closed_at_the_shutdown() {
 }
 
 #[test]
+fn whoever_is_silent_does_not_delay_the_stop() {
+    // No timeout that could end this test well before the test runner does.
+    let limits = "[limits]\nconnect_timeout = \"1h\"\ndrain_timeout = \"1h\"\n";
+    let broker = Broker::configured(&format!("{ANONYMOUS}{limits}"));
+    let silent = [broker.tcp, broker.tls, broker.http].map(RawClient::connect);
+    let mut half = RawClient::connect(broker.tcp);
+    half.send(&connect_311("half")[..7]);
+    let idle = RawClient::accepted(broker.tcp, &connect_311("idle"));
+    broker.signal("TERM");
+    assert_eq!(broker.finish().code, Some(0));
+    drop((silent, half, idle));
+}
+
+#[test]
 fn the_port_is_bound_again_at_once() {
     let broker = Broker::start();
     let address = broker.tcp.to_string();

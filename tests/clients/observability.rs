@@ -83,6 +83,56 @@ fn every_metric_has_a_help_text_and_a_type() {
 }
 
 #[test]
+fn what_happens_is_counted() {
+    let broker = Broker::start();
+    let mut client = RawClient::accepted(broker.tcp, &connect_311("client"));
+    client.send(&subscribe_311(1, "a/b", 0));
+    client.packet();
+    client.send(&publish_311("a/b", b"payload"));
+    client.expect(&publish_311("a/b", b"payload"));
+    let mut rude = RawClient::accepted(broker.tcp, &connect_5("rude"));
+    // AUTH without an Authentication Method is a protocol error.
+    rude.send(&[0xf0, 0x00]);
+    rude.packet();
+    rude.expect_closed();
+
+    let expected = [
+        ("postbud_connections_opened_total", 2.0),
+        (
+            "postbud_connections_closed_total{reason=\"protocol_error\"}",
+            1.0,
+        ),
+        (
+            "postbud_messages_total{direction=\"received\",qos=\"0\"}",
+            1.0,
+        ),
+        ("postbud_messages_total{direction=\"sent\",qos=\"0\"}", 1.0),
+        ("postbud_payload_bytes_total{direction=\"received\"}", 7.0),
+        ("postbud_sessions_connected", 1.0),
+        ("postbud_subscriptions", 1.0),
+    ];
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let (_, metrics) = get(broker.http, "/metrics");
+        let wrong = expected
+            .iter()
+            .find(|(name, value)| sample(&metrics, name) != Some(*value));
+        let Some((name, value)) = wrong else { break };
+        // Counters of the hot path may be gathered a little later.
+        assert!(
+            Instant::now() < end,
+            "`{name}` is not {value} in:\n{metrics}"
+        );
+    }
+}
+
+/// The value of a sample, by its name and labels as they are printed.
+fn sample(metrics: &str, name: &str) -> Option<f64> {
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+    metrics.lines().find_map(value)
+}
+
+#[test]
 fn health_and_readiness_are_told() {
     let broker = Broker::start();
     assert_eq!(get(broker.http, "/health").0, 200);

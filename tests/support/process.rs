@@ -169,7 +169,7 @@ impl Process {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 drop(state);
-                panic!("{}: no {what} within {DEADLINE:?}", self.name);
+                panic!("{}: {what} did not come within {DEADLINE:?}", self.name);
             }
             let waited = self.output.changed.wait_timeout(state, left);
             state = waited.expect("no reader panics").0;

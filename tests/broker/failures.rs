@@ -1,0 +1,196 @@
+//! What the store cannot keep is not promised: an error in MQTT 5, the end of the connection before.
+
+use postbud::broker::{Ending, Gauge};
+use postbud::codec::{QoS, ReasonCode, SubscriptionOptions, Version};
+use postbud::store::{Failure, Record};
+
+use crate::house::House;
+use crate::received::Got;
+use crate::stores::{Failing, Late};
+
+const FULL: ReasonCode = ReasonCode::QuotaExceeded;
+const OLD: [Version; 2] = [Version::V31, Version::V311];
+
+#[test]
+fn a_message_that_is_not_kept_is_refused_with_0x97() {
+    let house = House::with_store(Failing::with_messages());
+    let reader = house.v5("reader").open();
+    reader.subscribe("t", QoS::AtMostOnce);
+    let writer = house.v5("writer").open();
+    writer.publish1(1, "t", "one");
+    writer.publish2(2, "t", "two");
+    assert_eq!(writer.take(), [Got::Puback(1, FULL), Got::Pubrec(2, FULL)]);
+    assert_eq!(writer.ending(), None, "the connection goes on");
+    assert_eq!(reader.payloads(), ["one", "two"], "who is there has had them");
+}
+
+// [MQTT5-4.3.3-9]
+#[test]
+fn a_refused_qos_2_id_stands_for_a_new_message_afterwards() {
+    let store = Late::with_messages();
+    let house = House::with_store(store.clone());
+    let reader = house.v5("reader").open();
+    reader.subscribe("t", QoS::AtMostOnce);
+    let writer = house.v5("writer").open();
+    writer.publish2(2, "t", "refused");
+    store.tell(0, Err(Failure::Broken));
+    house.run();
+    assert_eq!(writer.take(), [Got::Pubrec(2, FULL)]);
+    writer.publish2(2, "t", "new");
+    store.tell(0, Ok(()));
+    house.run();
+    assert_eq!(writer.take(), [Got::Pubrec(2, ReasonCode::Success)]);
+    assert_eq!(reader.payloads(), ["refused", "new"]);
+}
+
+#[test]
+fn refusals_take_their_turn_among_acknowledgements() {
+    let store = Late::with_messages();
+    let house = House::with_store(store.clone());
+    house.v5("reader").open().subscribe("t", QoS::AtMostOnce);
+    let writer = house.v5("writer").open();
+    for id in 1..=3 {
+        writer.publish1(id, "t", "x");
+    }
+    store.tell(1, Err(Failure::Full));
+    store.tell(1, Ok(()));
+    house.run();
+    assert_eq!(writer.take(), []);
+    store.tell(0, Ok(()));
+    house.run();
+    let ok = ReasonCode::Success;
+    let expected = [Got::Puback(1, ok), Got::Puback(2, FULL), Got::Puback(3, ok)];
+    assert_eq!(writer.take(), expected);
+}
+
+// 3.x has no way to say that a message was not kept but to close without acknowledging it.
+#[test]
+fn a_message_that_is_not_kept_closes_a_3_x_connection() {
+    for version in OLD {
+        let store = Late::with_messages();
+        let house = House::with_store(store.clone());
+        house.v5("reader").open().subscribe("t", QoS::AtMostOnce);
+        let writer = house.hello(version, "writer").open();
+        for id in 1..=3 {
+            writer.publish1(id, "t", "x");
+        }
+        store.tell(0, Ok(()));
+        store.tell(0, Err(Failure::Full));
+        house.run();
+        let kept = Got::Puback(1, ReasonCode::Success);
+        assert_eq!(writer.take(), [kept], "{version}");
+        assert_eq!(writer.ending(), Some(Ending::Closed(FULL)), "{version}");
+        store.tell_all();
+        house.run();
+        assert_eq!(writer.take(), [], "{version}");
+        assert_eq!(house.closed("quota_exceeded"), 1);
+    }
+}
+
+#[test]
+fn only_the_record_that_fails_is_refused() {
+    let third = |number, _: &Record<'_>| (number == 3).then_some(Failure::Full);
+    let house = House::with_store(Failing::when(third));
+    house.v5("reader").open().subscribe("t", QoS::AtMostOnce);
+    let writer = house.v5("writer").open();
+    for id in 1..=5 {
+        writer.publish1(id, "t", "x");
+    }
+    let code = |id| if id == 3 { FULL } else { ReasonCode::Success };
+    let expected: Vec<_> = (1..=5).map(|id| Got::Puback(id, code(id))).collect();
+    assert_eq!(writer.take(), expected);
+}
+
+// [MQTT5-3.1.4-2] [MQTT5-3.2.2-7] [MQTT311-3.2.2-5]
+#[test]
+fn a_session_that_cannot_be_kept_is_not_opened() {
+    let opened = |_, record: &Record<'_>| {
+        matches!(record, Record::Opened { .. }).then_some(Failure::Broken)
+    };
+    for version in [Version::V31, Version::V311, Version::V5] {
+        let house = House::with_store(Failing::when(opened));
+        let mut hello = house.hello(version, "c").resume();
+        if version == Version::V5 {
+            hello = hello.expiry(60);
+        }
+        let client = hello.send();
+        assert_eq!(client.welcome().code, ReasonCode::ServerUnavailable, "{version}");
+        assert_eq!(client.take(), []);
+        let ending = Ending::Closed(ReasonCode::ServerUnavailable);
+        assert_eq!(client.ending(), Some(ending));
+        assert_eq!(house.gauge(Gauge::Sessions), 0);
+        assert_eq!(house.snapshot().refused, [(ReasonCode::ServerUnavailable, 1)]);
+    }
+}
+
+fn subscriptions(_: usize, record: &Record<'_>) -> Option<Failure> {
+    let broken = matches!(record, Record::Subscribed { .. } | Record::Unsubscribed { .. });
+    broken.then_some(Failure::Full)
+}
+
+// [MQTT5-3.8.4-7]
+#[test]
+fn a_subscription_that_is_not_kept_is_not_granted() {
+    let house = House::with_store(Failing::when(subscriptions));
+    let client = house.v5("c").expiry(60).open();
+    let options = SubscriptionOptions::v3(QoS::AtLeastOnce);
+    client.send_subscribe(1, &[("a", options), ("b", options)], None);
+    assert_eq!(client.take(), [Got::Suback(1, vec![0x97, 0x97])]);
+}
+
+// UNSUBACK has no 0x97. [MQTT5-3.11.3-2]
+#[test]
+fn an_unsubscribe_that_is_not_kept_is_not_confirmed() {
+    let store = Late::with(|record| matches!(record, Record::Unsubscribed { .. }));
+    let house = House::with_store(store.clone());
+    let client = house.v5("c").expiry(60).open();
+    client.subscribe("a", QoS::AtLeastOnce);
+    client.send_unsubscribe(2, &["a"]);
+    store.tell(0, Err(Failure::Full));
+    house.run();
+    match &client.take()[..] {
+        [Got::Unsuback(2, codes)] => assert!(codes[0] >= 0x80, "{codes:?}"),
+        [Got::Disconnect(code)] => assert!(code.is_error()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_3_x_connection_is_closed_when_its_subscription_is_not_kept() {
+    for version in OLD {
+        let house = House::with_store(Failing::when(subscriptions));
+        let client = house.hello(version, "c").resume().open();
+        let options = SubscriptionOptions::v3(QoS::AtLeastOnce);
+        client.send_subscribe(1, &[("a", options)], None);
+        assert_eq!(client.take(), [], "{version}");
+        assert_eq!(client.ending(), Some(Ending::Closed(FULL)), "{version}");
+    }
+}
+
+// PUBCOMP knows 0x00 and 0x92 only, so what is not kept cannot be said with it; that no illegal
+// packet is sent is checked by the decoder. [MQTT5-3.7.2-1]
+#[test]
+fn a_release_that_is_not_kept_is_not_confirmed_with_a_code_that_pubcomp_lacks() {
+    let store = Late::with(|record| matches!(record, Record::Released { .. }));
+    let house = House::with_store(store.clone());
+    let writer = house.v5("writer").expiry(60).open();
+    writer.publish2(1, "t", "x");
+    assert!(matches!(writer.take()[..], [Got::Pubrec(1, _)]));
+    writer.pubrel(1);
+    store.tell(0, Err(Failure::Broken));
+    house.run();
+    match &writer.take()[..] {
+        [Got::Disconnect(code)] => assert!(code.is_error()),
+        other => panic!("{other:?}: the client must not believe that its PUBREL was kept"),
+    }
+}
+
+#[test]
+fn wills_that_cannot_be_kept_reach_who_is_there() {
+    let house = House::with_store(Failing::with_messages());
+    let reader = house.v5("reader").open();
+    reader.subscribe("will", QoS::AtMostOnce);
+    let client = house.v5("c").will("will", "gone").open();
+    client.hang_up();
+    assert_eq!(reader.payloads(), ["gone"]);
+}
