@@ -83,7 +83,7 @@ pub fn serve(config: Config) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let result = runtime.block_on(House::build(config, generated)?.run());
+    let result = runtime.block_on(House::build(config, generated).run());
     // Whoever still has not closed after the drain is not waited for.
     runtime.shutdown_background();
     result
@@ -111,7 +111,7 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 impl House {
-    fn build(config: Config, generated: Generated) -> Result<Self, Error> {
+    fn build(config: Config, generated: Generated) -> Self {
         let engines = Engines {
             auth: Arc::new(Anonymous::new(&config.auth)),
             store: match config.store.durability {
@@ -120,11 +120,11 @@ impl House {
             cluster: Arc::new(Single::default()),
         };
         let broker = Arc::new(Broker::new(config.broker.clone(), engines));
-        Ok(Self {
+        Self {
             config,
             generated,
             broker,
-        })
+        }
     }
 
     async fn run(self) -> Result<(), Error> {

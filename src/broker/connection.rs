@@ -186,10 +186,10 @@ impl Connection {
         if let Some(kept) = kept {
             self.stored(kept, batch);
         }
-        if let Phase::Open(open) = &mut self.phase {
-            if let Err(ending) = open.outcomes(&self.broker, &self.port, batch) {
-                self.phase = Phase::Closed(ending);
-            }
+        if let Phase::Open(open) = &mut self.phase
+            && let Err(ending) = open.outcomes(&self.broker, &self.port, batch)
+        {
+            self.phase = Phase::Closed(ending);
         }
         if let Some(code) = close {
             match &mut self.phase {

@@ -128,9 +128,11 @@ impl Open {
                 true => ReasonCode::NoMatchingSubscribers,
                 false => ReasonCode::Success,
             };
-            let kept = side.tickets.ask(&self.session, (token, code), What::Message, |receipt| {
-                broker.keep(&message, &route, receipt)
-            });
+            let kept = side
+                .tickets
+                .ask(&self.session, (token, code), What::Message, |receipt| {
+                    broker.keep(&message, &route, receipt)
+                });
             if let Some(code) = kept {
                 side.inbound.settle(token, code);
             }
@@ -179,12 +181,7 @@ impl Open {
         Ok(acked == Acked::Done)
     }
 
-    fn release(
-        &mut self,
-        broker: &Broker,
-        side: &mut InboundSide,
-        ack: &Ack<'_>,
-    ) {
+    fn release(&mut self, broker: &Broker, side: &mut InboundSide, ack: &Ack<'_>) {
         let (token, held) = side.inbound.release(ack.packet_id);
         if !held {
             side.inbound
@@ -196,9 +193,11 @@ impl Open {
             id: ack.packet_id,
         };
         let reply = (token, ReasonCode::Success);
-        let code = side.tickets.ask(&self.session, reply, What::State, |receipt| {
-            broker.store.append(record, receipt)
-        });
+        let code = side
+            .tickets
+            .ask(&self.session, reply, What::State, |receipt| {
+                broker.store.append(record, receipt)
+            });
         if let Some(code) = code {
             side.inbound.settle(token, code);
         }
@@ -262,13 +261,15 @@ impl Open {
         let token = self.enqueue(&mut side.inbound, packet)?;
         let persistent = side.is_persistent();
         let reply = (token, ReasonCode::Success);
-        let code = side.tickets.ask(&self.session, reply, What::State, |receipt| {
-            if persistent {
-                broker.store.append(record, receipt)
-            } else {
-                Progress::Done
-            }
-        });
+        let code = side
+            .tickets
+            .ask(&self.session, reply, What::State, |receipt| {
+                if persistent {
+                    broker.store.append(record, receipt)
+                } else {
+                    Progress::Done
+                }
+            });
         if let Some(code) = code {
             side.inbound.settle(token, code);
         }
@@ -386,10 +387,10 @@ impl Broker {
         identity: &Identity,
         access: Access<'_>,
     ) -> bool {
-        if let Access::Publish { topic, .. } = access {
-            if topic == "$SYS" || topic.starts_with("$SYS/") {
-                return false;
-            }
+        if let Access::Publish { topic, .. } = access
+            && (topic == "$SYS" || topic.starts_with("$SYS/"))
+        {
+            return false;
         }
         self.auth.allows(client_id, identity, access)
     }
@@ -413,7 +414,8 @@ impl Broker {
             match outcome {
                 Ok(()) => side.inbound.settle(awaited.token, awaited.code),
                 Err(_) => {
-                    side.inbound.settle(awaited.token, ReasonCode::QuotaExceeded);
+                    side.inbound
+                        .settle(awaited.token, ReasonCode::QuotaExceeded);
                     if version != Version::V5 || awaited.what == What::State {
                         let what = "the store cannot keep it";
                         result = Err(Fault::new(ReasonCode::QuotaExceeded, what));

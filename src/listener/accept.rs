@@ -48,7 +48,7 @@ pub enum Error {
     /// The address cannot be bound.
     Bind(SocketAddr, io::Error),
     /// Its certificate cannot be used.
-    Tls(SocketAddr, tls::Error),
+    Tls(SocketAddr, Box<tls::Error>),
 }
 
 impl fmt::Display for Error {
@@ -64,7 +64,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Bind(_, error) => Some(error),
-            Self::Tls(_, error) => Some(error),
+            Self::Tls(_, error) => Some(&**error),
         }
     }
 }
@@ -98,7 +98,8 @@ impl Bound {
         let acceptor = match &options.kind {
             Kind::Tcp => None,
             Kind::Tls(options) => {
-                let config = tls::server_config(options).map_err(|e| Error::Tls(address, e))?;
+                let config =
+                    tls::server_config(options).map_err(|e| Error::Tls(address, Box::new(e)))?;
                 Some(Acceptor(TlsAcceptor::from(config)))
             }
         };

@@ -237,7 +237,7 @@ impl<S: Clone + Ord + Hash, G: Clone> Subscriptions<S, G> {
         matched.retain(|(subscriber, granted)| !granted.no_local || publisher != Some(subscriber));
         if filters > 1 {
             // Only several filters can match the same subscriber more than once.
-            matched.sort_by(|(a, _), (b, _)| a.cmp(b));
+            matched.sort_by_key(|(subscriber, _)| *subscriber);
         }
         Route {
             recipients: merge(&matched),

@@ -190,17 +190,16 @@ impl Outbound {
         // In turns, so that a flood of QoS 0 to a slow client does not starve what was promised.
         loop {
             let mut drew = false;
-            if self.has_room(cx) {
-                if let Some(delivery) = self.unsent.pop() {
-                    wrote |= self.send(delivery, None, cx);
-                    drew = true;
-                }
+            if self.has_room(cx)
+                && let Some(delivery) = self.unsent.pop()
+            {
+                wrote |= self.send(delivery, None, cx);
+                drew = true;
             }
-            if !self.window.has_unsent() && self.has_room(cx) && self.quota() > 0 {
-                if let Some(delivery) = self.waiting.pop() {
-                    wrote |= self.send(delivery, None, cx);
-                    drew = true;
-                }
+            let able = !self.window.has_unsent() && self.has_room(cx) && self.quota() > 0;
+            if able && let Some(delivery) = self.waiting.pop() {
+                wrote |= self.send(delivery, None, cx);
+                drew = true;
             }
             if !drew {
                 return wrote;
