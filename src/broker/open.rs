@@ -28,6 +28,8 @@ pub(super) struct Open {
     pub identity: Identity,
     /// Largest packet that the client accepts.
     pub packet_size_maximum: u32,
+    /// Whether the client wants reasons in words with every packet.
+    pub problem_information: bool,
     pub method: Option<Box<str>>,
     /// A re-authentication in progress.
     pub exchange: Option<Box<dyn Exchange>>,
@@ -83,6 +85,7 @@ impl Open {
             silence_allowed: terms.silence_allowed(),
             identity,
             packet_size_maximum: terms.packet_size_maximum,
+            problem_information: terms.problem_information,
             method,
             exchange: None,
             routes: Routes::default(),

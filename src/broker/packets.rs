@@ -211,12 +211,17 @@ impl Open {
         packet: &Subscribe<'_>,
     ) -> Result<(), Fault> {
         let codes = broker.subscribe(&self.session, side, &self.identity, self.version, packet);
-        let suback = Packet::Suback(Suback {
+        let mut suback = Suback {
             packet_id: packet.packet_id,
-            reason_string: None,
+            reason_string: self.explain(&codes),
             user_properties: Default::default(),
             codes: &codes,
-        });
+        };
+        if suback.encoded_len(self.version) as u64 > u64::from(self.packet_size_maximum) {
+            // [MQTT5-3.9.2-1]
+            suback.reason_string = None;
+        }
+        let suback = Packet::Suback(suback);
         let session = self.session.clone();
         let record = Record::Subscribed {
             client_id: &session.client_id,
@@ -224,6 +229,14 @@ impl Open {
             subscription_id: packet.subscription_id,
         };
         self.reply_when_kept(broker, side, &suback, record)
+    }
+
+    /// Words for the first refusal among these codes, if the client wants to be told.
+    // [MQTT5-3.1.2-29]
+    fn explain(&self, codes: &[u8]) -> Option<&'static str> {
+        let code = codes.iter().filter_map(|code| ReasonCode::from_byte(*code));
+        let refused = code.into_iter().find(|code| code.is_error())?;
+        self.problem_information.then(|| refused.text())
     }
 
     // [MQTT5-3.10.4-4] [MQTT5-3.10.4-5] [MQTT311-3.10.4-4] [MQTT311-3.10.4-5]

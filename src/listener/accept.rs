@@ -205,7 +205,10 @@ async fn secure(
 ) {
     // Boxed: the handshake's state is large and soon gone, the connection's task is neither.
     let handshake = Box::pin(acceptor.0.accept(stream));
-    let ending = match tokio::time::timeout_at(patience.connect_by.into(), handshake).await {
+    broker.metrics().gauge(Gauge::Handshaking, 1);
+    let shaken = tokio::time::timeout_at(patience.connect_by.into(), handshake).await;
+    broker.metrics().gauge(Gauge::Handshaking, -1);
+    let ending = match shaken {
         Ok(Ok(stream)) => {
             let transport = Stream::new(Box::new(stream));
             Driver::new(transport, Arc::clone(&broker), Some(peer), patience)

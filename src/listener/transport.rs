@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::broker::Link;
@@ -100,7 +100,22 @@ impl Transport for Tcp {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read(buffer) {
+            // A read that leaves room in the buffer has taken all there was. Saying so from within
+            // `try_io` saves the read that would find nothing: what arrives meanwhile is a new event
+            // and is not forgotten, nor is the end of the stream.
+            let mut drained = None;
+            let read = self.0.try_io(Interest::READABLE, || {
+                let count = self.0.try_read(buffer)?;
+                if (1..buffer.len()).contains(&count) {
+                    drained = Some(count);
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(count)
+            });
+            if let Some(count) = drained {
+                return Poll::Ready(Ok(count));
+            }
+            match read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return Poll::Ready(read),
             }
