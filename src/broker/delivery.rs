@@ -90,8 +90,10 @@ impl Broker {
                 .iter()
                 .any(|m| m.subscriber.outbound.lock().outbound.is_connected());
         if waits {
+            let before = group.backlog();
             let dropped = group.wait(message.clone(), &self.options.pubsub.group_queue);
             batch.tally.drop(DropReason::QueueFull, dropped);
+            batch.tally.queue_changed(before, group.backlog());
         } else {
             batch.tally.drop(DropReason::Away, 1);
         }
@@ -132,7 +134,8 @@ impl Broker {
     /// Hands out a group's backlog for as long as there are takers.
     pub(super) fn drain_group(&self, shared: &GroupRef, batch: &mut Batch) {
         let mut guard = shared.group.lock();
-        if guard.backlog() == 0 {
+        let before = guard.backlog();
+        if before == 0 {
             return;
         }
         let mut expired = 0;
@@ -143,6 +146,7 @@ impl Broker {
             |_, count| expired += count,
         );
         batch.tally.drop(DropReason::Expired, expired);
+        batch.tally.queue_changed(before, guard.backlog());
     }
 
     /// Draws whatever the session's client can take now: its queues, retained messages for its new

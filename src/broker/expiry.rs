@@ -154,6 +154,7 @@ impl Broker {
             let mut side = session.inbound.lock();
             // It may have been resumed, and even left again, since.
             if side.state == State::Away(since) {
+                self.metrics.session_evicted();
                 self.end_session(&session, &mut side, batch);
             }
         }
@@ -173,7 +174,10 @@ impl Broker {
                     self.publish(will.publish(batch.now.wall), Some(session), batch);
                 }
             }
-            What::End => self.end_session(session, &mut side, batch),
+            What::End => {
+                self.metrics.session_expired();
+                self.end_session(session, &mut side, batch);
+            }
         }
     }
 

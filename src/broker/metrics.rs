@@ -37,6 +37,8 @@ pub struct Metrics {
     publishes_refused: [AtomicU64; 256],
     subscriptions_refused: [AtomicU64; 256],
     retained_refused: AtomicU64,
+    sessions_expired: AtomicU64,
+    sessions_evicted: AtomicU64,
     gauges: [AtomicI64; Gauge::ALL.len()],
     connected_maximum: AtomicI64,
 }
@@ -57,6 +59,8 @@ pub enum Gauge {
     Subscriptions,
     /// Shared groups.
     Groups,
+    /// Messages that wait in the queues of sessions and groups.
+    Queued,
 }
 
 impl Snapshot {
@@ -68,13 +72,14 @@ impl Snapshot {
 
 impl Gauge {
     /// Every gauge, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Connections,
         Self::Handshaking,
         Self::Connected,
         Self::Sessions,
         Self::Subscriptions,
         Self::Groups,
+        Self::Queued,
     ];
 }
 
@@ -110,6 +115,10 @@ pub struct Snapshot {
     pub subscriptions_refused: Vec<(ReasonCode, u64)>,
     /// Messages not retained because the store was full.
     pub retained_refused: u64,
+    /// Sessions that ended because their Session Expiry Interval had passed.
+    pub sessions_expired: u64,
+    /// Sessions that ended because too many were without a connection.
+    pub sessions_evicted: u64,
     /// Gauges, in the order of [`Gauge::ALL`].
     pub gauges: [i64; Gauge::ALL.len()],
     /// The most sessions that were connected at once.
@@ -133,6 +142,8 @@ impl Default for Metrics {
             publishes_refused: zeros(),
             subscriptions_refused: zeros(),
             retained_refused: AtomicU64::new(0),
+            sessions_expired: AtomicU64::new(0),
+            sessions_evicted: AtomicU64::new(0),
             gauges: std::array::from_fn(|_| AtomicI64::new(0)),
             connected_maximum: AtomicI64::new(0),
         }
@@ -191,6 +202,9 @@ impl Metrics {
         add(&self.bytes[1], tally.bytes_sent);
         add(&self.payload[0], tally.payload_received);
         add(&self.payload[1], tally.payload_sent);
+        if tally.queued != 0 {
+            self.gauge(Gauge::Queued, tally.queued);
+        }
     }
 
     /// Counts a Network Connection that was accepted.
@@ -226,6 +240,14 @@ impl Metrics {
         add(&self.retained_refused, 1);
     }
 
+    pub(super) fn session_expired(&self) {
+        add(&self.sessions_expired, 1);
+    }
+
+    pub(super) fn session_evicted(&self) {
+        add(&self.sessions_evicted, 1);
+    }
+
     /// Moves a gauge. [`Gauge::Connected`] going up is a CONNECT accepted, and may be a new
     /// maximum.
     pub fn gauge(&self, gauge: Gauge, change: i64) {
@@ -259,6 +281,8 @@ impl Metrics {
             publishes_refused: by_code(&self.publishes_refused),
             subscriptions_refused: by_code(&self.subscriptions_refused),
             retained_refused: self.retained_refused.load(Ordering::Relaxed),
+            sessions_expired: self.sessions_expired.load(Ordering::Relaxed),
+            sessions_evicted: self.sessions_evicted.load(Ordering::Relaxed),
             gauges: std::array::from_fn(|i| self.gauges[i].load(Ordering::Relaxed)),
             connected_maximum: self.connected_maximum.load(Ordering::Relaxed),
         }

@@ -278,6 +278,7 @@ impl Broker {
                 .map(|(_, delivery)| delivery.message.clone())
                 .collect();
             if !messages.is_empty() {
+                batch.tally.queue_changed(0, messages.len());
                 group.group.lock().give_back(messages.into_iter());
                 self.drain_group(group, batch);
             }
@@ -329,6 +330,8 @@ impl Broker {
             let mut outbound = session.outbound.lock();
             outbound.ended = true;
             outbound.feeds.clear();
+            let queued = outbound.outbound.queued();
+            batch.tally.queue_changed(queued, 0);
             outbound.outbound.end()
         };
         batch.tally.drop(DropReason::Ended, dropped);

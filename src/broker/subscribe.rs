@@ -219,6 +219,7 @@ impl Broker {
         session.outbound.lock().outbound.disown(shared.source);
         if let Some(dropped) = ended {
             batch.tally.drop(crate::queue::DropReason::Ended, dropped);
+            batch.tally.queue_changed(dropped, 0);
             subscriptions.remove_group(filter, share);
             self.metrics.gauge(Gauge::Groups, -1);
         }

@@ -10,7 +10,8 @@
 //!
 //! What they mean here where mosquitto leaves it open: *messages* are Control Packets of any kind,
 //! *publish messages* are PUBLISH packets; *dropped* are messages that a full queue had no room
-//! for; *store* is what is retained; *clients* are sessions. There is no `heap/…`: the metrics of
+//! for; *store* is what is retained and, in the count but not in the bytes, what is queued;
+//! *clients* are sessions. There is no `heap/…`: the metrics of
 //! the process are for its supervisor to tell.
 
 use std::time::{Duration, Instant};
@@ -49,11 +50,14 @@ const VALUES: &[(&str, Value)] = &[
     // The older names of those two, which mosquitto still publishes.
     ("clients/active", |r| r.gauge(Gauge::Connected)),
     ("clients/inactive", Reading::away),
+    ("clients/expired", |r| {
+        r.snapshot.sessions_expired.to_string()
+    }),
     ("messages/received", |r| r.snapshot.packets[0].to_string()),
     ("messages/sent", |r| r.snapshot.packets[1].to_string()),
     // The older name of store/messages/count.
-    ("messages/stored", |r| r.retained.0.to_string()),
-    ("store/messages/count", |r| r.retained.0.to_string()),
+    ("messages/stored", |r| r.stored().to_string()),
+    ("store/messages/count", |r| r.stored().to_string()),
     ("store/messages/bytes", |r| r.retained.1.to_string()),
     ("retained messages/count", |r| r.retained.0.to_string()),
     ("subscriptions/count", |r| r.plain.to_string()),
@@ -197,6 +201,11 @@ impl Reading {
         let sessions = count(self.snapshot.gauge(Gauge::Sessions));
         let connected = count(self.snapshot.gauge(Gauge::Connected));
         sessions.saturating_sub(connected).to_string()
+    }
+
+    /// Messages kept: retained, or queued for somebody.
+    fn stored(&self) -> usize {
+        self.retained.0 + count(self.snapshot.gauge(Gauge::Queued))
     }
 
     fn received(&self) -> u64 {

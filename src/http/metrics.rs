@@ -104,6 +104,8 @@ struct Series {
     messages: [[Counter; 3]; 2],
     payload: [Counter; 2],
     dropped: ByReason,
+    sessions_expired: Counter,
+    sessions_evicted: Counter,
     gauges: [Gauge; broker::Gauge::ALL.len()],
     connected_maximum: Gauge,
     retained_messages: Gauge,
@@ -159,6 +161,14 @@ impl Series {
                 "Messages dropped on their way to one recipient, by why.",
                 dropped,
             ),
+            sessions_expired: new_counter(
+                "postbud_sessions_expired_total",
+                "Sessions that ended because their Session Expiry Interval had passed.",
+            ),
+            sessions_evicted: new_counter(
+                "postbud_sessions_evicted_total",
+                "Sessions that ended because too many were without a connection.",
+            ),
             gauges: broker::Gauge::ALL.map(of_broker),
             connected_maximum: new_gauge(
                 "postbud_sessions_connected_peak",
@@ -186,6 +196,8 @@ impl Series {
         for (series, count) in self.messages.iter().flatten().zip(messages.concat()) {
             series.absolute(count);
         }
+        self.sessions_expired.absolute(now.sessions_expired);
+        self.sessions_evicted.absolute(now.sessions_evicted);
         self.refusals.set(now);
         self.connections_closed
             .set(now.connections_closed.iter().copied());
@@ -271,6 +283,10 @@ fn of_broker(gauge: broker::Gauge) -> Gauge {
         broker::Gauge::Groups => (
             "postbud_shared_groups",
             "Groups of Shared Subscriptions: ShareNames, each with its Topic Filter.",
+        ),
+        broker::Gauge::Queued => (
+            "postbud_messages_queued",
+            "Messages that wait in the queues of sessions and of shared groups.",
         ),
     };
     new_gauge(name, help)

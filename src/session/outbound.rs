@@ -115,7 +115,9 @@ impl Outbound {
     /// messages that go back to their groups, oldest first.
     pub fn detach(&mut self, tally: &mut Tally) -> Option<(Box<Line>, GivenBack)> {
         let line = self.line.take()?;
-        tally.drop(DropReason::Away, self.unsent.clear());
+        let unsent = self.unsent.clear();
+        tally.drop(DropReason::Away, unsent);
+        tally.queue_changed(unsent, 0);
         Some((line, self.window.detach()))
     }
 
@@ -177,16 +179,19 @@ impl Outbound {
             }
         };
         // What nobody may be sent any more takes no room from what is alive. [MQTT5-3.3.2-5]
+        let before = queue.len();
         cx.tally
             .drop(DropReason::Expired, queue.drop_expired(cx.now));
         let dropped = queue.push(delivery, &cx.options.queue);
         cx.tally.drop(DropReason::QueueFull, dropped);
+        cx.tally.queue_changed(before, queue.len());
         false
     }
 
     /// Sends what waits, as far as quota and room go. Returns whether bytes were committed.
     pub fn draw(&mut self, cx: &mut Context<'_>) -> bool {
         let mut wrote = self.resend(cx);
+        let before = self.queued();
         // In turns, so that a flood of QoS 0 to a slow client does not starve what was promised.
         loop {
             let mut drew = false;
@@ -202,6 +207,7 @@ impl Outbound {
                 drew = true;
             }
             if !drew {
+                cx.tally.queue_changed(before, self.queued());
                 return wrote;
             }
         }

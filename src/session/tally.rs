@@ -25,12 +25,19 @@ pub struct Tally {
     pub payload_received: u64,
     /// Payload bytes of PUBLISH packets sent.
     pub payload_sent: u64,
+    /// By how many messages the queues of sessions and groups have grown, or shrunk.
+    pub queued: i64,
 }
 
 impl Tally {
     /// Counts deliveries dropped for one reason.
     pub fn drop(&mut self, reason: DropReason, count: usize) {
         self.dropped[reason as usize] += count as u64;
+    }
+
+    /// Notes that a queue that held `before` messages holds `after` now.
+    pub fn queue_changed(&mut self, before: usize, after: usize) {
+        self.queued += after as i64 - before as i64;
     }
 
     /// Counts a PUBLISH committed to a connection.

@@ -12,6 +12,7 @@ fn a_batch_is_added_once_and_its_tally_starts_anew() {
     tally.packets_received = 7;
     tally.bytes_received = 100;
     tally.bytes_sent = 200;
+    tally.queue_changed(2, 9);
     metrics.add(&mut tally);
     assert_eq!(tally, Tally::default());
     metrics.add(&mut tally);
@@ -21,6 +22,10 @@ fn a_batch_is_added_once_and_its_tally_starts_anew() {
     assert_eq!(snapshot.packets, [7, 2]);
     assert_eq!(snapshot.bytes, [100, 200]);
     assert_eq!(snapshot.payload, [10, 15]);
+    assert_eq!(snapshot.gauge(Gauge::Queued), 7);
+    tally.queue_changed(9, 4);
+    metrics.add(&mut tally);
+    assert_eq!(metrics.read(Gauge::Queued), 2);
     let expired = |(reason, count)| (reason, count) == (DropReason::Expired, 3);
     assert!(snapshot.dropped.into_iter().any(expired), "{snapshot:?}");
     assert_eq!(snapshot.dropped.iter().map(|(_, n)| n).sum::<u64>(), 3);
@@ -77,6 +82,9 @@ fn refusals_are_counted_by_reason_code_each_kind_for_itself() {
     metrics.subscription_refused(ReasonCode::TopicFilterInvalid);
     metrics.retained_refused();
     metrics.accept_failed();
+    metrics.session_expired();
+    metrics.session_evicted();
+    metrics.session_evicted();
     let snapshot = metrics.snapshot();
     assert_eq!(snapshot.refused, [(ReasonCode::NotAuthorized, 1)]);
     assert_eq!(snapshot.publishes_refused, [(ReasonCode::QuotaExceeded, 2)]);
@@ -85,4 +93,8 @@ fn refusals_are_counted_by_reason_code_each_kind_for_itself() {
         [(ReasonCode::TopicFilterInvalid, 1)]
     );
     assert_eq!((snapshot.retained_refused, snapshot.accepts_failed), (1, 1));
+    assert_eq!(
+        (snapshot.sessions_expired, snapshot.sessions_evicted),
+        (1, 2)
+    );
 }

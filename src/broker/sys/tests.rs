@@ -98,6 +98,12 @@ impl Bench {
 
     /// A 3.1.1 client, whose session stays when it goes unless it starts clean.
     fn connect(&mut self, client_id: &str, clean: bool) -> Client {
+        let client = self.attach(client_id, clean);
+        assert_eq!(client.taken(), [(String::from("connack"), String::new())]);
+        client
+    }
+
+    fn attach(&mut self, client_id: &str, clean: bool) -> Client {
         let socket = Socket::default();
         let port = Arc::new(Port::new(Box::new(socket.clone()), None));
         let now = self.batch.now.instant;
@@ -111,7 +117,6 @@ impl Bench {
         connect[13] = u8::try_from(client_id.len()).expect("a short name");
         connect.extend_from_slice(client_id.as_bytes());
         self.send(&mut client, &connect);
-        assert_eq!(client.taken(), [(String::from("connack"), String::new())]);
         client
     }
 
@@ -151,8 +156,8 @@ impl Client {
 
 /// All that mosquitto 2.0 publishes but `heap/…`, as it was seen to.
 const TOPICS: &str = "\
-bytes/received bytes/sent clients/active clients/connected clients/disconnected clients/inactive \
-clients/maximum clients/total messages/received messages/sent messages/stored \
+bytes/received bytes/sent clients/active clients/connected clients/disconnected clients/expired \
+clients/inactive clients/maximum clients/total messages/received messages/sent messages/stored \
 publish/bytes/received publish/bytes/sent publish/messages/dropped publish/messages/received \
 publish/messages/sent shared_subscriptions/count store/messages/bytes store/messages/count \
 subscriptions/count uptime version";
@@ -267,6 +272,82 @@ fn everything_is_published_each_time_where_nothing_is_retained() {
     assert_eq!(client.taken(), [("suback".into(), String::new())]);
     bench.publish();
     assert_eq!(client.taken().len(), bench.sys.published.len());
+}
+
+#[test]
+fn a_session_that_nobody_comes_back_to_expires_with_what_it_held() {
+    let mut options = Options::default();
+    options.session.expiry_3x = Duration::from_secs(60);
+    let mut bench = Bench::new(options);
+    let mut away = bench.connect("away", false);
+    let mut client = bench.connect("client", true);
+    // To "a" and "$share/g/a", both at QoS 1: two copies wait for it.
+    bench.send(&mut away, b"\x82\x13\0\x01\0\x01a\x01\0\x0a$share/g/a\x01");
+    away.connection
+        .end(crate::broker::Ending::Eof, &mut bench.batch);
+    bench.publish();
+    let (retained, _) = bench.broker.retained();
+    bench.send(&mut client, b"\x32\x06\0\x01a\0\x01w");
+    bench.publish();
+    let metrics = |bench: &Bench| bench.broker.metrics().read(Gauge::Queued);
+    assert_eq!(metrics(&bench), 2);
+    let stored = (retained + 2).to_string();
+    bench.expect(&[("messages/stored", &stored), ("clients/expired", "0")]);
+    bench.pass(Duration::from_secs(60));
+    bench.broker.tick(&mut bench.batch);
+    bench.publish();
+    assert_eq!(metrics(&bench), 0);
+    let stored = retained.to_string();
+    bench.expect(&[("messages/stored", &stored), ("clients/expired", "1")]);
+    bench.expect(&[("clients/total", "1"), ("clients/disconnected", "0")]);
+}
+
+#[test]
+fn what_is_fetched_waits_no_more() {
+    let mut bench = Bench::new(Options::default());
+    let mut away = bench.connect("away", false);
+    let mut client = bench.connect("client", true);
+    bench.send(&mut away, b"\x82\x13\0\x01\0\x01a\x01\0\x0a$share/g/a\x01");
+    away.connection
+        .end(crate::broker::Ending::Eof, &mut bench.batch);
+    bench.send(&mut client, b"\x32\x06\0\x01a\0\x01w");
+    let queued = |bench: &Bench| bench.broker.metrics().read(Gauge::Queued);
+    assert_eq!(queued(&bench), 2);
+    let back = bench.attach("away", false);
+    assert_eq!(back.taken().len(), 3, "CONNACK and both messages");
+    assert_eq!(queued(&bench), 0);
+}
+
+#[test]
+fn what_goes_back_to_a_group_waits_again() {
+    let mut bench = Bench::new(Options::default());
+    let mut member = bench.connect("member", false);
+    let mut client = bench.connect("client", true);
+    bench.send(&mut member, b"\x82\x0f\0\x01\0\x0a$share/g/a\x01");
+    bench.send(&mut client, b"\x32\x06\0\x01a\0\x01w");
+    assert_eq!(member.taken().len(), 2, "SUBACK and the message");
+    assert_eq!(bench.broker.metrics().read(Gauge::Queued), 0);
+    member
+        .connection
+        .end(crate::broker::Ending::Eof, &mut bench.batch);
+    bench.publish();
+    assert_eq!(bench.broker.metrics().read(Gauge::Queued), 1);
+}
+
+#[test]
+fn a_session_that_makes_room_is_counted_for_itself() {
+    let options = Options {
+        abandoned_sessions_maximum: 0,
+        ..Options::default()
+    };
+    let mut bench = Bench::new(options);
+    let mut away = bench.connect("away", false);
+    away.connection
+        .end(crate::broker::Ending::Eof, &mut bench.batch);
+    bench.broker.tick(&mut bench.batch);
+    let snapshot = bench.broker.metrics().snapshot();
+    let ended = (snapshot.sessions_expired, snapshot.sessions_evicted);
+    assert_eq!((ended, snapshot.gauge(Gauge::Sessions)), ((0, 1), 0));
 }
 
 #[test]

@@ -128,6 +128,7 @@ fn what_the_broker_counts_is_shown() {
         ("postbud_sessions", 13.0),
         ("postbud_subscriptions", 14.0),
         ("postbud_shared_groups", 15.0),
+        ("postbud_messages_queued", 16.0),
     ];
     for (series, value) in expected {
         assert_eq!(samples.get(series), Some(&value), "{series}");
@@ -152,6 +153,8 @@ postbud_publishes_refused_total{reason="topic_name_invalid"} 13
 postbud_subscriptions_refused_total{reason="not_authorized"} 14
 postbud_retained_messages 15
 postbud_retained_bytes 16
+postbud_sessions_expired_total 17
+postbud_sessions_evicted_total 18
 "#;
 
 /// Each number of a snapshot goes to a series of its own: none is forgotten, none is mixed up.
@@ -164,6 +167,8 @@ fn every_number_of_a_snapshot_has_its_series() {
     snapshot.packets = [7, 8];
     snapshot.payload = [9, 10];
     snapshot.retained_refused = 11;
+    snapshot.sessions_expired = 17;
+    snapshot.sessions_evicted = 18;
     snapshot.refused = vec![(ReasonCode::Banned, 12)];
     snapshot.publishes_refused = vec![(ReasonCode::TopicNameInvalid, 13)];
     snapshot.subscriptions_refused = vec![(ReasonCode::NotAuthorized, 14)];

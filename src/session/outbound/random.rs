@@ -145,6 +145,8 @@ impl Model {
             Step::Attach(receive_maximum) => self.attach(receive_maximum),
         }
         assert!(self.processing.len() <= self.receive_maximum || !self.connected());
+        let queued = usize::try_from(self.bench.tally.queued);
+        assert_eq!(queued, Ok(self.bench.side.queued()), "counted wrong");
     }
 
     fn connected(&self) -> bool {
