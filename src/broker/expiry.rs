@@ -1,120 +1,83 @@
 //! What happens later: Wills after their delay, the end of sessions, retained messages that expire.
 //!
-//! Entries are never searched for or removed: each names the session and the epoch under which it
-//! was made, and is passed over if the session has had another connection since.
+//! A session is in the schedule exactly while it is away, at most once for each thing that can
+//! happen to it; so clients that come and go leave nothing behind in it.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-use crate::cluster::Epoch;
 
 use super::batch::{Batch, Now};
 use super::core::Broker;
-use super::shared::{SessionRef, State};
+use super::shared::{Absence, SessionRef, State};
 
 /// What is due when.
 #[derive(Default)]
 pub(super) struct Schedule {
-    due: BinaryHeap<Reverse<Entry>>,
+    due: BTreeMap<Due, (SessionRef, Absence)>,
     /// Sessions without a connection, by how long they have been away.
-    away: BTreeMap<(Instant, u64), SessionRef>,
-    /// Sessions that end because there are too many like them.
-    evicted: Vec<(Instant, SessionRef)>,
+    away: BTreeMap<(Instant, u64), (SessionRef, Absence)>,
     /// Where the sweep of retained messages goes on.
     sweep: Option<Box<str>>,
     /// Told when something becomes due earlier than all else.
     notify: Option<Box<dyn Fn() + Send>>,
 }
 
-struct Entry {
-    at: Instant,
-    session: SessionRef,
-    epoch: Epoch,
-    what: What,
-}
+/// When, to the session of which number, what.
+type Due = (Instant, u64, What);
 
 /// What is to happen to a session that is away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
     /// Its Will is published. [MQTT5-3.1.2-8]
     Will,
     /// It ends. [MQTT5-4.1.0-2]
     End,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.session.number, self.what == What::End).cmp(&(
-            other.at,
-            other.session.number,
-            other.what == What::End,
-        ))
-    }
+    /// It ends because there are too many like it.
+    Evict,
 }
 
 impl Schedule {
-    pub(super) fn add(&mut self, at: Instant, session: &SessionRef, epoch: Epoch, what: What) {
-        let first = self.due.peek().is_none_or(|Reverse(entry)| at < entry.at);
-        self.due.push(Reverse(Entry {
-            at,
-            session: session.clone(),
-            epoch,
-            what,
-        }));
+    /// Notes that a session is away. If there are more than `maximum` now, the one that has been so
+    /// for longest ends at the next tick.
+    pub(super) fn left(&mut self, session: &SessionRef, absence: Absence, maximum: usize) {
+        let entry = (session.clone(), absence);
+        self.away.insert((absence.since, session.number), entry);
+        if let Some(at) = absence.will {
+            self.add(at, What::Will, session.clone(), absence);
+        }
+        if let Some(at) = absence.end {
+            self.add(at, What::End, session.clone(), absence);
+        }
+        if self.away.len() > maximum
+            && let Some((_, (longest, absence))) = self.away.pop_first()
+        {
+            self.add(absence.since, What::Evict, longest, absence);
+        }
+    }
+
+    /// Notes that a session is not away any more: nothing of what was to happen will.
+    pub(super) fn back(&mut self, session: &SessionRef, absence: Absence) {
+        self.away.remove(&(absence.since, session.number));
+        self.due.remove(&(absence.since, session.number, What::Evict));
+        for (at, what) in [(absence.will, What::Will), (absence.end, What::End)] {
+            if let Some(at) = at {
+                self.due.remove(&(at, session.number, what));
+            }
+        }
+    }
+
+    fn add(&mut self, at: Instant, what: What, session: SessionRef, absence: Absence) {
+        let first = self.due.first_key_value().is_none_or(|(due, _)| at < due.0);
+        self.due.insert((at, session.number, what), (session, absence));
         if let Some(notify) = self.notify.as_ref().filter(|_| first) {
             notify();
         }
     }
 
-    /// Notes that a session is away; returns the one that has been so for longest if there are now
-    /// more than `maximum`.
-    pub(super) fn left(
-        &mut self,
-        since: Instant,
-        session: &SessionRef,
-        maximum: usize,
-    ) -> Option<(Instant, SessionRef)> {
-        self.away.insert((since, session.number), session.clone());
-        if self.away.len() <= maximum {
-            return None;
-        }
-        let ((since, _), session) = self.away.pop_first()?;
-        Some((since, session))
-    }
-
-    /// Notes that a session is not away any more.
-    pub(super) fn back(&mut self, since: Instant, session: &SessionRef) {
-        self.away.remove(&(since, session.number));
-    }
-
-    /// A session that has been away for longest makes room: it ends at the next tick.
-    pub(super) fn evict(&mut self, since: Instant, session: SessionRef) {
-        self.evicted.push((since, session));
-        if let Some(notify) = &self.notify {
-            notify();
-        }
-    }
-
-    fn take_due(&mut self, now: Instant) -> Option<Entry> {
-        if self.due.peek()?.0.at > now {
-            return None;
-        }
-        self.due.pop().map(|Reverse(entry)| entry)
+    fn take_due(&mut self, now: Instant) -> Option<(What, SessionRef, Absence)> {
+        let due = self.due.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let ((_, _, what), (session, absence)) = due.remove_entry();
+        Some((what, session, absence))
     }
 }
 
@@ -132,50 +95,39 @@ impl Broker {
     /// When [`Self::tick`] is to be called next.
     pub fn next_tick(&self, now: Instant) -> Instant {
         let schedule = self.schedule.lock();
-        if !schedule.evicted.is_empty() {
-            return now;
-        }
-        let due = schedule.due.peek().map(|Reverse(entry)| entry.at);
-        due.unwrap_or(now + SWEEP_INTERVAL)
-            .min(now + SWEEP_INTERVAL)
+        let sweep = now + SWEEP_INTERVAL;
+        schedule.due.first_key_value().map_or(sweep, |((at, _, _), _)| sweep.min(*at))
     }
 
     /// Does what is due.
     pub fn tick(&self, batch: &mut Batch) {
         let now = batch.now;
         loop {
-            // Not in the `while` condition: the lock would be held through the body.
+            // Not in the condition of a loop: the lock would be held through its body.
             let due = self.schedule.lock().take_due(now.instant);
-            let Some(entry) = due else { break };
-            self.happen(&entry, batch);
-        }
-        let evicted = std::mem::take(&mut self.schedule.lock().evicted);
-        for (since, session) in evicted {
-            let mut side = session.inbound.lock();
-            // It may have been resumed, and even left again, since.
-            if side.state == State::Away(since) {
-                self.metrics.session_evicted();
-                self.end_session(&session, &mut side, batch);
-            }
+            let Some((what, session, absence)) = due else {
+                break;
+            };
+            self.happen(what, &session, absence, batch);
         }
         self.sweep(now);
         self.finish(batch);
     }
 
-    fn happen(&self, entry: &Entry, batch: &mut Batch) {
-        let session = &entry.session;
+    fn happen(&self, what: What, session: &SessionRef, absence: Absence, batch: &mut Batch) {
         let mut side = session.inbound.lock();
-        if side.epoch != entry.epoch || !matches!(side.state, State::Away(_)) {
+        // It may have come back, and even left again, since the schedule was asked.
+        if side.state != State::Away(absence) {
             return;
         }
-        match entry.what {
-            What::Will => {
-                if let Some(will) = side.will.take() {
-                    self.publish(will.publish(batch.now.wall), Some(session), batch);
-                }
-            }
+        match what {
+            What::Will => self.publish_will(session, &mut side, batch),
             What::End => {
                 self.metrics.session_expired();
+                self.end_session(session, &mut side, batch);
+            }
+            What::Evict => {
+                self.metrics.session_evicted();
                 self.end_session(session, &mut side, batch);
             }
         }

@@ -23,10 +23,9 @@ use crate::session::{Line, Source, Terms};
 
 use super::batch::Batch;
 use super::core::Broker;
-use super::expiry::What;
 use super::metrics::Gauge;
 use super::port::{Port, Signal};
-use super::shared::{InboundSide, SessionRef, State};
+use super::shared::{Absence, InboundSide, SessionRef, State};
 
 /// A session attached to a connection.
 pub(super) struct Opened {
@@ -46,6 +45,9 @@ pub(super) enum Detach {
     /// The same client is back on another connection, and goes on with the session: a Will that
     /// has a delay is forgotten. [MQTT5-3.1.3-9] [MQTT5-3.1.4-3]
     Resumed,
+    /// The same client is back on another connection, and wants nothing of the session: it ends
+    /// here, and the Will is due with its end. [MQTT5-3.1.4-3]
+    Replaced,
 }
 
 impl Broker {
@@ -103,11 +105,8 @@ impl Broker {
         match side.state {
             State::Ended => return false,
             State::Attached if resumed => self.detach(session, side, Detach::Resumed, batch),
-            State::Attached => {
-                let taken_over = Detach::Say(ReasonCode::SessionTakenOver, None);
-                self.detach(session, side, taken_over, batch);
-            }
-            State::Away(since) => self.schedule.lock().back(since, session),
+            State::Attached => self.detach(session, side, Detach::Replaced, batch),
+            State::Away(absence) => self.schedule.lock().back(session, absence),
         }
         if !resumed && side.state != State::Ended {
             self.end_session(session, side, batch);
@@ -154,6 +153,10 @@ impl Broker {
                 .attach(terms, connack, &mut batch.context(limits));
             super::delivery::touch(session, &mut outbound, batch);
         }
+        if session.has_outcomes() {
+            // They came too late to be settled above, and too early to find a port to wake.
+            port.signal(Signal::Mail);
+        }
         if self.draw(session, side, batch) {
             port.signal(Signal::Draw);
         }
@@ -174,39 +177,32 @@ impl Broker {
         }
         let back = self.take_line(session, how, batch);
         side.inbound.detach();
-        side.state = State::Away(batch.now.instant);
+        side.state = State::Away(Absence::brief(batch.now.instant));
         self.metrics.gauge(Gauge::Connected, -1);
         self.give_back(side, back, batch);
         self.settle_will(session, side, how, batch);
         // The epoch moves, so that the connection which lost the session finds out.
         side.epoch = self.cluster.claim(&session.client_id);
-        if how == Detach::Resumed {
-            return;
+        match how {
+            Detach::Resumed => {}
+            Detach::Replaced => self.end_session(session, side, batch),
+            _ if !side.is_persistent() => self.end_session(session, side, batch),
+            _ => self.leave_behind(session, side, batch),
         }
-        if !side.is_persistent() {
-            self.end_session(session, side, batch);
-            return;
-        }
-        self.leave_behind(session, side, batch);
     }
 
     /// A session stays without a connection.
-    fn leave_behind(&self, session: &SessionRef, side: &InboundSide, batch: &Batch) {
-        let now = batch.now.instant;
-        let mut schedule = self.schedule.lock();
-        if side.expires() {
-            let at = now + Duration::from_secs(side.expiry.into());
-            schedule.add(at, session, side.epoch, What::End);
-        }
-        if let Some(will) = &side.will {
-            let at = now + Duration::from_secs(will.delay.into());
-            schedule.add(at, session, side.epoch, What::Will);
-        }
+    fn leave_behind(&self, session: &SessionRef, side: &mut InboundSide, batch: &Batch) {
+        let since = batch.now.instant;
+        let after = |seconds: u32| since + Duration::from_secs(seconds.into());
+        let absence = Absence {
+            since,
+            will: side.will.as_ref().map(|will| after(will.delay)),
+            end: side.expires().then(|| after(side.expiry)),
+        };
+        side.state = State::Away(absence);
         let maximum = self.options.abandoned_sessions_maximum;
-        if let Some(longest) = schedule.left(now, session, maximum) {
-            // Its own locks come before the schedule's: it ends at the next tick.
-            schedule.evict(longest.0, longest.1);
-        }
+        self.schedule.lock().left(session, absence, maximum);
     }
 
     /// Separates wire and session; returns what goes back to groups.
@@ -226,7 +222,7 @@ impl Broker {
         };
         let word = match how {
             Detach::Say(code, reason) => Some((code, reason)),
-            Detach::Resumed => Some((ReasonCode::SessionTakenOver, None)),
+            Detach::Resumed | Detach::Replaced => Some((ReasonCode::SessionTakenOver, None)),
             Detach::Silent | Detach::Goodbye => None,
         };
         if let Some((code, reason)) = word {
@@ -298,13 +294,15 @@ impl Broker {
         match how {
             Detach::Goodbye => side.will = None,
             Detach::Resumed if delayed => side.will = None,
+            // The end of the session publishes it.
+            Detach::Replaced => {}
             // Due at the end of the session, or of the delay, whichever comes first.
             _ if delayed && side.is_persistent() => {}
             _ => self.publish_will(session, side, batch),
         }
     }
 
-    fn publish_will(&self, session: &SessionRef, side: &mut InboundSide, batch: &mut Batch) {
+    pub(super) fn publish_will(&self, session: &SessionRef, side: &mut InboundSide, batch: &mut Batch) {
         if let Some(will) = side.will.take() {
             self.publish(will.publish(batch.now.wall), Some(session), batch);
         }
@@ -318,8 +316,8 @@ impl Broker {
         side: &mut InboundSide,
         batch: &mut Batch,
     ) {
-        if let State::Away(since) = side.state {
-            self.schedule.lock().back(since, session);
+        if let State::Away(absence) = side.state {
+            self.schedule.lock().back(session, absence);
         }
         side.state = State::Ended;
         self.publish_will(session, side, batch);

@@ -38,6 +38,10 @@ pub(super) struct Session {
 pub(super) type Outcome = (u64, Result<(), Failure>);
 
 impl Session {
+    pub(super) fn has_outcomes(&self) -> bool {
+        !self.outcomes.lock().is_empty()
+    }
+
     pub(super) fn take_outcomes(&self) -> Vec<Outcome> {
         std::mem::take(&mut self.outcomes.lock())
     }
@@ -74,10 +78,31 @@ pub(super) struct InboundSide {
 pub(super) enum State {
     /// It has.
     Attached,
-    /// It has not, since then.
-    Away(Instant),
+    /// It has not.
+    Away(Absence),
     /// It is over, and whoever still holds it must look for another.
     Ended,
+}
+
+/// Since when a session has been away, and what is to happen to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Absence {
+    pub since: Instant,
+    /// When its Will is published, if that has a delay.
+    pub will: Option<Instant>,
+    /// When it ends, if ever.
+    pub end: Option<Instant>,
+}
+
+impl Absence {
+    /// Away for a moment: the session ends or goes on at once.
+    pub(super) fn brief(since: Instant) -> Self {
+        Self {
+            since,
+            will: None,
+            end: None,
+        }
+    }
 }
 
 /// The outbound side.
