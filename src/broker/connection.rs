@@ -238,6 +238,7 @@ impl Connection {
     /// The connection ends for a reason that lies outside the protocol, or by decision of the
     /// broker: an [`Ending::Closed`] is told to the client.
     pub fn end(&mut self, ending: Ending, batch: &mut Batch) {
+        self.log(ending);
         if let Phase::Open(open) = &mut self.phase {
             let how = match ending {
                 Ending::Closed(code) => Detach::Say(code, None),
@@ -251,6 +252,23 @@ impl Connection {
                 _ => ending,
             });
         }
+    }
+
+    /// Tells of an end that the broker decided on. That clients come and go is not worth a line.
+    fn log(&self, ending: Ending) {
+        let why = match ending {
+            _ if self.ending().is_some() => return,
+            Ending::NoConnect => "no CONNECT in time",
+            Ending::WriteTimeout => "it takes no bytes",
+            Ending::Closed(code) => code.text(),
+            _ => return,
+        };
+        tracing::info!(
+            client = self.client_id(),
+            peer = ?self.port.peer(),
+            reason = ending.label(),
+            "closed: {why}"
+        );
     }
 
     /// The next bytes to write, for the connection's own task; it holds the flush token until it

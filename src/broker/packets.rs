@@ -426,13 +426,13 @@ impl Broker {
             };
             match outcome {
                 Ok(()) => side.inbound.settle(awaited.token, awaited.code),
+                Err(_) if version == Version::V5 && awaited.what == What::Message => {
+                    side.inbound.settle(awaited.token, ReasonCode::QuotaExceeded);
+                }
                 Err(_) => {
-                    side.inbound
-                        .settle(awaited.token, ReasonCode::QuotaExceeded);
-                    if version != Version::V5 || awaited.what == What::State {
-                        let what = "the store cannot keep it";
-                        result = Err(Fault::new(ReasonCode::QuotaExceeded, what));
-                    }
+                    side.inbound.forsake(awaited.token);
+                    let what = "the store cannot keep it";
+                    result = Err(Fault::new(ReasonCode::QuotaExceeded, what));
                 }
             }
         }

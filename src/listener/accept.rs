@@ -219,7 +219,10 @@ async fn secure(
             tracing::info!(%peer, "TLS handshake failed: {error}");
             Ending::TlsError
         }
-        Err(_) => Ending::NoConnect,
+        Err(_) => {
+            tracing::info!(%peer, reason = Ending::NoConnect.label(), "closed: no TLS handshake in time");
+            Ending::NoConnect
+        }
     };
     broker.metrics().closed(ending);
 }

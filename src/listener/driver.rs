@@ -250,15 +250,12 @@ impl<T: Transport> Driver<T> {
         let count = match self.transport.poll_read(cx, &mut buffer[kept..]) {
             Poll::Pending => return Step::Wait,
             Poll::Ready(Ok(count)) if count > 0 => count,
-            Poll::Ready(read) => {
-                self.lost(
-                    if read.is_ok() {
-                        Ending::Eof
-                    } else {
-                        Ending::TransportError
-                    },
-                    batch,
-                );
+            Poll::Ready(Ok(_)) => {
+                self.heard_out(batch);
+                return Step::Again;
+            }
+            Poll::Ready(Err(_)) => {
+                self.lost(Ending::TransportError, batch);
                 return Step::Again;
             }
         };
@@ -335,6 +332,13 @@ impl<T: Transport> Driver<T> {
             Poll::Ready(Err(_)) => self.lost(Ending::TransportError, batch),
             Poll::Pending => drop(self.blocked.get_or_insert(batch.now.instant)),
         }
+    }
+
+    /// The peer sends nothing more. It may still read: it gets what was committed to it, and the
+    /// end in good order, which TLS demands of both sides (RFC 8446, section 6.1).
+    fn heard_out(&mut self, batch: &mut Batch) {
+        self.connection.end(Ending::Eof, batch);
+        self.state = State::Closing(batch.now.instant + LINGER);
     }
 
     /// The transport is gone: nothing more can be read or written.

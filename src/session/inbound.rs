@@ -252,6 +252,14 @@ impl Inbound {
         }
     }
 
+    /// What a token stands for cannot be promised, and its reply has no way to say so: it never
+    /// leaves, nor does what stands behind it, for the connection is about to end. The id of a QoS 2
+    /// message is free again.
+    pub fn forsake(&mut self, token: Token) {
+        self.held.retain(|held| held.first != token);
+        self.give_memory_back();
+    }
+
     /// Appends to `out` every reply that may leave now; returns how many.
     // [MQTT5-4.6.0-2] [MQTT5-4.6.0-3] [MQTT311-4.6.0-2] [MQTT311-4.6.0-3]
     pub fn drain(&mut self, out: &mut Vec<u8>) -> usize {
