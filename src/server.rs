@@ -221,6 +221,8 @@ async fn tick(broker: Arc<Broker>) {
     loop {
         batch.now = now();
         broker.tick(&mut batch);
+        // What is left over is due at once: others come first all the same.
+        tokio::task::yield_now().await;
         let next = broker.next_tick(Instant::now());
         tokio::select! {
             () = tokio::time::sleep_until(next.into()) => {}

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::codec::{Version, decode};
+use crate::codec::{PacketType, ReasonCode, Version, decode};
 use crate::session::{Chunk, Fault, Written};
 
 use super::batch::Batch;
@@ -39,6 +39,15 @@ pub enum Turn {
     /// It is over: write what the wire still holds, then close the transport.
     Close,
 }
+
+/// Largest packet accepted before the session is open.
+const HANDSHAKE_PACKET_MAXIMUM: u32 = 512 * 1024;
+
+/// What the first packet of a connection must be.
+pub(super) const NO_CONNECT: Fault = Fault::new(
+    ReasonCode::ProtocolError,
+    "the first packet is not a CONNECT",
+);
 
 /// One Network Connection.
 pub struct Connection {
@@ -115,7 +124,7 @@ impl Connection {
                     };
                 }
                 Phase::Fresh | Phase::Waiting(_) => match self.handshake(&input[used..], batch) {
-                    Ok(0) if self.is_pending() => return (used, Turn::Pause),
+                    Ok(0) if self.is_pending() || !self.is_flushed() => return (used, Turn::Pause),
                     Ok(0) => return (used, Turn::Read),
                     Ok(more) => {
                         self.last_heard = batch.now.instant;
@@ -133,14 +142,26 @@ impl Connection {
     /// Handles one packet before the session is open; returns its length, or 0 if it is not whole
     /// yet or must wait.
     fn handshake(&mut self, input: &[u8], batch: &mut Batch) -> Result<usize, Fault> {
-        if self.is_pending() {
+        if self.is_pending() || !self.is_flushed() {
+            // What the client sends before it can have read our AUTH cannot be an answer to it.
             return Ok(0);
         }
         let version = match &self.phase {
             Phase::Waiting(waiting) => waiting.terms.version,
             _ => Version::V5,
         };
-        let context = self.broker.context(version);
+        if matches!(self.phase, Phase::Fresh) {
+            // [MQTT5-3.1.0-1] [MQTT311-3.1.0-1]: said before more of it is waited for.
+            if input
+                .first()
+                .is_some_and(|byte| *byte >> 4 != PacketType::Connect as u8)
+            {
+                return Err(NO_CONNECT);
+            }
+        }
+        let mut context = self.broker.context(version);
+        // Nobody has said yet who it is: no string or Will Payload of a CONNECT is longer than 64 KiB.
+        context.maximum_packet_size = context.maximum_packet_size.min(HANDSHAKE_PACKET_MAXIMUM);
         let Some((packet, length)) = decode(input, &context)? else {
             return Ok(0);
         };
@@ -157,15 +178,7 @@ impl Connection {
         }
         match &mut self.phase {
             Phase::Open(open) => {
-                let outcome =
-                    open.resume(&self.broker, &self.port, signals.has(Signal::Draw), batch);
-                match outcome {
-                    Ok(turn) => turn,
-                    Err(ending) => {
-                        self.phase = Phase::Closed(ending);
-                        Turn::Close
-                    }
-                }
+                open.resume(&self.broker, &self.port, signals.has(Signal::Draw), batch)
             }
             Phase::Closed(_) => Turn::Close,
             Phase::Fresh => Turn::Read,
@@ -226,10 +239,7 @@ impl Connection {
             return Turn::Read;
         }
         match &mut self.phase {
-            Phase::Open(_) => self.end(
-                Ending::Closed(crate::codec::ReasonCode::KeepAliveTimeout),
-                batch,
-            ),
+            Phase::Open(_) => self.end(Ending::Closed(ReasonCode::KeepAliveTimeout), batch),
             _ => self.end(Ending::NoConnect, batch),
         }
         Turn::Close

@@ -91,6 +91,8 @@ impl Broker {
                 .any(|m| m.subscriber.outbound.lock().outbound.is_connected());
         if waits {
             let before = group.backlog();
+            let expired = group.drop_expired(batch.now.wall);
+            batch.tally.drop(DropReason::Expired, expired);
             let dropped = group.wait(message.clone(), &self.options.pubsub.group_queue);
             batch.tally.drop(DropReason::QueueFull, dropped);
             batch.tally.queue_changed(before, group.backlog());
@@ -108,18 +110,29 @@ impl Broker {
         batch: &mut Batch,
     ) -> bool {
         let options = &self.options.session;
+        let now = batch.now.wall;
         // A member may fill up between being chosen and being given: then another is chosen.
         for _ in 0..=group.members().len() {
+            let (mut connected, mut fitting) = (0, 0);
             let chosen = group.choose(|member| {
                 let mut side = member.subscriber.outbound.lock();
-                let takes = side
+                let fits = side
                     .outbound
-                    .takes_now(message.qos().min(member.granted.qos), options);
-                side.hungry |= !takes && side.outbound.is_connected();
+                    .fits(message, now, || member.delivery(message));
+                connected += usize::from(side.outbound.is_connected());
+                fitting += usize::from(fits);
+                let qos = message.qos().min(member.granted.qos);
+                let takes = fits && side.outbound.takes_now(qos, options);
+                side.hungry |= fits && !takes;
                 takes.then(|| side.outbound.in_flight())
             });
             let Some(member) = chosen.and_then(|index| group.members().get(index)) else {
-                return false;
+                // Nobody who is here could ever take it: it must not keep the rest waiting.
+                let hopeless = connected > 0 && fitting == 0;
+                batch
+                    .tally
+                    .drop(DropReason::PacketTooLarge, usize::from(hopeless));
+                return hopeless;
             };
             let delivery = member.delivery(message);
             let mut side = member.subscriber.outbound.lock();
@@ -204,7 +217,8 @@ impl Broker {
                 side.feeds.push_front(feed);
                 return true;
             }
-            steps = steps.saturating_sub(found.len().max(1));
+            // A walk looks at more than it finds.
+            steps = steps.saturating_sub(found.len().max(RETAINED_STEPS / 16));
             if steps == 0 {
                 return !side.feeds.is_empty();
             }
@@ -278,7 +292,7 @@ impl Broker {
         if side.hungry || !side.feeds.is_empty() {
             port.signal(Signal::Draw);
         }
-        if side.outbound.queued() == 0
+        if !side.outbound.has_more()
             || !side
                 .outbound
                 .draw(&mut batch.context(&self.options.session))
@@ -294,10 +308,15 @@ impl Broker {
 
 /// Gives a chunk back to a wire that no session holds.
 pub(super) fn put_back_own(port: &Port, chunk: Chunk, taken: usize, batch: &mut Batch) -> Written {
-    match port.own().lock().as_deref_mut() {
+    let written = match port.own().lock().as_deref_mut() {
         Some(line) => line.wire().put_back(chunk, taken, &mut batch.spare),
         None => Written::All,
+    };
+    if matches!(written, Written::All) {
+        // Before its session is open, a connection reads on only when this has been sent.
+        port.signal(Signal::Draw);
     }
+    written
 }
 
 /// Puts the session on the batch's list if its wire is this batch's to flush.

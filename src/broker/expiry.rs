@@ -16,8 +16,9 @@ pub(super) struct Schedule {
     due: BTreeMap<Due, (SessionRef, Absence)>,
     /// Sessions without a connection, by how long they have been away.
     away: BTreeMap<(Instant, u64), (SessionRef, Absence)>,
-    /// Where the sweep of retained messages goes on.
+    /// Where the sweep of retained messages goes on, and when the last one was.
     sweep: Option<Box<str>>,
+    swept: Option<Instant>,
     /// Told when something becomes due earlier than all else.
     notify: Option<Box<dyn Fn() + Send>>,
 }
@@ -58,7 +59,8 @@ impl Schedule {
     /// Notes that a session is not away any more: nothing of what was to happen will.
     pub(super) fn back(&mut self, session: &SessionRef, absence: Absence) {
         self.away.remove(&(absence.since, session.number));
-        self.due.remove(&(absence.since, session.number, What::Evict));
+        self.due
+            .remove(&(absence.since, session.number, What::Evict));
         for (at, what) in [(absence.will, What::Will), (absence.end, What::End)] {
             if let Some(at) = at {
                 self.due.remove(&(at, session.number, what));
@@ -68,14 +70,18 @@ impl Schedule {
 
     fn add(&mut self, at: Instant, what: What, session: SessionRef, absence: Absence) {
         let first = self.due.first_key_value().is_none_or(|(due, _)| at < due.0);
-        self.due.insert((at, session.number, what), (session, absence));
+        self.due
+            .insert((at, session.number, what), (session, absence));
         if let Some(notify) = self.notify.as_ref().filter(|_| first) {
             notify();
         }
     }
 
     fn take_due(&mut self, now: Instant) -> Option<(What, SessionRef, Absence)> {
-        let due = self.due.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let due = self
+            .due
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)?;
         let ((_, _, what), (session, absence)) = due.remove_entry();
         Some((what, session, absence))
     }
@@ -84,6 +90,9 @@ impl Schedule {
 /// Retained messages looked at in one sweep, and how often there is one.
 const SWEEP_STEPS: usize = 10_000;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What one tick lets happen before others have their turn; what is left is due at once.
+const DUE_PER_TICK: usize = 256;
 
 impl Broker {
     /// Calls `notify` whenever [`Self::tick`] becomes due earlier than it was. `notify` must not
@@ -96,13 +105,16 @@ impl Broker {
     pub fn next_tick(&self, now: Instant) -> Instant {
         let schedule = self.schedule.lock();
         let sweep = now + SWEEP_INTERVAL;
-        schedule.due.first_key_value().map_or(sweep, |((at, _, _), _)| sweep.min(*at))
+        schedule
+            .due
+            .first_key_value()
+            .map_or(sweep, |((at, _, _), _)| sweep.min(*at))
     }
 
     /// Does what is due.
     pub fn tick(&self, batch: &mut Batch) {
         let now = batch.now;
-        loop {
+        for _ in 0..DUE_PER_TICK {
             // Not in the condition of a loop: the lock would be held through its body.
             let due = self.schedule.lock().take_due(now.instant);
             let Some((what, session, absence)) = due else {
@@ -134,7 +146,18 @@ impl Broker {
     }
 
     fn sweep(&self, now: Now) {
-        let from = self.schedule.lock().sweep.take();
+        let from = {
+            let mut schedule = self.schedule.lock();
+            // Clients decide how often there is a tick, but not how often there is a sweep.
+            if schedule
+                .swept
+                .is_some_and(|last| now.instant < last + SWEEP_INTERVAL)
+            {
+                return;
+            }
+            schedule.swept = Some(now.instant);
+            schedule.sweep.take()
+        };
         let (next, _) = self
             .retained
             .write()

@@ -11,7 +11,7 @@ use crate::session::{Fault, Line, Terms};
 use crate::store::{Failure, Progress, Receipt, Record};
 
 use super::batch::Batch;
-use super::connection::{Connection, Phase};
+use super::connection::{Connection, NO_CONNECT, Phase};
 use super::core::Broker;
 use super::ending::Ending;
 use super::open::Open;
@@ -81,10 +81,7 @@ impl Connection {
                 Ok(())
             }
             // [MQTT5-3.1.0-1] [MQTT5-3.1.0-2] [MQTT311-3.1.0-1] [MQTT311-3.1.0-2]
-            (Phase::Fresh, _) => Err(Fault::new(
-                ReasonCode::ProtocolError,
-                "the first packet is not a CONNECT",
-            )),
+            (Phase::Fresh, _) => Err(NO_CONNECT),
             _ => Err(Fault::new(
                 ReasonCode::ProtocolError,
                 "only AUTH may come before CONNACK",
@@ -110,7 +107,10 @@ impl Connection {
             what_for: WaitsFor::Verdict,
         }));
         let unavailable = !options.pubsub.retained.available;
-        if unavailable && connect.will.is_some_and(|will| will.retain) {
+        if unavailable
+            && connect.version == Version::V5
+            && connect.will.is_some_and(|will| will.retain)
+        {
             // [MQTT5-3.2.2-13]
             return Err(Fault::new(
                 ReasonCode::RetainNotSupported,
@@ -193,6 +193,10 @@ impl Connection {
                         "the Authentication Data is too long",
                     )
                 })?;
+                if packet.len() as u64 > u64::from(waiting.terms.packet_size_maximum) {
+                    let what = "the client's Maximum Packet Size has no room for AUTH";
+                    return Err(Fault::new(ReasonCode::PacketTooLarge, what));
+                }
                 waiting.what_for = WaitsFor::Auth(exchange);
                 self.say(version, &packet, batch);
                 Ok(())
@@ -238,11 +242,11 @@ impl Connection {
                 qos,
                 retain: will.message.retain(),
             };
-            if !self.broker.may_publish(&terms.client_id, &identity, access) {
-                return Err(Fault::new(
-                    ReasonCode::NotAuthorized,
-                    "the Will is not authorised",
-                ));
+            let refused = self
+                .broker
+                .refuse_publish(&terms.client_id, &identity, access);
+            if let Some(code) = refused {
+                return Err(Fault::new(code, "the Will is not allowed"));
             }
         }
         if terms.expiry > 0 {
@@ -295,10 +299,14 @@ impl Connection {
             ..
         } = *waiting;
         let options = self.broker.options();
-        let information = options
+        let mut information = options
             .session
             .response_information
             .replace("%c", &terms.client_id);
+        if information.len() > usize::from(u16::MAX) {
+            // Longer than a string can be: it is only a service.
+            information.clear();
+        }
         let connack = |present| {
             let information = (!information.is_empty()).then_some(&*information);
             let retain = options.pubsub.retained.available;

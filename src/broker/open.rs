@@ -14,7 +14,6 @@ use super::core::Broker;
 use super::delivery::touch;
 use super::ending::Ending;
 use super::port::{Port, Signal};
-use super::publish::{FanOut, RECIPIENTS_PER_STEP};
 use super::routes::Routes;
 use super::sessions::{Detach, Opened};
 use super::shared::{InboundSide, SessionRef};
@@ -34,8 +33,6 @@ pub(super) struct Open {
     /// A re-authentication in progress.
     pub exchange: Option<Box<dyn Exchange>>,
     pub routes: Routes,
-    /// A message that has not reached all its recipients.
-    pub fan_out: Option<FanOut>,
     /// Whether the expiry that CONNECT asked for was 0, which DISCONNECT may not change.
     pub expires_at_once: bool,
 }
@@ -89,7 +86,6 @@ impl Open {
             method,
             exchange: None,
             routes: Routes::default(),
-            fan_out: None,
             expires_at_once: terms.expiry == 0,
         }
     }
@@ -134,7 +130,7 @@ impl Open {
         }
         let context = broker.context(self.version);
         loop {
-            if !self.deliver_rest(broker, work, batch) {
+            if !deliver_rest(broker, side, work, batch) {
                 return Ok(Turn::Again);
             }
             if side.inbound.paused() {
@@ -173,24 +169,6 @@ impl Open {
             .is_some_and(|line| line.wire().unsent() > maximum);
         side.hungry |= clogged;
         clogged
-    }
-
-    /// Goes on with a message that has more recipients than a turn fills; returns whether it is
-    /// done.
-    fn deliver_rest(&mut self, broker: &Broker, work: &mut Work, batch: &mut Batch) -> bool {
-        let Some(fan_out) = &mut self.fan_out else {
-            return true;
-        };
-        loop {
-            work.deliveries += fan_out.remaining().min(RECIPIENTS_PER_STEP);
-            if broker.fan_out(fan_out, batch) {
-                self.fan_out = None;
-                return true;
-            }
-            if batch.touched.len() >= WIRES_PER_TURN || work.deliveries >= DELIVERIES_PER_TURN {
-                return false;
-            }
-        }
     }
 
     /// Ends a turn: sends the replies that may leave, and draws what acknowledgements made room
@@ -237,16 +215,23 @@ impl Open {
         port: &Arc<Port>,
         draw: bool,
         batch: &mut Batch,
-    ) -> Result<Turn, Ending> {
-        if !draw {
-            return Ok(Turn::Read);
-        }
+    ) -> Turn {
         let session = self.session.clone();
         let side = session.inbound.lock();
-        if side.epoch == self.epoch && broker.draw(&session, &side, batch) {
+        if side.epoch != self.epoch {
+            // The mail that says so is under way.
+            return Turn::Pause;
+        }
+        if draw && broker.draw(&session, &side, batch) {
             port.signal(Signal::Draw);
         }
-        Ok(Turn::Read)
+        if side.fan_out.is_some() {
+            Turn::Again
+        } else if side.inbound.paused() || self.is_clogged(broker) {
+            Turn::Pause
+        } else {
+            Turn::Read
+        }
     }
 
     /// Outcomes of the store have come: replies may leave.
@@ -277,10 +262,6 @@ impl Open {
     }
 
     fn detach(&mut self, broker: &Broker, side: &mut InboundSide, how: Detach, batch: &mut Batch) {
-        // What was accepted is delivered to everyone, whatever became of the publisher.
-        if let Some(mut fan_out) = self.fan_out.take() {
-            while !broker.fan_out(&mut fan_out, batch) {}
-        }
         if side.epoch == self.epoch {
             broker.detach(&self.session, side, how, batch);
         }
@@ -317,4 +298,23 @@ impl Open {
         self.detach(broker, side, how, batch);
         ending
     }
+}
+
+/// Goes on with a message until all who get it have, or the turn is used up; returns whether it is
+/// done.
+fn deliver_rest(
+    broker: &Broker,
+    side: &mut InboundSide,
+    work: &mut Work,
+    batch: &mut Batch,
+) -> bool {
+    while let Some(fan_out) = &mut side.fan_out {
+        work.deliveries += broker.fan_out(fan_out, batch);
+        if fan_out.is_done() {
+            side.fan_out = None;
+        } else if batch.touched.len() >= WIRES_PER_TURN || work.deliveries >= DELIVERIES_PER_TURN {
+            return false;
+        }
+    }
+    true
 }

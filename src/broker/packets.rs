@@ -80,7 +80,13 @@ impl Open {
         if message.retain() && !broker.options.pubsub.retained.available {
             self.retain_unavailable()?;
         }
-        let refused = match self.refuse_publish(broker, &message) {
+        let access = Access::Publish {
+            topic: message.topic(),
+            qos: message.qos(),
+            retain: message.retain(),
+        };
+        let refused = broker.refuse_publish(&self.session.client_id, &self.identity, access);
+        let refused = match refused {
             Some(code) => Some(code),
             None => broker
                 .retain(&message)
@@ -99,7 +105,7 @@ impl Open {
                 None => {}
             }
         }
-        self.route(broker, side, message, token, batch);
+        self.route(broker, side, message, token);
         Ok(())
     }
 
@@ -120,7 +126,6 @@ impl Open {
         side: &mut InboundSide,
         message: Message,
         token: Option<Token>,
-        batch: &mut Batch,
     ) {
         let route = broker.route(message.topic(), &self.session, &mut self.routes);
         if let Some(token) = token {
@@ -137,25 +142,8 @@ impl Open {
                 side.inbound.settle(token, code);
             }
         }
-        let mut fan_out = FanOut::new(message, route);
-        if !broker.fan_out(&mut fan_out, batch) {
-            self.fan_out = Some(fan_out);
-        }
-    }
-
-    /// Why the client may not publish this, if it may not.
-    fn refuse_publish(&self, broker: &Broker, message: &Message) -> Option<ReasonCode> {
-        let topic = message.topic();
-        if name::levels(topic).count() > broker.options.session.topic_levels_maximum {
-            return Some(ReasonCode::TopicNameInvalid);
-        }
-        let access = Access::Publish {
-            topic,
-            qos: message.qos(),
-            retain: message.retain(),
-        };
-        let allowed = broker.may_publish(&self.session.client_id, &self.identity, access);
-        (!allowed).then_some(ReasonCode::NotAuthorized)
+        // The turn delivers it before the next packet.
+        side.fan_out = Some(FanOut::new(message, route));
     }
 
     /// Takes an acknowledgement of a delivery; returns whether there may be something to draw.
@@ -358,7 +346,11 @@ impl Open {
                     user_name: None,
                     password: None,
                 };
-                broker.auth.exchange(method, &request)
+                let unknown = Fault::new(
+                    ReasonCode::BadAuthenticationMethod,
+                    "the Authentication Method is not known any more",
+                );
+                Some(broker.auth.exchange(method, &request).ok_or(unknown)?)
             }
             _ => self.exchange.take(),
         };
@@ -393,19 +385,23 @@ impl Open {
 }
 
 impl Broker {
-    /// Whether a client may publish this. `$SYS` is the broker's own.
-    pub(super) fn may_publish(
+    /// Why a client may not publish this, if it may not. `$SYS` is the broker's own.
+    pub(super) fn refuse_publish(
         &self,
         client_id: &str,
         identity: &Identity,
         access: Access<'_>,
-    ) -> bool {
-        if let Access::Publish { topic, .. } = access
-            && (topic == "$SYS" || topic.starts_with("$SYS/"))
-        {
-            return false;
+    ) -> Option<ReasonCode> {
+        if let Access::Publish { topic, .. } = access {
+            if topic == "$SYS" || topic.starts_with("$SYS/") {
+                return Some(ReasonCode::NotAuthorized);
+            }
+            if name::levels(topic).count() > self.options.session.topic_levels_maximum {
+                return Some(ReasonCode::TopicNameInvalid);
+            }
         }
-        self.auth.allows(client_id, identity, access)
+        let allowed = self.auth.allows(client_id, identity, access);
+        (!allowed).then_some(ReasonCode::NotAuthorized)
     }
 
     /// Settles the replies whose outcomes the store has told.
@@ -427,12 +423,14 @@ impl Broker {
             match outcome {
                 Ok(()) => side.inbound.settle(awaited.token, awaited.code),
                 Err(_) if version == Version::V5 && awaited.what == What::Message => {
-                    side.inbound.settle(awaited.token, ReasonCode::QuotaExceeded);
+                    side.inbound
+                        .settle(awaited.token, ReasonCode::QuotaExceeded);
                 }
                 Err(_) => {
-                    side.inbound.forsake(awaited.token);
-                    let what = "the store cannot keep it";
-                    result = Err(Fault::new(ReasonCode::QuotaExceeded, what));
+                    if side.inbound.forsake(awaited.token) {
+                        let what = "the store cannot keep it";
+                        result = Err(Fault::new(ReasonCode::QuotaExceeded, what));
+                    }
                 }
             }
         }

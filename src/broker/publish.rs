@@ -19,7 +19,7 @@ pub(super) const RECIPIENTS_PER_STEP: usize = 256;
 pub(super) struct FanOut {
     pub message: Message,
     route: SharedRoute,
-    /// Recipients that have been filled.
+    /// Recipients that have been filled, and then groups that have been offered it.
     done: usize,
 }
 
@@ -32,9 +32,9 @@ impl FanOut {
         }
     }
 
-    /// Recipients still to be filled.
-    pub(super) fn remaining(&self) -> usize {
-        self.route.recipients.len() - self.done
+    /// Whether everybody has been reached.
+    pub(super) fn is_done(&self) -> bool {
+        self.done >= self.route.recipients.len() + self.route.groups.len()
     }
 }
 
@@ -75,24 +75,37 @@ impl Broker {
         refused.then_some(ReasonCode::QuotaExceeded)
     }
 
-    /// Fills recipients until all have been or a turn is used up. Returns whether all have been.
-    pub(super) fn fan_out(&self, fan_out: &mut FanOut, batch: &mut Batch) -> bool {
-        let route = &fan_out.route;
-        let end = route
-            .recipients
-            .len()
-            .min(fan_out.done + RECIPIENTS_PER_STEP);
-        for recipient in &route.recipients[fan_out.done..end] {
-            self.deliver(recipient, &fan_out.message, batch);
+    /// Takes a message one step further: fills some recipients, or offers it to some groups. Returns
+    /// how many.
+    pub(super) fn fan_out(&self, fan_out: &mut FanOut, batch: &mut Batch) -> usize {
+        let FanOut {
+            message,
+            route,
+            done,
+        } = fan_out;
+        let step = |len: usize, done: usize| done..len.min(done + RECIPIENTS_PER_STEP);
+        let recipients = step(route.recipients.len(), *done);
+        let count = if recipients.is_empty() {
+            let groups = step(route.groups.len(), *done - route.recipients.len());
+            for group in &route.groups[groups.clone()] {
+                self.offer(group, message, batch);
+            }
+            groups.len()
+        } else {
+            for recipient in &route.recipients[recipients.clone()] {
+                self.deliver(recipient, message, batch);
+            }
+            recipients.len()
+        };
+        *done += count;
+        count
+    }
+
+    /// Takes a message to everybody who has not had it.
+    pub(super) fn fan_out_all(&self, fan_out: &mut FanOut, batch: &mut Batch) {
+        while !fan_out.is_done() {
+            self.fan_out(fan_out, batch);
         }
-        fan_out.done = end;
-        if end < route.recipients.len() {
-            return false;
-        }
-        for group in &route.groups {
-            self.offer(group, &fan_out.message, batch);
-        }
-        true
     }
 
     /// Publishes a message that no connection waits for: a Will, or the broker's own. `publisher`
@@ -109,8 +122,7 @@ impl Broker {
             // Nobody is told how it went, so nothing waits for it.
             self.store.append(Record::Message(&message), &mut nobody);
         }
-        let mut fan_out = FanOut::new(message, route);
-        while !self.fan_out(&mut fan_out, batch) {}
+        self.fan_out_all(&mut FanOut::new(message, route), batch);
     }
 
     /// Asks the store to keep a message for whoever it is routed to.

@@ -28,8 +28,9 @@ struct Remembered {
     route: SharedRoute,
 }
 
-/// Topics remembered per connection.
+/// Topics remembered per connection, and the longest worth it.
 const TOPICS: usize = 64;
+const TOPIC_LENGTH: usize = 512;
 
 /// Recipients of all remembered routes of a connection, above which it starts anew.
 const RECIPIENTS: usize = 16_384;
@@ -58,11 +59,18 @@ impl Routes {
             (entry.stamp, entry.route) = look_up();
             self.recipients += entry.route.recipients.len();
         }
-        Arc::clone(&entry.route)
+        let route = Arc::clone(&entry.route);
+        if self.recipients > RECIPIENTS {
+            *self = Self::default();
+        }
+        route
     }
 
     fn remember(&mut self, topic: &str, (stamp, route): (Stamp, SharedRoute)) -> SharedRoute {
-        if self.entries.len() >= TOPICS || self.recipients > RECIPIENTS {
+        if topic.len() > TOPIC_LENGTH || route.recipients.len() > RECIPIENTS {
+            return route;
+        }
+        if self.entries.len() >= TOPICS || self.recipients + route.recipients.len() > RECIPIENTS {
             *self = Self::default();
         }
         self.recipients += route.recipients.len();

@@ -19,13 +19,14 @@ use std::time::Duration;
 use crate::cluster::Epoch;
 use crate::codec::{Disconnect, Packet, PacketType, ReasonCode, Sender, Version, encode};
 use crate::queue::{Delivery, DropReason};
-use crate::session::{Line, Source, Terms};
+use crate::session::{Inbound, Line, Source, Terms};
 
 use super::batch::Batch;
 use super::core::Broker;
 use super::metrics::Gauge;
 use super::port::{Port, Signal};
 use super::shared::{Absence, InboundSide, SessionRef, State};
+use super::tickets::Tickets;
 
 /// A session attached to a connection.
 pub(super) struct Opened {
@@ -175,6 +176,10 @@ impl Broker {
         if side.state != State::Attached {
             return;
         }
+        // What was accepted is delivered to everyone, whatever becomes of the publisher.
+        if let Some(mut fan_out) = side.fan_out.take() {
+            self.fan_out_all(&mut fan_out, batch);
+        }
         let back = self.take_line(session, how, batch);
         side.inbound.detach();
         side.state = State::Away(Absence::brief(batch.now.instant));
@@ -217,7 +222,10 @@ impl Broker {
         let Some(port) = outbound.port.take() else {
             return Vec::new();
         };
-        let Some((mut line, back)) = outbound.outbound.detach(&mut batch.tally) else {
+        let Some((mut line, back)) = outbound
+            .outbound
+            .detach(&self.options.session, &mut batch.tally)
+        else {
             return Vec::new();
         };
         let word = match how {
@@ -302,7 +310,12 @@ impl Broker {
         }
     }
 
-    pub(super) fn publish_will(&self, session: &SessionRef, side: &mut InboundSide, batch: &mut Batch) {
+    pub(super) fn publish_will(
+        &self,
+        session: &SessionRef,
+        side: &mut InboundSide,
+        batch: &mut Batch,
+    ) {
         if let Some(will) = side.will.take() {
             self.publish(will.publish(batch.now.wall), Some(session), batch);
         }
@@ -321,6 +334,9 @@ impl Broker {
         }
         side.state = State::Ended;
         self.publish_will(session, side, batch);
+        // Whoever still holds the session, as remembered routes do, holds next to nothing.
+        side.inbound = Inbound::default();
+        side.tickets = Tickets::default();
         for (filter, _) in std::mem::take(&mut side.subscriptions).iter() {
             self.forget(session, side, filter, batch);
         }

@@ -16,6 +16,7 @@ use crate::session::{Inbound, NEVER, Outbound, Source, Subscriptions, Will};
 use crate::store::{Failure, Receipt, Waits};
 
 use super::port::{Port, Signal};
+use super::publish::FanOut;
 use super::tickets::Tickets;
 
 /// A session of one client, behind its two locks.
@@ -62,6 +63,9 @@ pub(super) struct InboundSide {
     pub subscriptions: Subscriptions,
     /// Replies that wait for the store.
     pub tickets: Tickets,
+    /// The client's last message, while it has not reached everybody. It is the session's, so that
+    /// it comes before what the client publishes on its next connection.
+    pub fan_out: Option<FanOut>,
     /// Groups of which it is a member.
     pub groups: Vec<GroupRef>,
     /// The Will of the present connection, or one that waits for its delay to end.
@@ -136,6 +140,7 @@ impl SessionRef {
             inbound: Inbound::default(),
             subscriptions: Subscriptions::default(),
             tickets: Tickets::default(),
+            fan_out: None,
             groups: Vec::new(),
             will: None,
             expiry: 0,

@@ -13,6 +13,9 @@ use super::core::Broker;
 use super::metrics::Gauge;
 use super::shared::{Feed, GroupRef, InboundSide, SessionRef};
 
+/// A subscription that is granted: its filter, what it is, and what it replaces.
+type Accepted<'a> = (&'a str, Subscribed, Option<Subscribed>);
+
 impl Broker {
     /// Carries out a SUBSCRIBE as if each of its filters had come alone; returns a Reason Code for
     /// each. Retained messages are only noted: they are drawn afterwards.
@@ -25,10 +28,8 @@ impl Broker {
         version: Version,
         packet: &Subscribe<'_>,
     ) -> Vec<u8> {
-        let mut feeds = Vec::new();
         let mut codes = Vec::with_capacity(packet.filters.count());
-        // One lock for all filters: a storm of subscribes is a few long writes, not many.
-        let mut subscriptions = self.subscriptions.write();
+        let mut accepted = Vec::with_capacity(packet.filters.count());
         for (text, options) in packet.filters.iter() {
             if let Some(code) = self.refuse_subscription(session, side, identity, text, options) {
                 self.metrics.subscription_refused(code);
@@ -40,47 +41,53 @@ impl Broker {
                 });
                 continue;
             }
-            let granted = Granted::new(options, packet.subscription_id);
             let subscribed = Subscribed {
                 options,
                 id: packet.subscription_id,
             };
-            let replaced = side.subscriptions.insert(text, subscribed).is_some();
-            if !replaced {
+            let replaced = side.subscriptions.insert(text, subscribed);
+            if replaced.is_none() {
                 self.metrics.gauge(Gauge::Subscriptions, 1);
             }
-            match filter::parse(text) {
-                Ok(parsed) => match parsed.share {
-                    Some(share) => {
-                        self.join(
-                            &mut subscriptions,
-                            session,
-                            side,
-                            share,
-                            parsed.filter,
-                            granted,
-                        );
-                    }
-                    None => {
-                        subscriptions.subscribe(text, session.clone(), granted);
-                        self.generations.changed(text);
-                        if wants_retained(options.retain_handling, replaced) {
-                            feeds.push(Feed {
-                                filter: text.into(),
-                                granted,
-                                after: None,
-                            });
-                        }
-                    }
-                },
-                // The codec has checked every filter.
-                Err(_) => continue,
-            }
+            accepted.push((text, subscribed, replaced));
             codes.push(options.qos as u8);
         }
-        drop(subscriptions);
-        self.note_feeds(session, feeds);
+        self.enter(session, side, &accepted);
+        self.note_feeds(session, &accepted);
         codes
+    }
+
+    /// Makes accepted subscriptions known to whoever publishes.
+    fn enter(&self, session: &SessionRef, side: &mut InboundSide, accepted: &[Accepted<'_>]) {
+        // One lock for all filters: a storm of subscribes is a few long writes, not many. What does
+        // not change the routes takes none.
+        let mut changed = accepted
+            .iter()
+            .filter(|(_, subscribed, replaced)| *replaced != Some(*subscribed))
+            .peekable();
+        if changed.peek().is_none() {
+            return;
+        }
+        let mut subscriptions = self.subscriptions.write();
+        for (text, subscribed, replaced) in changed {
+            let granted = Granted::new(subscribed.options, subscribed.id);
+            // The codec has checked every filter.
+            let Ok(parsed) = filter::parse(text) else {
+                continue;
+            };
+            match parsed.share {
+                Some(share) => {
+                    let shared = self.group(&mut subscriptions, share, parsed.filter);
+                    let known = replaced.is_some();
+                    shared.group.lock().join(session.clone(), granted, known);
+                    if !known {
+                        side.groups.push(shared);
+                    }
+                }
+                None => subscriptions.subscribe(text, session.clone(), granted),
+            }
+            self.generations.changed(parsed.filter);
+        }
     }
 
     /// Why a subscription is not granted, if it is not.
@@ -94,7 +101,8 @@ impl Broker {
     ) -> Option<ReasonCode> {
         let limits = &self.options.session;
         let plain = filter::parse(text).map_or(text, |parsed| parsed.filter);
-        let full = side.subscriptions.len() >= limits.subscriptions_maximum;
+        let full = side.subscriptions.len() >= limits.subscriptions_maximum
+            || side.subscriptions.bytes() + text.len() > limits.subscription_bytes_maximum;
         if full && !side.subscriptions.contains(text) {
             return Some(ReasonCode::QuotaExceeded);
         }
@@ -109,16 +117,13 @@ impl Broker {
         (!allowed).then_some(ReasonCode::NotAuthorized)
     }
 
-    fn join(
+    fn group(
         &self,
         subscriptions: &mut Subscriptions<SessionRef, GroupRef>,
-        session: &SessionRef,
-        side: &mut InboundSide,
         share: &str,
         filter: &str,
-        granted: Granted,
-    ) {
-        let shared = subscriptions.group(filter, share, || {
+    ) -> GroupRef {
+        subscriptions.group(filter, share, || {
             let number = self.number();
             let group = Group::new(
                 self.options.pubsub.strategy,
@@ -126,27 +131,28 @@ impl Broker {
             );
             self.metrics.gauge(Gauge::Groups, 1);
             GroupRef::new(number, share, filter, group)
-        });
-        shared.group.lock().join(session.clone(), granted);
-        if !side
-            .groups
-            .iter()
-            .any(|known| known.source == shared.source)
-        {
-            side.groups.push(shared);
-        }
-        self.generations.changed(filter);
+        })
     }
 
-    fn note_feeds(&self, session: &SessionRef, feeds: Vec<Feed>) {
-        if feeds.is_empty() || self.retained.read().is_empty() {
+    fn note_feeds(&self, session: &SessionRef, accepted: &[Accepted<'_>]) {
+        if self.retained.read().is_empty() {
             return;
         }
         let mut outbound = session.outbound.lock();
-        for feed in feeds {
-            // Subscribing again starts again, so there is never more than one per subscription.
-            outbound.feeds.retain(|known| known.filter != feed.filter);
-            outbound.feeds.push_back(feed);
+        for (text, subscribed, replaced) in accepted {
+            let shared = filter::parse(text).is_ok_and(|parsed| parsed.share.is_some());
+            if shared || !wants_retained(subscribed.options.retain_handling, replaced.is_some()) {
+                continue;
+            }
+            if replaced.is_some() {
+                // Subscribing again starts again, so there is never more than one per subscription.
+                outbound.feeds.retain(|known| *known.filter != **text);
+            }
+            outbound.feeds.push_back(Feed {
+                filter: (*text).into(),
+                granted: Granted::new(subscribed.options, subscribed.id),
+                after: None,
+            });
         }
     }
 

@@ -1,5 +1,7 @@
 //! Replies that wait for the store.
 
+use std::collections::VecDeque;
+
 use crate::codec::ReasonCode;
 use crate::session::Token;
 use crate::store::{Progress, Receipt};
@@ -9,7 +11,8 @@ use super::shared::SessionRef;
 /// What a session has asked the store for and not been told yet.
 #[derive(Debug, Default)]
 pub(super) struct Tickets {
-    awaited: Vec<Awaited>,
+    /// Sorted, for tickets are given in their order.
+    awaited: VecDeque<Awaited>,
     next: u64,
 }
 
@@ -47,7 +50,7 @@ impl Tickets {
             Progress::Done => Some(code),
             Progress::Later => {
                 self.next += 1;
-                self.awaited.push(Awaited {
+                self.awaited.push_back(Awaited {
                     ticket,
                     token,
                     code,
@@ -62,8 +65,8 @@ impl Tickets {
     pub(super) fn redeem(&mut self, ticket: u64) -> Option<Awaited> {
         let index = self
             .awaited
-            .iter()
-            .position(|awaited| awaited.ticket == ticket)?;
-        Some(self.awaited.swap_remove(index))
+            .binary_search_by_key(&ticket, |awaited| awaited.ticket)
+            .ok()?;
+        self.awaited.remove(index)
     }
 }

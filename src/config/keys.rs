@@ -120,6 +120,12 @@ pub const KEYS: &[Key<Settings>] = &[
     key("session.subscriptions_maximum", |v, to| {
         v.number(1..=ANY, &mut to.broker.session.subscriptions_maximum)
     }),
+    key("session.subscription_bytes_maximum", |v, to| {
+        v.size(
+            65_536..=ANY,
+            &mut to.broker.session.subscription_bytes_maximum,
+        )
+    }),
     key("session.topic_levels_maximum", |v, to| {
         // A topic of 65,535 bytes has at most one level more than that.
         v.number(1..=65_536, &mut to.broker.session.topic_levels_maximum)

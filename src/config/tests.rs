@@ -142,6 +142,7 @@ fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
         ("session.expiry_maximum", "23h"),
         ("session.expiry_3x", "22h"),
         ("session.subscriptions_maximum", "25"),
+        ("session.subscription_bytes_maximum", "126KiB"),
         ("session.topic_levels_maximum", "26"),
         ("session.unsent_maximum", "27KiB"),
         ("session.queue_qos0_offline", "true"),
@@ -210,6 +211,7 @@ fn check_changed(config: &Config) {
     assert_eq!(session.expiry_maximum, seconds(23 * 3600));
     assert_eq!(session.expiry_3x, seconds(22 * 3600));
     assert_eq!(session.subscriptions_maximum, 25);
+    assert_eq!(session.subscription_bytes_maximum, 126 * 1024);
     assert_eq!(session.topic_levels_maximum, 26);
     assert_eq!(session.unsent_maximum, 27 * 1024);
     assert!(session.queue_qos0_offline);

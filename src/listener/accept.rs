@@ -17,7 +17,7 @@ use crate::broker::{Broker, Ending, Gauge};
 use super::driver::{Driver, Patience};
 use super::options::{Kind, ListenerOptions, Options};
 use super::tls;
-use super::transport::{Stream, Tcp};
+use super::transport::{Metered, Stream, Tcp};
 
 /// Connections that may wait to be accepted, if the system allows as many.
 const BACKLOG: i32 = 4096;
@@ -204,13 +204,14 @@ async fn secure(
     patience: Patience,
 ) {
     // Boxed: the handshake's state is large and soon gone, the connection's task is neither.
+    let (stream, meter) = Metered::new(stream);
     let handshake = Box::pin(acceptor.0.accept(stream));
     broker.metrics().gauge(Gauge::Handshaking, 1);
     let shaken = tokio::time::timeout_at(patience.connect_by.into(), handshake).await;
     broker.metrics().gauge(Gauge::Handshaking, -1);
     let ending = match shaken {
         Ok(Ok(stream)) => {
-            let transport = Stream::new(Box::new(stream));
+            let transport = Stream::new(Box::new(stream), meter);
             Driver::new(transport, Arc::clone(&broker), Some(peer), patience)
                 .run()
                 .await

@@ -77,12 +77,20 @@ pub struct Driver<T> {
     /// What came and has not been handled: the beginning of a packet, or whole ones.
     partial: Vec<u8>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Since when the transport has taken nothing of what is to be written.
-    blocked: Option<Instant>,
+    /// Where bytes got stuck on their way to the peer.
+    blocked: Option<Blocked>,
     write_timeout: Duration,
     state: State,
     /// Whether it counts as one that has not opened a session or been turned away.
     handshaking: bool,
+}
+
+/// Bytes that the peer does not take.
+#[derive(Clone, Copy, Debug)]
+struct Blocked {
+    since: Instant,
+    /// How much the transport had moved by then.
+    moved: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,24 +321,27 @@ impl<T: Transport> Driver<T> {
             };
             chunk.advance(taken);
             let written = self.connection.put_back(chunk, taken, batch);
-            if taken > 0 {
-                self.blocked = None;
-            }
             next = match written {
                 Written::All => None,
                 Written::More(chunk) => Some(chunk),
                 Written::Blocked if taken > 0 => self.connection.take_chunk(),
-                Written::Blocked => {
-                    self.blocked.get_or_insert(batch.now.instant);
-                    return;
-                }
+                Written::Blocked => return self.note_blocked(batch),
             };
         }
-        self.blocked = None;
         match self.transport.poll_flush(cx) {
-            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Ok(())) => self.blocked = None,
             Poll::Ready(Err(_)) => self.lost(Ending::TransportError, batch),
-            Poll::Pending => drop(self.blocked.get_or_insert(batch.now.instant)),
+            Poll::Pending => self.note_blocked(batch),
+        }
+    }
+
+    /// The patience with a blocked peer begins anew only when something has moved. That the
+    /// transport took bytes is not enough: it may have put them on a heap of its own.
+    fn note_blocked(&mut self, batch: &Batch) {
+        let moved = self.transport.moved();
+        if self.blocked.is_none_or(|blocked| blocked.moved != moved) {
+            let since = batch.now.instant;
+            self.blocked = Some(Blocked { since, moved });
         }
     }
 
@@ -396,7 +407,8 @@ impl<T: Transport> Driver<T> {
     }
 
     fn write_due(&self) -> Option<Instant> {
-        self.blocked.map(|since| since + self.write_timeout)
+        self.blocked
+            .map(|blocked| blocked.since + self.write_timeout)
     }
 
     /// When something is to be done though nothing comes.
@@ -431,3 +443,6 @@ impl<T: Transport> Driver<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

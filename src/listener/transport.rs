@@ -4,9 +4,10 @@
 //! from the one that filled the connection; a [`Stream`] (TLS, or a pipe in memory) keeps state of
 //! its own between bytes and socket, so only the driver's task writes to it.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
@@ -28,6 +29,10 @@ pub trait Transport: Send + 'static {
 
     /// Moves on what was written but lingers.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Bytes that have left for the peer: those that [`Self::poll_write`] took less those that
+    /// linger, or any other number that changes whenever that one does.
+    fn moved(&self) -> u64;
 
     /// Closes the sending half in good order.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -61,12 +66,18 @@ impl Alarm {
 
 /// Plain TCP.
 #[derive(Debug)]
-pub struct Tcp(Arc<TcpStream>);
+pub struct Tcp {
+    stream: Arc<TcpStream>,
+    moved: u64,
+}
 
 impl Tcp {
     /// A connection as accepted.
     pub fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(stream))
+        Self {
+            stream: Arc::new(stream),
+            moved: 0,
+        }
     }
 }
 
@@ -92,20 +103,20 @@ impl Link for TcpLink {
 impl Transport for Tcp {
     fn link(&self, alarm: Arc<Alarm>) -> Box<dyn Link> {
         Box::new(TcpLink {
-            stream: Arc::clone(&self.0),
+            stream: Arc::clone(&self.stream),
             alarm,
         })
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_read_ready(cx))?;
+            ready!(self.stream.poll_read_ready(cx))?;
             // A read that leaves room in the buffer has taken all there was. Saying so from within
             // `try_io` saves the read that would find nothing: what arrives meanwhile is a new event
             // and is not forgotten, nor is the end of the stream.
             let mut drained = None;
-            let read = self.0.try_io(Interest::READABLE, || {
-                let count = self.0.try_read(buffer)?;
+            let read = self.stream.try_io(Interest::READABLE, || {
+                let count = self.stream.try_read(buffer)?;
                 if (1..buffer.len()).contains(&count) {
                     drained = Some(count);
                     return Err(io::ErrorKind::WouldBlock.into());
@@ -124,10 +135,13 @@ impl Transport for Tcp {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_write(bytes) {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match self.stream.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
+                written => {
+                    self.moved += *written.as_ref().unwrap_or(&0) as u64;
+                    return Poll::Ready(written);
+                }
             }
         }
     }
@@ -136,19 +150,99 @@ impl Transport for Tcp {
         Poll::Ready(Ok(()))
     }
 
+    fn moved(&self) -> u64 {
+        self.moved
+    }
+
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(socket2::SockRef::from(&*self.0).shutdown(std::net::Shutdown::Write))
+        Poll::Ready(socket2::SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write))
+    }
+}
+
+/// Counts the bytes that a stream takes, so that whoever writes through something that keeps bytes
+/// of its own in between (TLS) can see whether they move.
+#[derive(Debug)]
+pub struct Metered<S> {
+    stream: S,
+    meter: Meter,
+}
+
+/// What a [`Metered`] stream has taken so far.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Arc<AtomicU64>);
+
+impl<S> Metered<S> {
+    /// A stream, and the meter that is in it.
+    pub fn new(stream: S) -> (Self, Meter) {
+        let meter = Meter::default();
+        let metered = Self {
+            stream,
+            meter: meter.clone(),
+        };
+        (metered, meter)
+    }
+
+    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = &written {
+            self.meter.0.fetch_add(*count as u64, Ordering::Relaxed);
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.count(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.count(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
 /// Any other byte stream.
 #[derive(Debug)]
-pub struct Stream<S>(S);
+pub struct Stream<S> {
+    stream: S,
+    meter: Meter,
+}
 
 impl<S> Stream<S> {
-    /// A connection as accepted, its handshake done.
-    pub fn new(stream: S) -> Self {
-        Self(stream)
+    /// A connection as accepted, its handshake done; the meter is in what is below it.
+    pub fn new(stream: S, meter: Meter) -> Self {
+        Self { stream, meter }
     }
 }
 
@@ -175,19 +269,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for Stream<S>
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
-        ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer))?;
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn moved(&self) -> u64 {
+        self.meter.0.load(Ordering::Relaxed)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -65,20 +65,23 @@ impl<S: Clone + Eq> Group<S> {
         }
     }
 
-    /// Adds a member, or replaces what it was granted.
-    pub fn join(&mut self, subscriber: S, granted: Granted) {
+    /// Adds a member, or, if it is `known` to be one, replaces what it was granted.
+    pub fn join(&mut self, subscriber: S, granted: Granted, known: bool) {
         let ids: Vec<u32> = granted.id.iter().map(|id| id.get()).collect();
         let member = Member {
             subscriber,
             granted,
             ids: SubscriptionIds::new(&ids),
         };
-        match self
-            .members
-            .iter_mut()
-            .find(|known| known.subscriber == member.subscriber)
-        {
-            Some(known) => *known = member,
+        let place = known
+            .then(|| {
+                self.members
+                    .iter_mut()
+                    .find(|m| m.subscriber == member.subscriber)
+            })
+            .flatten();
+        match place {
+            Some(place) => *place = member,
             None => self.members.push(member),
         }
     }
@@ -157,6 +160,11 @@ impl<S: Clone + Eq> Group<S> {
         x ^= x >> 27;
         self.random = x;
         x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32
+    }
+
+    /// Drops messages of the backlog that have expired; returns how many.
+    pub fn drop_expired(&mut self, now: Timestamp) -> usize {
+        self.backlog.drop_expired(now)
     }
 
     /// Puts a message into the backlog, as nobody can take it now. Returns how many messages were

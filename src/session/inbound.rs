@@ -111,9 +111,13 @@ impl Inbound {
     /// clients are told their Receive Maximum and break the protocol beyond it; for others this is
     /// the bound.
     pub fn paused(&self) -> bool {
-        self.replies.len() >= usize::from(self.limits.receive_maximum.max(1))
-            && self.version != Version::V5
-            || self.replies.len() > REPLIES_MAXIMUM
+        let maximum = usize::from(self.limits.receive_maximum.max(1));
+        let beside = if self.version == Version::V5 {
+            REPLIES_BESIDE
+        } else {
+            0
+        };
+        self.replies.len() >= maximum + beside
     }
 
     /// Takes a PUBLISH. `scratch` is a reused buffer.
@@ -252,12 +256,18 @@ impl Inbound {
         }
     }
 
-    /// What a token stands for cannot be promised, and its reply has no way to say so: it never
-    /// leaves, nor does what stands behind it, for the connection is about to end. The id of a QoS 2
-    /// message is free again.
-    pub fn forsake(&mut self, token: Token) {
+    /// What a token stands for cannot be promised, and its reply has no way to say so. Returns
+    /// whether the present connection waits for it and so has to end: the reply never leaves, nor
+    /// does what stands behind it. The id of a QoS 2 message is free again.
+    #[must_use]
+    pub fn forsake(&mut self, token: Token) -> bool {
+        let repeated = self
+            .held
+            .iter()
+            .any(|held| held.first == token && held.again.is_some());
         self.held.retain(|held| held.first != token);
         self.give_memory_back();
+        repeated || self.replies.contains(token)
     }
 
     /// Appends to `out` every reply that may leave now; returns how many.
@@ -274,7 +284,9 @@ impl Inbound {
     }
 
     fn sent(&mut self, sent: Sent) {
-        let refused = sent.kind == PacketType::Pubrec && sent.code.is_error();
+        let error = sent.kind == PacketType::Pubrec && sent.code.is_error();
+        // A repeated PUBLISH is refused by a second PUBREC, but counted once.
+        let refused = error && self.held.iter().any(|held| held.id == sent.id);
         if refused {
             // [MQTT5-4.3.3-9]: the same id is a new message from now on.
             self.held.retain(|held| held.id != sent.id);
@@ -312,9 +324,9 @@ pub struct Forwarded {
 /// Ids for which an empty set keeps room.
 const KEPT_CAPACITY: usize = 16;
 
-/// Replies of any kind that may wait at once: SUBSCRIBE and PUBREL are not part of the Receive
-/// Maximum, so what they leave waiting is bounded here.
-const REPLIES_MAXIMUM: usize = 65_535 + 1_024;
+/// Replies that may wait beside those to PUBLISH in MQTT 5: SUBSCRIBE and PUBREL are not part of the
+/// Receive Maximum. Waiting for the store never needs the client, so not to read from it is safe.
+const REPLIES_BESIDE: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,8 @@ pub struct Options {
     pub expiry_3x: Duration,
     /// Subscriptions per session at most; one more is refused with 0x97 (0x80 in 3.x).
     pub subscriptions_maximum: usize,
+    /// Bytes of the Topic Filters of all subscriptions of a session at most, with the same policy.
+    pub subscription_bytes_maximum: usize,
     /// Levels in a Topic Name or Topic Filter at most.
     pub topic_levels_maximum: usize,
     /// Bytes written to a connection but not yet taken by its socket, above which messages stay in
@@ -58,6 +60,7 @@ impl Default for Options {
             expiry_maximum: Duration::from_secs(30 * 24 * 3600),
             expiry_3x: Duration::from_secs(7 * 24 * 3600),
             subscriptions_maximum: 10_000,
+            subscription_bytes_maximum: 4 * 1024 * 1024,
             topic_levels_maximum: 128,
             unsent_maximum: 128 * 1024,
             queue_qos0_offline: false,

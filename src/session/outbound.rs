@@ -17,8 +17,10 @@
 //!   [MQTT311-4.6.0-6];
 //! - no packet is larger than what the client accepts [MQTT5-3.1.2-24].
 
-use crate::codec::{PacketId, PacketType, PublishFrame, QoS, ReasonCode, Version, encode_ack};
-use crate::message::Timestamp;
+use crate::codec::{
+    MAXIMUM_PACKET_SIZE, PacketId, PacketType, PublishFrame, QoS, ReasonCode, Version, encode_ack,
+};
+use crate::message::{Message, Timestamp};
 use crate::queue::{Delivery, DropReason, Queue, SubscriptionIds};
 
 use super::aliases::{Naming, OutboundAliases};
@@ -101,7 +103,7 @@ impl Outbound {
         let mut line = Box::new(Line {
             version: terms.version,
             quota_maximum: terms.send_quota,
-            packet_size_maximum: terms.packet_size_maximum,
+            packet_size_maximum: terms.packet_size_maximum.min(MAXIMUM_PACKET_SIZE),
             aliases: (terms.outbound_aliases > 0)
                 .then(|| OutboundAliases::new(terms.outbound_aliases)),
             wire: Wire::default(),
@@ -113,9 +115,16 @@ impl Outbound {
 
     /// The connection ended. Returns what belonged to it, with bytes not yet written, and the
     /// messages that go back to their groups, oldest first.
-    pub fn detach(&mut self, tally: &mut Tally) -> Option<(Box<Line>, GivenBack)> {
+    pub fn detach(
+        &mut self,
+        options: &Options,
+        tally: &mut Tally,
+    ) -> Option<(Box<Line>, GivenBack)> {
         let line = self.line.take()?;
-        let unsent = self.unsent.clear();
+        let unsent = match options.queue_qos0_offline {
+            true => 0,
+            false => self.unsent.clear(),
+        };
         tally.drop(DropReason::Away, unsent);
         tally.queue_changed(unsent, 0);
         Some((line, self.window.detach()))
@@ -153,6 +162,24 @@ impl Outbound {
                 room && in_turn && self.quota() > 0
             }
         }
+    }
+
+    /// Whether anything waits for room: in a queue, or to be sent again.
+    pub fn has_more(&self) -> bool {
+        self.queued() > 0 || self.window.has_unsent()
+    }
+
+    /// Whether the client accepts a PUBLISH as large as this message makes, if it is connected.
+    /// `delivery` makes what would be sent, in case it is a close call.
+    pub fn fits(
+        &self,
+        message: &Message,
+        now: Timestamp,
+        delivery: impl FnOnce() -> Delivery,
+    ) -> bool {
+        self.line.as_ref().is_some_and(|line| {
+            line.surely_fits(message) || line.naming(&delivery(), now).is_some()
+        })
     }
 
     /// Delivers a message: to the wire, to the queue, or, in bounds, nowhere. `source` names the
@@ -350,6 +377,10 @@ impl Outbound {
     }
 }
 
+/// More than a PUBLISH adds to topic, properties and payload: fixed header (5), lengths (2 + 4),
+/// packet id (2), expiry (5), alias (3), one Subscription Identifier (5).
+const PUBLISH_ADDS: usize = 64;
+
 fn out_of_step(_: OutOfStep) -> Fault {
     Fault::new(
         ReasonCode::ProtocolError,
@@ -363,7 +394,7 @@ impl Line {
         Self {
             version,
             quota_maximum: 0,
-            packet_size_maximum: u32::MAX,
+            packet_size_maximum: MAXIMUM_PACKET_SIZE,
             aliases: None,
             wire: Wire::default(),
         }
@@ -399,6 +430,12 @@ impl Line {
         cx.tally.packets_sent += 1;
     }
 
+    /// Whether a message is so much smaller than what the client accepts that nothing a PUBLISH adds
+    /// to it, but for several Subscription Identifiers, can matter.
+    fn surely_fits(&self, message: &Message) -> bool {
+        message.size() + PUBLISH_ADDS <= self.packet_size_maximum as usize
+    }
+
     /// How the PUBLISH is to name its topic so that it fits the client's Maximum Packet Size, if
     /// there is a way. [MQTT5-3.1.2-24]
     fn naming(&self, delivery: &Delivery, now: Timestamp) -> Option<Naming> {
@@ -407,7 +444,7 @@ impl Line {
             .aliases
             .as_ref()
             .map_or(Naming::Name, |aliases| aliases.naming(topic));
-        if self.packet_size_maximum == u32::MAX {
+        if self.surely_fits(&delivery.message) && delivery.subscription_ids.as_slice().len() <= 1 {
             return Some(best);
         }
         let fits = |naming: &Naming| {

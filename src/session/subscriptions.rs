@@ -16,12 +16,19 @@ pub struct Subscribed {
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     sorted: Vec<(Box<str>, Subscribed)>,
+    /// Bytes of all filters.
+    bytes: usize,
 }
 
 impl Subscriptions {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.sorted.len()
+    }
+
+    /// Bytes of all filters.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether there is none.
@@ -43,6 +50,7 @@ impl Subscriptions {
                     // Most sessions have very few: doubling from four would waste half of it.
                     self.sorted.reserve_exact(1 + self.sorted.len() / 2);
                 }
+                self.bytes += filter.len();
                 self.sorted.insert(index, (filter.into(), subscribed));
                 None
             }
@@ -53,6 +61,7 @@ impl Subscriptions {
     pub fn remove(&mut self, filter: &str) -> Option<Subscribed> {
         let index = self.find(filter).ok()?;
         let (_, subscribed) = self.sorted.remove(index);
+        self.bytes -= filter.len();
         if self.sorted.len() < self.sorted.capacity() / 4 {
             self.sorted.shrink_to_fit();
         }

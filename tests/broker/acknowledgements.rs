@@ -33,9 +33,8 @@ fn a_puback_waits_for_the_store_and_the_delivery_does_not() {
 #[test]
 fn pubrec_and_pubcomp_wait_for_the_store() {
     for version in VERSIONS {
-        let store = Late::with(|record| {
-            matches!(record, Record::Message(_) | Record::Released { .. })
-        });
+        let store =
+            Late::with(|record| matches!(record, Record::Message(_) | Record::Released { .. }));
         let house = House::with_store(store.clone());
         let reader = house.v5("reader").open();
         reader.subscribe("t", QoS::AtMostOnce);
@@ -157,7 +156,10 @@ fn a_ping_is_answered_while_acknowledgements_wait() {
 #[test]
 fn suback_and_unsuback_of_a_persistent_session_wait_for_the_store() {
     let store = Late::with(|record| {
-        matches!(record, Record::Subscribed { .. } | Record::Unsubscribed { .. })
+        matches!(
+            record,
+            Record::Subscribed { .. } | Record::Unsubscribed { .. }
+        )
     });
     let house = House::with_store(store.clone());
     let client = house.v5("c").expiry(60).open();
@@ -199,11 +201,17 @@ fn the_connack_of_a_persistent_session_waits_and_so_does_what_comes_after_connec
         let client = hello.send();
         client.publish1(1, "t", "early");
         assert_eq!(client.take(), [], "{version}");
-        assert!(client.is_paused(), "{version}: nothing is read while the session is not open");
+        assert!(
+            client.is_paused(),
+            "{version}: nothing is read while the session is not open"
+        );
         store.tell_all();
         house.run();
         assert!(!client.welcome().present);
-        assert!(matches!(client.take()[..], [Got::Puback(1, _)]), "{version}");
+        assert!(
+            matches!(client.take()[..], [Got::Puback(1, _)]),
+            "{version}"
+        );
     }
 }
 
@@ -222,7 +230,11 @@ fn a_connection_that_ends_while_outcomes_are_outstanding_harms_nobody() {
     assert_eq!(store.pending().len(), 3);
     store.tell(0, Ok(()));
     house.run();
-    assert_eq!(again.take(), [], "the outcome was for the connection before");
+    assert_eq!(
+        again.take(),
+        [],
+        "the outcome was for the connection before"
+    );
     store.tell(0, Err(Failure::Broken));
     store.tell(0, Ok(()));
     house.run();
@@ -255,7 +267,11 @@ fn an_outcome_after_a_takeover_is_ignored() {
     store.tell_all();
     house.run();
     assert_eq!(old.take(), [], "nothing after DISCONNECT");
-    assert_eq!(new.take(), [], "the new connection has sent nothing to acknowledge");
+    assert_eq!(
+        new.take(),
+        [],
+        "the new connection has sent nothing to acknowledge"
+    );
     new.publish1(1, "t", "one again");
     assert_eq!(new.take(), []);
     store.tell_all();

@@ -138,13 +138,18 @@ impl<'h> Client<'h> {
     }
 
     pub fn connect(&self, connect: &Connect<'_>) {
-        self.peer(|peer| {
-            let properties = &connect.properties;
-            let size = properties.maximum_packet_size.map(NonZeroU32::get);
-            peer.book.packet_size_maximum = size.map_or(usize::MAX, |size| size as usize);
-            let maximum = properties.receive_maximum.map_or(u16::MAX, NonZeroU16::get);
-            peer.book.receive_maximum = usize::from(maximum);
-        });
+        // Before MQTT 5 there is no way to ask for these.
+        if connect.version == Version::V5 {
+            let properties = connect.properties;
+            self.peer(|peer| {
+                if let Some(maximum) = properties.maximum_packet_size {
+                    peer.book.packet_size_maximum = maximum.get() as usize;
+                }
+                if let Some(maximum) = properties.receive_maximum {
+                    peer.book.receive_maximum = usize::from(maximum.get());
+                }
+            });
+        }
         self.send(&Packet::Connect(*connect));
     }
 
@@ -176,16 +181,36 @@ impl<'h> Client<'h> {
         self.house.step(self.index);
     }
 
+    /// Its driver handles input without having seen what it was told meanwhile.
+    pub fn step_blindly(&self) {
+        self.house.with_peer(self.index, Peer::handle);
+    }
+
     pub fn publish(&self, topic: &str, payload: &str) {
-        self.send(&Packet::Publish(publish(QoS::AtMostOnce, 0, topic, payload)));
+        self.send(&Packet::Publish(publish(
+            QoS::AtMostOnce,
+            0,
+            topic,
+            payload,
+        )));
     }
 
     pub fn publish1(&self, id: u16, topic: &str, payload: &str) {
-        self.send(&Packet::Publish(publish(QoS::AtLeastOnce, id, topic, payload)));
+        self.send(&Packet::Publish(publish(
+            QoS::AtLeastOnce,
+            id,
+            topic,
+            payload,
+        )));
     }
 
     pub fn publish2(&self, id: u16, topic: &str, payload: &str) {
-        self.send(&Packet::Publish(publish(QoS::ExactlyOnce, id, topic, payload)));
+        self.send(&Packet::Publish(publish(
+            QoS::ExactlyOnce,
+            id,
+            topic,
+            payload,
+        )));
     }
 
     /// Publishes a retained message at QoS 0.
@@ -231,7 +256,11 @@ impl<'h> Client<'h> {
     #[track_caller]
     pub fn unsubscribe(&self, filter: &str) {
         self.send_unsubscribe(78, &[filter]);
-        let codes = if self.version() == Version::V5 { vec![0] } else { vec![] };
+        let codes = if self.version() == Version::V5 {
+            vec![0]
+        } else {
+            vec![]
+        };
         assert_eq!(self.next(), Some(Got::Unsuback(78, codes)), "{filter}");
     }
 
@@ -287,14 +316,25 @@ impl<'h> Client<'h> {
 
     /// The connection breaks without a word.
     pub fn hang_up(&self) {
-        self.house.with_peer(self.index, |peer, batch| peer.lose(Ending::Eof, batch));
+        self.house
+            .with_peer(self.index, |peer, batch| peer.lose(Ending::Eof, batch));
         self.house.run();
+    }
+
+    /// Whatever is written to it fails from now on, which nobody knows yet.
+    pub fn break_down(&self) {
+        self.peer(|peer| peer.pipe.break_down());
     }
 
     /// How many bytes its socket takes from now on; `None` takes everything.
     pub fn set_room(&self, room: Option<usize>) {
-        self.peer(|peer| peer.pipe.set_room(room));
+        self.set_room_unseen(room);
         self.house.run();
+    }
+
+    /// As [`Self::set_room`], and nobody looks yet.
+    pub fn set_room_unseen(&self, room: Option<usize>) {
+        self.peer(|peer| peer.pipe.set_room(room));
     }
 
     /// Everything it has received and not taken yet.
@@ -337,7 +377,10 @@ impl<'h> Client<'h> {
     /// Payloads of everything it has received, which must be messages.
     #[track_caller]
     pub fn payloads(&self) -> Vec<String> {
-        self.messages().into_iter().map(|message| message.payload).collect()
+        self.messages()
+            .into_iter()
+            .map(|message| message.payload)
+            .collect()
     }
 
     /// Reads and acknowledges to the end of every exchange until nothing comes any more; returns
@@ -385,7 +428,8 @@ impl<'h> Client<'h> {
     /// How long from now it may still be silent.
     pub fn patience(&self) -> Option<Duration> {
         let now = self.house.now().instant;
-        self.peer(|peer| peer.deadline()).map(|deadline| deadline.saturating_duration_since(now))
+        self.peer(|peer| peer.deadline())
+            .map(|deadline| deadline.saturating_duration_since(now))
     }
 
     /// It must have been closed for this reason: told in MQTT 5, in silence before.

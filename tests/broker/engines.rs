@@ -26,6 +26,13 @@ pub struct Doorman {
 pub const RIDDLE: &str = "riddle";
 
 impl Doorman {
+    /// One that lets everybody in and do everything, but for what `change` says.
+    pub fn that(change: impl FnOnce(&mut Self)) -> Arc<Self> {
+        let mut doorman = Self::default();
+        change(&mut doorman);
+        Arc::new(doorman)
+    }
+
     /// Speaks the verdict it has thought about for longest.
     pub fn speak(&self, verdict: Result<(), ReasonCode>) {
         let tell = self.thoughts.lock().remove(0);
@@ -35,10 +42,6 @@ impl Doorman {
     /// Forgets what it was thinking about.
     pub fn forget(&self) {
         self.thoughts.lock().clear();
-    }
-
-    pub fn shared(self) -> Arc<Self> {
-        Arc::new(self)
     }
 }
 
@@ -56,7 +59,12 @@ impl Auth for Doorman {
 
     fn exchange(&self, method: &str, _: &Request<'_>) -> Option<Box<dyn Exchange>> {
         let wrong = self.wrong_answer.unwrap_or(ReasonCode::NotAuthorized);
-        (method == RIDDLE).then(|| Box::new(Riddle { asked: false, wrong }) as _)
+        (method == RIDDLE).then(|| {
+            Box::new(Riddle {
+                asked: false,
+                wrong,
+            }) as _
+        })
     }
 
     fn allows(&self, _: &str, _: &Identity, access: Access<'_>) -> bool {

@@ -62,7 +62,11 @@ fn inbound_a_message_is_routed_once_wherever_the_connection_is_cut() {
             }
             assert_eq!(reader.payloads(), ["once"], "{version} {cut}");
             writer.publish2(7, "t", "new");
-            assert_eq!(reader.payloads(), ["new"], "{version} {cut}: the id is free");
+            assert_eq!(
+                reader.payloads(),
+                ["new"],
+                "{version} {cut}: the id is free"
+            );
         }
     }
 }
@@ -77,7 +81,11 @@ fn inbound_a_repeated_publish_is_answered_again_and_routed_once() {
         let writer = house.hello(version, "writer").open();
         writer.publish2(7, "t", "once");
         again(writer, 7, "once");
-        assert_eq!(writer.take(), [Got::Pubrec(7, OK), Got::Pubrec(7, OK)], "{version}");
+        assert_eq!(
+            writer.take(),
+            [Got::Pubrec(7, OK), Got::Pubrec(7, OK)],
+            "{version}"
+        );
         assert_eq!(reader.payloads(), ["once"], "{version}");
     }
 }
@@ -160,12 +168,19 @@ fn outbound_a_refusal_ends_the_exchange() {
     let id = reader.messages()[0].id;
     reader.send(&Packet::Pubrec(ack(id, ReasonCode::UnspecifiedError)));
     let next = reader.messages();
-    assert_eq!(next[0].payload, "refused too", "its quota is free, and no PUBREL comes");
+    assert_eq!(
+        next[0].payload, "refused too",
+        "its quota is free, and no PUBREL comes"
+    );
     reader.send(&Packet::Puback(ack(next[0].id, ReasonCode::NotAuthorized)));
     assert_eq!(reader.messages()[0].payload, "taken");
     reader.hang_up();
     let reader = house.v5("reader").expiry(1000).open();
-    assert_eq!(reader.payloads(), ["taken"], "what was refused does not come again");
+    assert_eq!(
+        reader.payloads(),
+        ["taken"],
+        "what was refused does not come again"
+    );
 }
 
 #[test]

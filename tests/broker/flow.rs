@@ -139,18 +139,18 @@ fn acknowledged_messages_do_not_count_and_qos_2_counts_to_its_end() {
     writer.publish2(3, "t", "x");
     assert_eq!(writer.ending(), None);
     writer.publish2(4, "t", "x");
-    assert_eq!(writer.take().last(), Some(&Got::Disconnect(ReasonCode::ReceiveMaximumExceeded)));
+    assert_eq!(
+        writer.take().last(),
+        Some(&Got::Disconnect(ReasonCode::ReceiveMaximumExceeded))
+    );
 }
 
 #[test]
 fn refused_messages_give_their_place_back() {
-    let doorman = crate::engines::Doorman {
-        no_publish: Some("forbidden"),
-        ..Default::default()
-    };
+    let doorman = crate::engines::Doorman::that(|it| it.no_publish = Some("forbidden"));
     let mut setup = crate::house::Setup::default();
     setup.options.session.receive_maximum = 1;
-    setup.auth = doorman.shared();
+    setup.auth = doorman;
     let house = setup.build();
     let writer = house.v5("writer").open();
     let no = ReasonCode::NotAuthorized;
@@ -175,13 +175,22 @@ fn a_3_x_client_with_too_much_unacknowledged_is_not_read_and_goes_on_afterwards(
         let writer = house.hello(version, "writer").keep_alive(10).open();
         for id in 1..=10 {
             let payload = id.to_string();
-            writer.feed(&Packet::Publish(publish(QoS::AtLeastOnce, id, "t", &payload)));
+            writer.feed(&Packet::Publish(publish(
+                QoS::AtLeastOnce,
+                id,
+                "t",
+                &payload,
+            )));
         }
         house.run();
         assert_eq!(reader.payloads(), numbers(1, 3), "{version}");
         assert!(writer.is_paused(), "{version}");
         house.seconds(60);
-        assert_eq!(writer.ending(), None, "who is not listened to is not blamed for silence");
+        assert_eq!(
+            writer.ending(),
+            None,
+            "who is not listened to is not blamed for silence"
+        );
         let mut acks = Vec::new();
         for _ in 0..10 {
             store.tell_all();
@@ -192,6 +201,27 @@ fn a_3_x_client_with_too_much_unacknowledged_is_not_read_and_goes_on_afterwards(
         assert_eq!(acks, expected, "{version}");
         assert_eq!(reader.payloads(), numbers(4, 10), "{version}");
         assert!(!writer.is_paused(), "{version}");
+    }
+}
+
+// What it sends would be answered into a wire that it does not empty.
+#[test]
+fn a_client_that_sends_and_does_not_read_is_not_read_either() {
+    for version in [Version::V31, Version::V311, Version::V5] {
+        let house = House::with_options(|options| options.session.unsent_maximum = 1000);
+        let client = house.hello(version, "c").open();
+        client.set_room(Some(0));
+        for _ in 0..20_000 {
+            client.feed(&Packet::Pingreq);
+        }
+        house.run();
+        assert!(client.is_paused(), "{version}");
+        let answered = house.snapshot().packets[1];
+        assert!(answered < 10_000, "{version}: {answered} answers wait");
+        client.set_room(Some(500));
+        client.set_room(None);
+        assert_eq!(client.take().len(), 20_000, "{version}");
+        assert!(!client.is_paused(), "{version}");
     }
 }
 

@@ -1,12 +1,15 @@
 //! A broker, a clock that the test moves, and the stand-in for the listener's drivers.
 
 use std::cell::RefCell;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postbud::auth::Auth;
 use postbud::broker::options::Options;
-use postbud::broker::{Batch, Broker, Connection, Ending, Engines, Gauge, Now, Port, Snapshot, Turn};
+use postbud::broker::{
+    Batch, Broker, Connection, Ending, Engines, Gauge, Now, Port, Snapshot, Turn,
+};
 use postbud::cluster::single::Single;
 use postbud::codec::{Connect, ConnectProperties, Version};
 use postbud::message::Timestamp;
@@ -25,7 +28,6 @@ pub struct House {
     pub broker: Arc<Broker>,
     peers: RefCell<Vec<Peer>>,
     batch: RefCell<Batch>,
-    base: Instant,
 }
 
 /// What a house is built from.
@@ -69,7 +71,7 @@ impl Default for Setup {
         Self {
             options: Options::default(),
             store: Arc::new(Memory),
-            auth: Doorman::default().shared(),
+            auth: Doorman::that(|_| {}),
         }
     }
 }
@@ -81,17 +83,7 @@ impl Setup {
             store: self.store,
             cluster: Arc::new(Single::default()),
         };
-        let base = Instant::now();
-        let now = Now {
-            instant: base,
-            wall: Timestamp::from_millis(WALL),
-        };
-        House {
-            broker: Arc::new(Broker::new(self.options, engines)),
-            peers: RefCell::default(),
-            batch: RefCell::new(Batch::new(now)),
-            base,
-        }
+        House::on(Arc::new(Broker::new(self.options, engines)))
     }
 }
 
@@ -101,6 +93,19 @@ impl House {
         Setup::default().build()
     }
 
+    /// Clients of their own on a broker that others use as well.
+    pub fn on(broker: Arc<Broker>) -> Self {
+        let now = Now {
+            instant: Instant::now(),
+            wall: Timestamp::from_millis(WALL),
+        };
+        Self {
+            broker,
+            peers: RefCell::default(),
+            batch: RefCell::new(Batch::new(now)),
+        }
+    }
+
     pub fn with_options(change: impl FnOnce(&mut Options)) -> Self {
         let mut setup = Setup::default();
         change(&mut setup.options);
@@ -108,11 +113,19 @@ impl House {
     }
 
     pub fn with_store(store: Arc<dyn Store>) -> Self {
-        Setup { store, ..Setup::default() }.build()
+        Setup {
+            store,
+            ..Setup::default()
+        }
+        .build()
     }
 
     pub fn with_auth(auth: Arc<dyn Auth>) -> Self {
-        Setup { auth, ..Setup::default() }.build()
+        Setup {
+            auth,
+            ..Setup::default()
+        }
+        .build()
     }
 
     /// A CONNECT to fill in: clean start, no keep alive.
@@ -169,14 +182,11 @@ impl House {
 
     /// Time passes: what is due is done, and who is silent is dealt with.
     pub fn advance(&self, duration: Duration) {
-        {
-            let mut batch = self.batch.borrow_mut();
-            batch.now.instant += duration;
-            batch.now.wall = batch.now.wall.after(duration);
-            self.broker.tick(&mut batch);
-        }
+        self.sleep_in(duration);
+        self.broker.tick(&mut self.batch.borrow_mut());
         self.run();
-        for index in 0..self.peers.borrow().len() {
+        let count = self.peers.borrow().len();
+        for index in 0..count {
             self.with_peer(index, |peer, batch| {
                 // As in the driver: who is not listened to is not blamed for silence.
                 let listens = matches!(peer.state, State::Reading | State::Handling);
@@ -190,13 +200,23 @@ impl House {
         self.run();
     }
 
+    /// Time passes, and nobody has looked yet at what is due.
+    pub fn sleep_in(&self, duration: Duration) {
+        let mut batch = self.batch.borrow_mut();
+        batch.now.instant += duration;
+        batch.now.wall = batch.now.wall.after(duration);
+    }
+
     pub fn seconds(&self, seconds: u64) {
         self.advance(Duration::from_secs(seconds));
     }
 
-    /// Seconds since the house was built.
-    pub fn elapsed(&self) -> Duration {
-        self.now().instant - self.base
+    /// Every connection that is left breaks.
+    pub fn hang_up_all(&self) {
+        let count = self.peers.borrow().len();
+        for index in 0..count {
+            self.with_peer(index, |peer, batch| peer.lose(Ending::Eof, batch));
+        }
     }
 
     /// Drives every connection until nothing is left to do.
@@ -248,7 +268,10 @@ impl House {
     /// How many connections were closed with this label.
     pub fn closed(&self, label: &str) -> u64 {
         let closed = self.snapshot().connections_closed;
-        closed.iter().find(|(name, _)| *name == label).map_or(0, |(_, count)| *count)
+        closed
+            .iter()
+            .find(|(name, _)| *name == label)
+            .map_or(0, |(_, count)| *count)
     }
 }
 
@@ -284,18 +307,21 @@ impl Peer {
             self.write(batch);
         }
         match self.state {
-            State::Handling => {
-                let (used, turn) = self.connection.receive(&self.input, batch);
-                self.input.drain(..used);
-                self.state = State::Reading;
-                if turn != Turn::Read {
-                    self.follow(turn);
-                }
-            }
+            State::Handling => self.handle(batch),
             State::Closing if !self.blocked && self.connection.is_flushed() => {
                 self.state = State::Closed;
             }
             _ => {}
+        }
+    }
+
+    /// Handles input, without a look at what has been told to it meanwhile.
+    pub fn handle(&mut self, batch: &mut Batch) {
+        let (used, turn) = self.connection.receive(&self.input, batch);
+        self.input.drain(..used);
+        self.state = State::Reading;
+        if turn != Turn::Read {
+            self.follow(turn);
         }
     }
 
@@ -316,7 +342,14 @@ impl Peer {
         self.blocked = false;
         let mut next = self.connection.take_chunk();
         while let Some(mut chunk) = next {
-            let taken = self.pipe.write(chunk.remaining()).unwrap_or(0);
+            let taken = match self.pipe.write(chunk.remaining()) {
+                Ok(taken) => taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(_) => {
+                    self.connection.put_back(chunk, 0, batch);
+                    return self.lose(Ending::TransportError, batch);
+                }
+            };
             chunk.advance(taken);
             next = match self.connection.put_back(chunk, taken, batch) {
                 Written::All => None,

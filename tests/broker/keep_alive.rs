@@ -120,11 +120,7 @@ fn keep_alive_counts_from_connect() {
 // Nothing of the client is read before its CONNACK, so it is not blamed for the wait.
 #[test]
 fn keep_alive_does_not_count_while_the_broker_makes_up_its_mind() {
-    let doorman = crate::engines::Doorman {
-        thinks: true,
-        ..Default::default()
-    };
-    let doorman = doorman.shared();
+    let doorman = crate::engines::Doorman::that(|it| it.thinks = true);
     let house = House::with_auth(doorman.clone());
     let client = house.v5("c").keep_alive(2).send();
     house.seconds(8);

@@ -11,6 +11,7 @@ use postbud::broker::Link;
 pub struct Pipe {
     inner: Mutex<Inner>,
     woken: AtomicBool,
+    broken: AtomicBool,
     direct: bool,
 }
 
@@ -30,6 +31,7 @@ impl Pipe {
         Arc::new(Self {
             inner: Mutex::new(inner),
             woken: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             direct,
         })
     }
@@ -43,7 +45,15 @@ impl Pipe {
         self.inner.lock().room != Some(0)
     }
 
+    /// From now on every write fails.
+    pub fn break_down(&self) {
+        self.broken.store(true, Ordering::Release);
+    }
+
     pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let mut inner = self.inner.lock();
         let taken = inner.room.map_or(bytes.len(), |room| room.min(bytes.len()));
         if taken == 0 && !bytes.is_empty() {

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use postbud::codec::{Ack, Connack, Context, Packet, Publish, QoS, ReasonCode, Sender, Version, decode};
+use postbud::codec::{
+    Ack, Connack, Context, Packet, Publish, QoS, ReasonCode, Sender, Version, decode,
+};
 
 /// A packet that came from the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +90,10 @@ impl Book {
             assert!(!self.over, "{packet:?} after the end");
             // [MQTT5-3.1.2-24]
             let maximum = self.packet_size_maximum;
-            assert!(length <= maximum, "{packet:?} has {length} bytes of {maximum}");
+            assert!(
+                length <= maximum,
+                "{packet:?} has {length} bytes of {maximum}"
+            );
             let got = self.note(&packet);
             self.inbox.push(got);
             rest = &rest[length..];
@@ -174,7 +179,10 @@ impl Book {
             assert!(unused, "id {id} is in flight already");
             // [MQTT5-3.3.4-9]
             let (count, maximum) = (self.in_flight.len(), self.receive_maximum);
-            assert!(count <= maximum, "{count} in flight, Receive Maximum {maximum}");
+            assert!(
+                count <= maximum,
+                "{count} in flight, Receive Maximum {maximum}"
+            );
         }
         let topic = match publish.properties.topic_alias {
             None => publish.topic.to_owned(),

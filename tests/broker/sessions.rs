@@ -51,7 +51,11 @@ fn a_session_is_present_when_it_was_left_and_is_asked_for() {
                 // 3.1 has no flag for it.
                 assert_eq!(present, resumed && version != Version::V31, "{version}");
                 let waited = after.payloads();
-                assert_eq!(waited, if resumed { vec!["meanwhile"] } else { vec![] }, "{version}");
+                assert_eq!(
+                    waited,
+                    if resumed { vec!["meanwhile"] } else { vec![] },
+                    "{version}"
+                );
                 let kept = i64::from(resumed);
                 assert_eq!(house.gauge(Gauge::Subscriptions), kept, "{version}");
             }
@@ -209,5 +213,8 @@ fn unsubscribing_stops_new_messages_and_finishes_what_was_begun() {
     assert_eq!((again[0].id, again[0].dup), (begun[0].id, true));
     assert!(again.iter().all(|message| message.payload != "new"));
     client.pubrec(begun[0].id);
-    assert_eq!(client.take(), [Got::Pubrel(begun[0].id, ReasonCode::Success)]);
+    assert_eq!(
+        client.take(),
+        [Got::Pubrel(begun[0].id, ReasonCode::Success)]
+    );
 }

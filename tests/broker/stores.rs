@@ -33,7 +33,11 @@ impl Late {
 
     /// What it has not told yet, oldest first.
     pub fn pending(&self) -> Vec<String> {
-        self.pending.lock().iter().map(|(what, _)| what.clone()).collect()
+        self.pending
+            .lock()
+            .iter()
+            .map(|(what, _)| what.clone())
+            .collect()
     }
 
     /// Tells the outcome of one pending record.

@@ -52,7 +52,11 @@ fn a_persistent_session_moves_over_with_everything_in_flight() {
         writer.publish1(3, "t", "3");
         assert_eq!(new.drain(), numbers(1, 3), "{version}");
         new.pubrel(7);
-        assert_eq!(new.take(), [Got::Pubcomp(7, ReasonCode::Success)], "{version}");
+        assert_eq!(
+            new.take(),
+            [Got::Pubcomp(7, ReasonCode::Success)],
+            "{version}"
+        );
     }
 }
 
@@ -109,7 +113,11 @@ fn packets_that_arrive_after_the_takeover_do_nothing() {
         old.publish1(2, "t", "later still");
         assert_eq!(old.take(), [], "{version}");
         let seen = reader.payloads();
-        assert_eq!(seen.len(), late.len() - said, "{version}: acknowledged as delivered");
+        assert_eq!(
+            seen.len(),
+            late.len() - said,
+            "{version}: acknowledged as delivered"
+        );
     }
 }
 
@@ -129,7 +137,9 @@ fn a_late_driver_is_harmless() {
     new.step();
     new.welcome();
     old.feed(&Packet::Publish(publish(QoS::AtLeastOnce, 1, "t", "late")));
-    old.feed(&Packet::Disconnect(postbud::codec::Disconnect::new(ReasonCode::Success)));
+    old.feed(&Packet::Disconnect(postbud::codec::Disconnect::new(
+        ReasonCode::Success,
+    )));
     old.step();
     house.run();
     old.assert_closed(TAKEN);
@@ -138,6 +148,27 @@ fn a_late_driver_is_harmless() {
     house.v5("writer").open().publish1(1, "u", "x");
     assert_eq!(new.payloads(), ["x"]);
     assert_eq!(house.gauge(Gauge::Connected), 3);
+}
+
+// The news may come between a driver's look at its mail and its look at its socket.
+#[test]
+fn a_late_driver_that_has_not_seen_the_news_is_harmless() {
+    for version in VERSIONS {
+        let house = House::new();
+        let reader = house.v5("reader").open();
+        reader.subscribe("t", QoS::AtMostOnce);
+        let old = lasting(&house, version).open();
+        let new = house.accept(version, true);
+        new.feed(&Packet::Connect(lasting(&house, version).connect));
+        new.step();
+        new.welcome();
+        old.feed(&Packet::Publish(publish(QoS::AtLeastOnce, 1, "t", "late")));
+        old.step_blindly();
+        house.run();
+        old.assert_closed(TAKEN);
+        assert_eq!((reader.take(), new.take()), (vec![], vec![]), "{version}");
+        assert_eq!(new.ending(), None, "{version}");
+    }
 }
 
 #[test]

@@ -26,10 +26,17 @@ fn a_will_is_published_at_once_when_the_connection_breaks() {
     for version in VERSIONS {
         let house = House::new();
         let reader = reader(&house);
-        house.hello(version, "c").will("will/c", "gone").open().hang_up();
+        house
+            .hello(version, "c")
+            .will("will/c", "gone")
+            .open()
+            .hang_up();
         let messages = reader.messages();
         assert_eq!(messages.len(), 1, "{version}");
-        assert_eq!((messages[0].payload.as_str(), messages[0].retain), ("gone", false));
+        assert_eq!(
+            (messages[0].payload.as_str(), messages[0].retain),
+            ("gone", false)
+        );
     }
 }
 
@@ -51,8 +58,16 @@ fn a_goodbye_forgets_the_will() {
     for version in VERSIONS {
         let house = House::new();
         let reader = reader(&house);
-        house.hello(version, "c").will("will/c", "gone").open().disconnect();
-        let lasting = house.v5("lasting").expiry(5).will("will/l", "gone").will_delay(1);
+        house
+            .hello(version, "c")
+            .will("will/c", "gone")
+            .open()
+            .disconnect();
+        let lasting = house
+            .v5("lasting")
+            .expiry(5)
+            .will("will/l", "gone")
+            .will_delay(1);
         lasting.open().disconnect();
         house.seconds(10);
         assert_eq!(reader.take(), [], "{version}");
@@ -71,7 +86,11 @@ fn disconnect_with_will_and_any_error_publish_it() {
         let reader = reader(&house);
         let client = house.v5("c").will("will/c", "gone").open();
         client.disconnect_with(code, None);
-        assert_eq!(client.take(), [], "nothing is said after the client's DISCONNECT");
+        assert_eq!(
+            client.take(),
+            [],
+            "nothing is said after the client's DISCONNECT"
+        );
         assert_eq!(client.ending(), Some(Ending::Disconnected));
         assert_eq!(reader.payloads(), ["gone"], "{code:?}");
     }
@@ -83,7 +102,8 @@ fn a_breach_of_the_protocol_publishes_the_will() {
         let house = House::new();
         let reader = reader(&house);
         let client = house.hello(version, "c").will("will/c", "gone").open();
-        client.send_bytes(&[0xF0 | u8::from(version != Version::V5), 0xFF, 0xFF]);
+        // A PUBLISH at QoS 3.
+        client.send_bytes(&[0x36, 2, 0, 0]);
         assert!(client.ending().is_some(), "{version}");
         assert_eq!(reader.payloads(), ["gone"], "{version}");
     }
@@ -95,7 +115,11 @@ fn a_keep_alive_timeout_publishes_the_will() {
     for version in VERSIONS {
         let house = House::new();
         let reader = reader(&house);
-        let client = house.hello(version, "c").keep_alive(10).will("will/c", "silent").open();
+        let client = house
+            .hello(version, "c")
+            .keep_alive(10)
+            .will("will/c", "silent")
+            .open();
         house.seconds(15);
         client.assert_closed(ReasonCode::KeepAliveTimeout);
         assert_eq!(reader.payloads(), ["silent"], "{version}");
@@ -107,7 +131,13 @@ fn a_keep_alive_timeout_publishes_the_will() {
 fn a_will_waits_for_its_delay() {
     let house = House::new();
     let reader = reader(&house);
-    house.v5("c").expiry(100).will("will/c", "gone").will_delay(30).open().hang_up();
+    house
+        .v5("c")
+        .expiry(100)
+        .will("will/c", "gone")
+        .will_delay(30)
+        .open()
+        .hang_up();
     house.seconds(29);
     assert_eq!(reader.take(), []);
     house.seconds(1);
@@ -120,12 +150,24 @@ fn a_will_waits_for_its_delay() {
 fn the_end_of_the_session_is_the_end_of_the_delay() {
     let house = House::new();
     let reader = reader(&house);
-    house.v5("c").expiry(10).will("will/c", "ended").will_delay(30).open().hang_up();
+    house
+        .v5("c")
+        .expiry(10)
+        .will("will/c", "ended")
+        .will_delay(30)
+        .open()
+        .hang_up();
     house.seconds(10);
     assert_eq!(reader.payloads(), ["ended"]);
     house.seconds(30);
     assert_eq!(reader.take(), []);
-    house.v5("d").expiry(0).will("will/d", "at once").will_delay(30).open().hang_up();
+    house
+        .v5("d")
+        .expiry(0)
+        .will("will/d", "at once")
+        .will_delay(30)
+        .open()
+        .hang_up();
     assert_eq!(reader.payloads(), ["at once"]);
 }
 
@@ -133,7 +175,12 @@ fn the_end_of_the_session_is_the_end_of_the_delay() {
 fn the_end_by_disconnect_with_an_expiry_of_0_is_the_end_of_the_delay() {
     let house = House::new();
     let reader = reader(&house);
-    let client = house.v5("c").expiry(100).will("will/c", "ended").will_delay(30).open();
+    let client = house
+        .v5("c")
+        .expiry(100)
+        .will("will/c", "ended")
+        .will_delay(30)
+        .open();
     client.disconnect_with(ReasonCode::DisconnectWithWill, Some(0));
     assert_eq!(reader.payloads(), ["ended"]);
 }
@@ -143,7 +190,13 @@ fn the_end_by_disconnect_with_an_expiry_of_0_is_the_end_of_the_delay() {
 fn who_is_back_before_the_delay_ends_has_no_will_published() {
     let house = House::new();
     let reader = reader(&house);
-    house.v5("c").expiry(100).will("will/c", "gone").will_delay(30).open().hang_up();
+    house
+        .v5("c")
+        .expiry(100)
+        .will("will/c", "gone")
+        .will_delay(30)
+        .open()
+        .hang_up();
     house.seconds(29);
     let client = house.v5("c").expiry(100).open();
     house.seconds(60);
@@ -158,7 +211,13 @@ fn who_is_back_before_the_delay_ends_has_no_will_published() {
 fn a_clean_start_before_the_delay_ends_publishes_the_will() {
     let house = House::new();
     let reader = reader(&house);
-    house.v5("c").expiry(100).will("will/c", "ended").will_delay(30).open().hang_up();
+    house
+        .v5("c")
+        .expiry(100)
+        .will("will/c", "ended")
+        .will_delay(30)
+        .open()
+        .hang_up();
     house.v5("c").open();
     assert_eq!(reader.payloads(), ["ended"]);
 }
@@ -182,7 +241,12 @@ fn a_takeover_publishes_a_will_without_delay_and_not_one_with() {
     }
     let house = House::new();
     let reader = reader(&house);
-    house.v5("c").expiry(100).will("will/c", "delayed").will_delay(5).open();
+    house
+        .v5("c")
+        .expiry(100)
+        .will("will/c", "delayed")
+        .will_delay(5)
+        .open();
     house.v5("c").expiry(100).open();
     house.seconds(60);
     assert_eq!(reader.take(), []);
@@ -192,7 +256,12 @@ fn a_takeover_publishes_a_will_without_delay_and_not_one_with() {
 fn a_takeover_by_a_clean_start_publishes_even_a_delayed_will() {
     let house = House::new();
     let reader = reader(&house);
-    house.v5("c").expiry(100).will("will/c", "ended").will_delay(5).open();
+    house
+        .v5("c")
+        .expiry(100)
+        .will("will/c", "ended")
+        .will_delay(5)
+        .open();
     house.v5("c").open();
     assert_eq!(reader.payloads(), ["ended"]);
 }
@@ -201,7 +270,12 @@ fn a_takeover_by_a_clean_start_publishes_even_a_delayed_will() {
 fn each_connection_has_its_own_will() {
     let house = House::new();
     let reader = reader(&house);
-    house.v5("c").expiry(100).will("will/c", "first").open().disconnect();
+    house
+        .v5("c")
+        .expiry(100)
+        .will("will/c", "first")
+        .open()
+        .disconnect();
     let second = house.v5("c").expiry(100).will("will/c", "second").open();
     second.hang_up();
     assert_eq!(reader.payloads(), ["second"]);
@@ -213,12 +287,18 @@ fn each_connection_has_its_own_will() {
 #[test]
 fn a_retained_will_is_retained() {
     let house = House::new();
-    let hello = house.v311("c").will("will/c", "gone").will_with(|will| will.retain = true);
+    let hello = house
+        .v311("c")
+        .will("will/c", "gone")
+        .will_with(|will| will.retain = true);
     hello.open().hang_up();
     assert_eq!(house.broker.retained().0, 1);
     let reader = reader(&house);
     let messages = reader.messages();
-    assert_eq!((messages[0].payload.as_str(), messages[0].retain), ("gone", true));
+    assert_eq!(
+        (messages[0].payload.as_str(), messages[0].retain),
+        ("gone", true)
+    );
 }
 
 // [MQTT5-3.3.2-6]
@@ -228,7 +308,11 @@ fn the_expiry_of_a_will_counts_from_its_publication() {
     let away = house.v5("away").expiry(1000).open();
     away.subscribe("will/#", QoS::AtLeastOnce);
     away.hang_up();
-    let hello = house.v5("c").expiry(100).will("will/c", "gone").will_delay(50);
+    let hello = house
+        .v5("c")
+        .expiry(100)
+        .will("will/c", "gone")
+        .will_delay(50);
     let hello = hello.will_with(|will| {
         will.qos = QoS::AtLeastOnce;
         will.properties.message_expiry = Some(20);
@@ -257,7 +341,10 @@ fn no_local_swallows_the_own_will_only() {
     client.hang_up();
     assert_eq!(other.payloads(), ["own"]);
     let hello = house.v5("third").will("will/third", "of another");
-    hello.will_with(|will| will.qos = QoS::AtLeastOnce).open().hang_up();
+    hello
+        .will_with(|will| will.qos = QoS::AtLeastOnce)
+        .open()
+        .hang_up();
     let client = house.v5("c").expiry(100).open();
     assert_eq!(client.payloads(), ["of another"]);
     assert_eq!(other.payloads(), ["of another"]);
@@ -283,7 +370,10 @@ fn an_empty_retained_will_clears_its_topic() {
     let house = House::new();
     house.v5("writer").open().retain("will/c", "here");
     assert_eq!(house.broker.retained().0, 1);
-    let hello = house.v5("c").will("will/c", "").will_with(|will| will.retain = true);
+    let hello = house
+        .v5("c")
+        .will("will/c", "")
+        .will_with(|will| will.retain = true);
     hello.open().hang_up();
     assert_eq!(house.broker.retained().0, 0);
 }

@@ -23,7 +23,7 @@ fn group(strategy: Strategy, members: u32) -> Group<u32> {
             no_local: false,
             retain_as_published: false,
         };
-        group.join(member, granted);
+        group.join(member, granted, false);
     }
     group
 }

@@ -334,7 +334,7 @@ fn clients_of_5_are_paused_only_by_what_no_quota_bounds() {
     let mut side = attached(Version::V5, 1);
     token(&mut side, QoS::AtLeastOnce, 1);
     assert!(!side.paused());
-    for _ in 0..REPLIES_MAXIMUM {
+    for _ in 0..REPLIES_BESIDE {
         side.reply(&[0xD0, 0]);
     }
     assert!(side.paused());

@@ -195,7 +195,10 @@ impl Bench {
 
     /// The connection ends, what was not taken is lost. Returns payloads that go back to groups.
     pub(super) fn disconnect(&mut self) -> Vec<(Source, String)> {
-        let (_, back) = self.side.detach(&mut self.tally).expect("a connection");
+        let (_, back) = self
+            .side
+            .detach(&self.options, &mut self.tally)
+            .expect("a connection");
         back.into_iter()
             .map(|(source, delivery)| (source, text(&delivery)))
             .collect()

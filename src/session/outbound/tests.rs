@@ -545,7 +545,10 @@ fn messages_of_groups_go_back_unless_their_qos2_has_begun() {
 fn what_came_back_is_a_first_delivery_to_the_next_member() {
     let mut gone = Bench::connected(10);
     gone.give(delivery(QOS1, "t", "a", None), Some(group(1)));
-    let (_, back) = gone.side.detach(&mut gone.tally).expect("a connection");
+    let (_, back) = gone
+        .side
+        .detach(&gone.options, &mut gone.tally)
+        .expect("a connection");
     let mut next = Bench::connected(10);
     for (source, delivery) in back {
         next.give(delivery, Some(source));
@@ -579,12 +582,21 @@ fn a_member_takes_a_message_now_only_with_room_quota_and_nothing_waiting() {
 fn a_detached_line_still_has_its_bytes() {
     let mut bench = Bench::connected(10);
     bench.deliver(QOS0, "a");
-    let (mut line, _) = bench.side.detach(&mut bench.tally).expect("a connection");
+    let (mut line, _) = bench
+        .side
+        .detach(&bench.options, &mut bench.tally)
+        .expect("a connection");
     assert!(!bench.side.is_connected());
     assert_eq!(line.version(), Version::V5);
     let chunk = line.wire().take().expect("bytes to be flushed");
     assert!(chunk.remaining().ends_with(b"a"));
-    assert!(bench.side.detach(&mut bench.tally).is_none(), "once");
+    assert!(
+        bench
+            .side
+            .detach(&bench.options, &mut bench.tally)
+            .is_none(),
+        "once"
+    );
 }
 
 #[test]
