@@ -31,8 +31,7 @@
 //! - The rooms from `session` and `pubsub` down know no runtime, socket, lock or clock. Time is an argument:
 //!   [`std::time::Instant`] for what lives in the process, [`message::Timestamp`] for what may be
 //!   stored.
-//! - Locks are taken in one order: registry, a session's inbound side, a group, a session's
-//!   outbound side, a connection's wire. None is held while a task waits.
+//! - Locks are taken in one order, drawn in [`broker`]; none is held while a task waits.
 //! - An acknowledgement leaves only after the store has said that what it promises is true.
 //! - Bytes of one connection are written by one flusher at a time, in the order in which they were
 //!   committed.

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  ThinArc ──> count | Header ............... | topic | forwarded | payload
-//!              8 B   | publisher, expiry, ... |<------- one slice --------->|
+//!              8 B   | expiry, lengths, flags |<------- one slice --------->|
 //! ```
 //!
 //! *forwarded* holds the properties that a server passes on unaltered, already in wire form

@@ -140,8 +140,10 @@ impl House {
             .collect::<Result<Vec<_>, _>>()
             .map_err(Error::Listener)?;
         let (stop, stopped) = watch::channel(false);
+        // HTTP goes on while the broker drains: it is then that probes ask.
+        let (close, closed) = watch::channel(false);
         let ready = Arc::new(AtomicBool::new(false));
-        let http = serve_http(&config, &broker, &ready, stopped.clone())?;
+        let http = serve_http(&config, &broker, &ready, closed)?;
         let addresses: Vec<_> = bound.iter().map(|b| (b.kind(), b.address())).collect();
         let options = Arc::new(config.listener.clone());
         let accepting: Vec<_> = bound
@@ -168,6 +170,7 @@ impl House {
             let _ = task.await;
         }
         drain(&broker, config.listener.drain_timeout).await;
+        let _ = close.send(true);
         tracing::info!("stopped");
         Ok(())
     }

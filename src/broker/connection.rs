@@ -275,7 +275,7 @@ impl Connection {
         };
         tracing::info!(
             client = self.client_id(),
-            peer = ?self.port.peer(),
+            peer = self.port.peer().map(tracing::field::display),
             reason = ending.label(),
             "closed: {why}"
         );

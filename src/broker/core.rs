@@ -107,10 +107,12 @@ impl Broker {
 
     /// Ends a batch: flushes the wires it touched, and adds what it counted.
     pub fn finish(&self, batch: &mut Batch) {
-        // Flushing may touch others only through draws of groups, which append to this list.
-        while let Some(session) = batch.touched.pop() {
+        let mut touched = std::mem::take(&mut batch.touched);
+        for session in touched.drain(..) {
             self.flush(&session, batch);
         }
+        // Flushing fills nobody; the list is kept for its memory.
+        batch.touched = touched;
         self.metrics.add(&mut batch.tally);
     }
 }

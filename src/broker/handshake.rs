@@ -55,7 +55,7 @@ impl Broker {
     /// [MQTT5-3.2.2-16] [MQTT311-3.1.3-6]
     fn assign_client_id(&self) -> Arc<str> {
         let number = self.number();
-        // A hasher keyed anew by the system for each call.
+        // Keyed by the system's randomness, and differently for each call.
         let secret = RandomState::new().hash_one(number);
         format!("auto-{number:x}-{secret:016x}").into()
     }
@@ -329,7 +329,7 @@ impl Connection {
         let opened = self.broker.open(&terms, &self.port, connack, batch);
         tracing::debug!(
             client = &*terms.client_id,
-            peer = ?self.port.peer(),
+            peer = self.port.peer().map(tracing::field::display),
             user = user_name.as_deref(),
             version = ?terms.version,
             "connected"
@@ -360,7 +360,7 @@ impl Connection {
     ) {
         tracing::info!(
             client = self.client_id(),
-            peer = ?self.port.peer(),
+            peer = self.port.peer().map(tracing::field::display),
             reason = fault.code.name(),
             "refused: {fault}"
         );

@@ -18,8 +18,15 @@
 //!   shared: one session behind its two locks     port: what others may do to a connection
 //! ```
 //!
-//! Locks are taken in the order registry, inbound side, subscriptions, group, outbound side, port;
-//! none is held while something waits.
+//! Locks are taken in this order, and none is held while something waits:
+//!
+//! ```text
+//!   inbound side ─┬─> registry, schedule, retained (to write)
+//!                 └─> subscriptions ─> group ─> outbound side ─> retained (to read), outcomes,
+//!                                                                port, alarm
+//! ```
+//!
+//! Never two inbound sides, never two outbound sides.
 
 mod batch;
 mod connection;

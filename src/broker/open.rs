@@ -64,7 +64,7 @@ impl From<Fault> for Leave {
 pub(super) struct Work {
     packets: usize,
     deliveries: usize,
-    /// Quota came back, or a subscription was made: there may be something to draw.
+    /// Quota came back: there may be something to draw.
     pub draw: bool,
 }
 
@@ -193,7 +193,7 @@ impl Open {
         }
     }
 
-    fn send_replies(&self, broker: &Broker, side: &mut InboundSide, batch: &mut Batch) {
+    pub(super) fn send_replies(&self, broker: &Broker, side: &mut InboundSide, batch: &mut Batch) {
         let mut replies = std::mem::take(&mut batch.replies);
         replies.clear();
         let packets = side.inbound.drain(&mut replies);
@@ -281,7 +281,7 @@ impl Open {
             Leave::Fault(fault) => {
                 tracing::info!(
                     client = &*self.session.client_id,
-                    peer = ?port.peer(),
+                    peer = port.peer().map(tracing::field::display),
                     reason = fault.code.name(),
                     "closed: {fault}"
                 );

@@ -17,7 +17,7 @@ use super::core::Broker;
 use super::delivery::touch;
 use super::handshake::check_method;
 use super::open::{Leave, Open, Work};
-use super::port::Port;
+use super::port::{Port, Signal};
 use super::publish::FanOut;
 use super::sessions::Detach;
 use super::shared::{InboundSide, SessionRef};
@@ -42,13 +42,21 @@ impl Open {
             }
             Packet::Pubrel(ack) => self.release(broker, side, ack),
             Packet::Subscribe(subscribe) => {
-                work.draw = true;
                 self.subscribe(broker, side, subscribe)?;
+                // At once, SUBACK first: a SUBSCRIBE that follows and replaces this one gets its
+                // retained messages again, not instead. [MQTT5-3.8.4-4] [MQTT311-3.8.4-3]
+                self.send_replies(broker, side, batch);
+                if broker.draw(&self.session, side, batch) {
+                    port.signal(Signal::Draw);
+                }
             }
             Packet::Unsubscribe(unsubscribe) => {
                 self.unsubscribe(broker, side, unsubscribe, batch)?;
             }
-            Packet::Pingreq => self.pong(broker, batch),
+            Packet::Pingreq => {
+                self.send_replies(broker, side, batch);
+                self.pong(broker, batch);
+            }
             Packet::Disconnect(disconnect) => return Err(self.disconnect(broker, side, disconnect)),
             Packet::Auth(auth) => self.auth(broker, port, side, auth)?,
             // [MQTT5-3.1.0-2] [MQTT311-3.1.0-2]; the codec lets no other packet of a client pass.
@@ -295,7 +303,8 @@ impl Open {
         Ok(inbound.reply(&bytes))
     }
 
-    /// Answers a PINGREQ at once: it promises nothing, so it waits behind no promise.
+    /// Answers a PINGREQ, after the replies that may leave: it promises nothing, so it waits behind
+    /// no promise.
     // [MQTT5-3.12.4-1] [MQTT311-3.12.4-1]
     fn pong(&self, broker: &Broker, batch: &mut Batch) {
         let mut outbound = self.session.outbound.lock();

@@ -73,8 +73,8 @@ impl Registry {
     /// Visits every session, a shard at a time. `visit` must not use the registry.
     pub(super) fn for_each(&self, mut visit: impl FnMut(&SessionRef)) {
         for shard in &self.shards {
-            // Collected first: what is done with a session may take its locks, which come after
-            // the registry's but may be held for a while.
+            // Collected first: what is done with a session takes its locks, which come before the
+            // registry's.
             let sessions: Vec<SessionRef> = shard.lock().values().cloned().collect();
             sessions.iter().for_each(&mut visit);
         }

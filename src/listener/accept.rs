@@ -151,7 +151,11 @@ impl Bound {
                     tokio::time::sleep(BACK_OFF).await;
                 }
                 // The peer was gone before it was accepted.
-                Err(_) => {}
+                Err(error) if is_peers(&error) => {}
+                Err(error) => {
+                    tracing::warn!(address = %self.address, "cannot accept: {error}");
+                    tokio::time::sleep(BACK_OFF).await;
+                }
             }
         }
     }
@@ -191,9 +195,9 @@ fn spawn(connection: impl Future<Output = ()> + Send + 'static) {
 }
 
 async fn plain(stream: TcpStream, peer: SocketAddr, broker: Arc<Broker>, patience: Patience) {
-    let driver = Driver::new(Tcp::new(stream), Arc::clone(&broker), Some(peer), patience);
-    let ending = driver.run().await;
-    broker.metrics().closed(ending);
+    let mut counted = Counted::new(&broker);
+    let driver = Driver::new(Tcp::new(stream), broker, Some(peer), patience);
+    counted.ending = driver.run().await;
 }
 
 async fn secure(
@@ -203,16 +207,17 @@ async fn secure(
     broker: Arc<Broker>,
     patience: Patience,
 ) {
+    let mut counted = Counted::new(&broker);
     // Boxed: the handshake's state is large and soon gone, the connection's task is neither.
     let (stream, meter) = Metered::new(stream);
     let handshake = Box::pin(acceptor.0.accept(stream));
     broker.metrics().gauge(Gauge::Handshaking, 1);
     let shaken = tokio::time::timeout_at(patience.connect_by.into(), handshake).await;
     broker.metrics().gauge(Gauge::Handshaking, -1);
-    let ending = match shaken {
+    counted.ending = match shaken {
         Ok(Ok(stream)) => {
             let transport = Stream::new(Box::new(stream), meter);
-            Driver::new(transport, Arc::clone(&broker), Some(peer), patience)
+            Driver::new(transport, broker, Some(peer), patience)
                 .run()
                 .await
         }
@@ -225,7 +230,43 @@ async fn secure(
             Ending::NoConnect
         }
     };
-    broker.metrics().closed(ending);
+}
+
+/// Counts a connection as closed when its task ends, however it does.
+struct Counted {
+    broker: Arc<Broker>,
+    ending: Ending,
+}
+
+impl Counted {
+    fn new(broker: &Arc<Broker>) -> Self {
+        Self {
+            broker: Arc::clone(broker),
+            ending: Ending::TransportError,
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.broker.metrics().closed(self.ending);
+    }
+}
+
+/// Whether accepting failed for something that concerns only the peer.
+fn is_peers(error: &io::Error) -> bool {
+    use io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+            | ErrorKind::WouldBlock
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+    )
 }
 
 /// Whether accepting failed for want of something that others must give back first.

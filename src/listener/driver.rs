@@ -158,7 +158,10 @@ impl<T: Transport> Driver<T> {
     pub async fn run(mut self) -> Ending {
         std::future::poll_fn(|cx| self.poll(cx)).await;
         let ending = self.connection.ending().unwrap_or(Ending::TransportError);
-        tracing::debug!(peer = ?self.port.peer(), "closed: {ending}");
+        tracing::debug!(
+            peer = self.port.peer().map(tracing::field::display),
+            "closed: {ending}"
+        );
         ending
     }
 
@@ -186,6 +189,10 @@ impl<T: Transport> Driver<T> {
     }
 
     fn step(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Step {
+        if !self.connection.is_open() && self.is_due(scratch.batch.now.instant) {
+            // However busy it is: a handshake has one deadline for all of it.
+            return self.check_deadlines(&mut scratch.batch);
+        }
         let signalled = self.port.is_signalled();
         if signalled {
             let turn = self.connection.signalled(&mut scratch.batch);
@@ -386,7 +393,7 @@ impl<T: Transport> Driver<T> {
     }
 
     fn check_deadlines(&mut self, batch: &mut Batch) -> Step {
-        if self.due().is_none_or(|due| due > batch.now.instant) {
+        if !self.is_due(batch.now.instant) {
             return if self.state == State::Closed {
                 Step::Again
             } else {
@@ -406,6 +413,10 @@ impl<T: Transport> Driver<T> {
         Step::Again
     }
 
+    fn is_due(&self, now: Instant) -> bool {
+        self.due().is_some_and(|due| due <= now)
+    }
+
     fn write_due(&self) -> Option<Instant> {
         self.blocked
             .map(|blocked| blocked.since + self.write_timeout)
@@ -415,8 +426,11 @@ impl<T: Transport> Driver<T> {
     fn due(&self) -> Option<Instant> {
         let own = match self.state {
             State::Closing(by) | State::Lingering(by) => return Some(by),
-            // Who is not listened to is not blamed for silence.
-            State::Paused | State::Closed => None,
+            // Who is not listened to is not blamed for silence; but a handshake that waits for
+            // somebody else does not wait for ever.
+            State::Paused if self.connection.is_open() => None,
+            State::Closed => None,
+            State::Paused => self.connection.deadline(),
             State::Reading | State::Handling => self.connection.deadline(),
         };
         own.into_iter().chain(self.write_due()).min()
@@ -440,6 +454,21 @@ impl<T: Transport> Driver<T> {
         };
         if timer.as_mut().poll(cx).is_ready() {
             cx.waker().wake_by_ref();
+        }
+    }
+}
+
+impl<T> Drop for Driver<T> {
+    /// A task that ends before its connection does, by a panic or with its runtime, leaves no
+    /// session behind that seems to be connected.
+    fn drop(&mut self) {
+        if self.handshaking {
+            self.broker.metrics().gauge(Gauge::Handshaking, -1);
+        }
+        if self.connection.ending().is_none() {
+            let mut batch = Batch::new(now());
+            self.connection.end(Ending::TransportError, &mut batch);
+            self.broker.finish(&mut batch);
         }
     }
 }

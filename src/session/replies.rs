@@ -13,7 +13,8 @@ use std::collections::VecDeque;
 
 use crate::codec::{PacketId, PacketType, ReasonCode, Version, encode_ack};
 
-/// Names a reply that waits for its outcome. Valid for the connection on which it was given.
+/// Names a reply that waits for its outcome; never given twice in the life of a session. It outlives
+/// its connection where a QoS 2 message does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(u64);
 

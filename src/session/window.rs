@@ -148,7 +148,7 @@ impl Window {
         self.entries.iter().position(|entry| entry.id == id)
     }
 
-    /// Takes a PUBACK. Returns whether it ended a message that was sent on this connection.
+    /// Takes a PUBACK. Returns the message that it ended.
     pub(super) fn puback(&mut self, id: PacketId) -> Result<Option<InFlight>, OutOfStep> {
         let Some(index) = self.position(id) else {
             return Ok(None);

@@ -17,7 +17,8 @@
 //!
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
-//! [`observability`].
+//! [`observability`]; and about sockets that behave as clients of a library never do: [`limits`],
+//! [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
 macro_rules! features {
@@ -65,12 +66,17 @@ macro_rules! features {
 }
 
 mod configuration;
+mod crowds;
 mod first_start;
+mod garbage;
 mod lifecycle;
+mod limits;
 mod mosquitto;
 mod observability;
 mod rumqttc;
 mod scripts;
+mod slow_readers;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use super::certificates::Certificates;
 use super::folder::Folder;
+use super::metrics;
 use super::process::{Finished, Process};
 
 /// With `mosquitto` in this variable the same tests run against mosquitto: a test of a client that
@@ -42,6 +43,27 @@ impl Broker {
     /// As [`Broker::configured`], with MQTT over TCP on a given address.
     #[track_caller]
     pub fn start_on(tcp: &str, rest: &str) -> Self {
+        Self::launch(tcp, rest, command)
+    }
+
+    /// As [`Broker::configured`], by a shell that runs `first` before it becomes the broker:
+    /// `ulimit -n 64`.
+    #[track_caller]
+    pub fn start_after(first: &str, rest: &str) -> Self {
+        Self::launch("127.0.0.1:0", rest, |folder| {
+            let broker = command(folder);
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("{first} && exec \"$0\" \"$@\"")]);
+            shell.arg(broker.get_program()).current_dir(folder);
+            for (name, _) in broker.get_envs().filter(|(_, value)| value.is_none()) {
+                shell.env_remove(name);
+            }
+            shell
+        })
+    }
+
+    #[track_caller]
+    fn launch(tcp: &str, rest: &str, command: impl FnOnce(&Path) -> Command) -> Self {
         let folder = Folder::new();
         let certificates = Certificates::generate(&folder);
         if std::env::var(SUBJECT).is_ok_and(|subject| subject == "mosquitto") {
@@ -84,6 +106,26 @@ impl Broker {
     /// Ends the broker as a crash would.
     pub fn kill(self) {
         self.process.kill();
+    }
+
+    /// The broker's process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits until the broker has logged a line with all these words, and returns it.
+    #[track_caller]
+    pub fn wait_for_log(&self, words: &[&str]) -> String {
+        self.process
+            .wait_for(&format!("a line with {words:?}"), |line| {
+                words.iter().all(|word| line.contains(word))
+            })
+    }
+
+    /// Waits until all these samples of the metrics, named with their labels, have these values.
+    #[track_caller]
+    pub fn wait_for_samples(&self, expected: &[(&str, f64)]) {
+        metrics::wait_for(self.http, expected);
     }
 
     /// What the broker has logged.

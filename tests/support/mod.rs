@@ -2,7 +2,8 @@
 //!
 //! - [`broker::Broker`]: the real binary in a folder of its own, ended with the test;
 //! - [`process::Process`]: any child process, its lines, and a deadline on everything;
-//! - [`raw::RawClient`]: exact bytes to and from a socket;
+//! - [`raw::RawClient`]: exact bytes to and from a socket, or through TLS ([`tls::connect`]);
+//! - [`metrics`]: waiting for what the broker counts;
 //! - [`http::get`], [`folder::Folder`], [`certificates`]: what the others need.
 //!
 //! Nothing here sleeps and hopes: every wait is for an event and ends at [`DEADLINE`] with a message that
@@ -12,8 +13,10 @@ pub mod broker;
 pub mod certificates;
 pub mod folder;
 pub mod http;
+pub mod metrics;
 pub mod process;
 pub mod raw;
+pub mod tls;
 
 use std::time::Duration;
 
