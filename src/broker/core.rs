@@ -13,10 +13,10 @@ use crate::pubsub::{Generations, Retained, Subscriptions};
 use crate::store::Store;
 
 use super::batch::Batch;
-use super::expiry::Schedule;
 use super::metrics::Metrics;
 use super::options::Options;
 use super::registry::Registry;
+use super::schedule::Schedule;
 use super::shared::{GroupRef, SessionRef};
 
 /// The engines behind the contracts, chosen by whoever builds the broker.

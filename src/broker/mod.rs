@@ -13,7 +13,7 @@
 //!        │  ── delivery       flush wires, draw from queues, groups, retained
 //!        │  ── subscribe      trie, groups, retained feeds
 //!        │  ── sessions       open, take over, detach, end                (registry)
-//!        │  ── expiry         wills, sessions, retained: what happens later
+//!        │  ── expiry         wills, sessions, retained: what happens later  (schedule)
 //!        v
 //!   shared: one session behind its two locks     port: what others may do to a connection
 //! ```
@@ -43,6 +43,7 @@ mod port;
 mod publish;
 mod registry;
 mod routes;
+mod schedule;
 mod sessions;
 mod shared;
 mod subscribe;

@@ -141,11 +141,12 @@ impl Open {
                 true => ReasonCode::NoMatchingSubscribers,
                 false => ReasonCode::Success,
             };
-            let kept = side
-                .tickets
-                .ask(&self.session, (token, code), What::Message, |receipt| {
-                    broker.keep(&message, &route, receipt)
-                });
+            let kept = side.tickets.ask(
+                |ticket| self.session.receipt(ticket),
+                (token, code),
+                What::Message,
+                |receipt| broker.keep(&message, &route, receipt),
+            );
             if let Some(code) = kept {
                 side.inbound.settle(token, code);
             }
@@ -189,11 +190,12 @@ impl Open {
             id: ack.packet_id,
         };
         let reply = (token, ReasonCode::Success);
-        let code = side
-            .tickets
-            .ask(&self.session, reply, What::State, |receipt| {
-                broker.store.append(record, receipt)
-            });
+        let code = side.tickets.ask(
+            |ticket| self.session.receipt(ticket),
+            reply,
+            What::State,
+            |receipt| broker.store.append(record, receipt),
+        );
         if let Some(code) = code {
             side.inbound.settle(token, code);
         }
@@ -270,15 +272,18 @@ impl Open {
         let token = self.enqueue(&mut side.inbound, packet)?;
         let persistent = side.is_persistent();
         let reply = (token, ReasonCode::Success);
-        let code = side
-            .tickets
-            .ask(&self.session, reply, What::State, |receipt| {
+        let code = side.tickets.ask(
+            |ticket| self.session.receipt(ticket),
+            reply,
+            What::State,
+            |receipt| {
                 if persistent {
                     broker.store.append(record, receipt)
                 } else {
                     Progress::Done
                 }
-            });
+            },
+        );
         if let Some(code) = code {
             side.inbound.settle(token, code);
         }

@@ -6,8 +6,6 @@ use crate::codec::ReasonCode;
 use crate::session::Token;
 use crate::store::{Progress, Receipt};
 
-use super::shared::SessionRef;
-
 /// What a session has asked the store for and not been told yet.
 #[derive(Debug, Default)]
 pub(super) struct Tickets {
@@ -40,13 +38,13 @@ impl Tickets {
     /// with at once, or notes that it waits.
     pub(super) fn ask(
         &mut self,
-        session: &SessionRef,
+        receipt: impl Fn(u64) -> Receipt,
         (token, code): (Token, ReasonCode),
         what: What,
         ask: impl FnOnce(&mut dyn FnMut() -> Receipt) -> Progress,
     ) -> Option<ReasonCode> {
         let ticket = self.next;
-        match ask(&mut || session.receipt(ticket)) {
+        match ask(&mut || receipt(ticket)) {
             Progress::Done => Some(code),
             Progress::Later => {
                 self.next += 1;

@@ -1,0 +1,92 @@
+//! What is to happen to the sessions that are away, and when.
+//!
+//! A session is in the schedule exactly while it is away, at most once for each thing that can
+//! happen to it; so clients that come and go leave nothing behind in it.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::shared::{Absence, SessionRef};
+
+/// What is due when.
+#[derive(Default)]
+pub(super) struct Schedule {
+    due: BTreeMap<Due, (SessionRef, Absence)>,
+    /// Sessions without a connection, by how long they have been away.
+    away: BTreeMap<(Instant, u64), (SessionRef, Absence)>,
+    /// Where the sweep of retained messages goes on, and when the last one was.
+    pub sweep: Option<Box<str>>,
+    pub swept: Option<Instant>,
+    /// Told when something becomes due earlier than all else.
+    pub notify: Option<Box<dyn Fn() + Send>>,
+}
+
+/// When, to the session of which number, what.
+type Due = (Instant, u64, What);
+
+/// What is to happen to a session that is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum What {
+    /// Its Will is published. [MQTT5-3.1.2-8]
+    Will,
+    /// It ends. [MQTT5-4.1.0-2]
+    End,
+    /// It ends because there are too many like it.
+    Evict,
+}
+
+impl Schedule {
+    /// Notes that a session is away. If there are more than `maximum` now, the one that has been so
+    /// for longest ends at the next tick.
+    pub(super) fn left(&mut self, session: &SessionRef, absence: Absence, maximum: usize) {
+        let entry = (session.clone(), absence);
+        self.away.insert((absence.since, session.number), entry);
+        if let Some(at) = absence.will {
+            self.add(at, What::Will, session.clone(), absence);
+        }
+        if let Some(at) = absence.end {
+            self.add(at, What::End, session.clone(), absence);
+        }
+        if self.away.len() > maximum
+            && let Some((_, (longest, absence))) = self.away.pop_first()
+        {
+            self.add(absence.since, What::Evict, longest, absence);
+        }
+    }
+
+    /// Notes that a session is not away any more: nothing of what was to happen will.
+    pub(super) fn back(&mut self, session: &SessionRef, absence: Absence) {
+        self.away.remove(&(absence.since, session.number));
+        self.due
+            .remove(&(absence.since, session.number, What::Evict));
+        for (at, what) in [(absence.will, What::Will), (absence.end, What::End)] {
+            if let Some(at) = at {
+                self.due.remove(&(at, session.number, what));
+            }
+        }
+    }
+
+    fn add(&mut self, at: Instant, what: What, session: SessionRef, absence: Absence) {
+        let first = self.due.first_key_value().is_none_or(|(due, _)| at < due.0);
+        self.due
+            .insert((at, session.number, what), (session, absence));
+        if let Some(notify) = self.notify.as_ref().filter(|_| first) {
+            notify();
+        }
+    }
+
+    /// Takes the next thing that is due.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<(What, SessionRef, Absence)> {
+        let due = self
+            .due
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)?;
+        let ((_, _, what), (session, absence)) = due.remove_entry();
+        Some((what, session, absence))
+    }
+
+    /// When the next thing is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.due.first_key_value().map(|((at, _, _), _)| *at)
+    }
+}
