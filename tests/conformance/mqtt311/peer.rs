@@ -17,6 +17,13 @@ use crate::received::{Published, expect_alive};
 use crate::support::broker::Broker;
 use crate::support::raw::RawClient;
 
+/// Starts a broker that lets anybody in, and does not close a connection because its CONNECT takes long: whatever is
+/// closed here is closed for what was sent.
+#[track_caller]
+pub fn start() -> Broker {
+    Broker::configured("[auth]\nanonymous = true\n[limits]\nconnect_timeout = \"1h\"\n")
+}
+
 /// CONNACK of MQTT 3.1.1.
 pub fn connack(session_present: bool, return_code: u8) -> Vec<u8> {
     packet(0x20, &[u8::from(session_present), return_code])

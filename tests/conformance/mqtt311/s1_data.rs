@@ -1,7 +1,7 @@
 //! Section 1.5: data representations.
 
 use super::peer::{
-    breach, client, connect, expect_message, not_connected, publish, received, subscribe,
+    breach, client, connect, expect_message, not_connected, publish, received, start, subscribe,
 };
 use crate::bytes::{Connect, Publish, Will, packet, string};
 use crate::received::expect_alive;
@@ -36,7 +36,7 @@ fn refused_as_any_string(broker: &Broker, text: &[u8]) {
 #[test]
 // Breaks if: codec/reader.rs `unchecked_string` lets through what is no UTF-8 (`from_utf8_lossy`).
 fn mqtt311_1_5_3_1_ill_formed_utf8_closes_the_connection() {
-    let broker = Broker::start();
+    let broker = start();
     let bad: [&[u8]; 9] = [
         b"a\xff",                    // in no encoding of any character
         b"\x80",                     // a continuation of nothing
@@ -67,7 +67,7 @@ fn mqtt311_1_5_3_1_ill_formed_utf8_closes_the_connection() {
 // Breaks if: codec/reader.rs `string` does not look for U+0000 (Client Identifier, user name), or topic/name.rs
 // `check` or topic/filter.rs `parse` do not.
 fn mqtt311_1_5_3_2_u0000_in_a_string_closes_the_connection() {
-    let broker = Broker::start();
+    let broker = start();
     for text in [&b"\0"[..], b"a\0", b"\0a", b"a/\0/b", b"+\0", b"a/b\0"] {
         refused_as_any_string(&broker, text);
     }
@@ -82,7 +82,7 @@ fn mqtt311_1_5_3_2_u0000_in_a_string_closes_the_connection() {
 #[test]
 // Breaks if: codec/reader.rs `unchecked_string` strips a leading U+FEFF (`trim_start_matches`).
 fn mqtt311_1_5_3_3_a_byte_order_mark_is_a_character_like_any_other() {
-    let broker = Broker::start();
+    let broker = start();
     let mut marked = client(&broker, "\u{feff}me");
     let mut plain = client(&broker, "me");
     // Two clients: neither has taken over the other.

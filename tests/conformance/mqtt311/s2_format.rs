@@ -4,20 +4,19 @@ use std::collections::HashSet;
 
 use super::peer::{
     breach, client, connect, expect_message, no_breach, not_connected, persistent, publish,
-    received, resume, suback, subscribe, subscriber, unsuback,
+    received, resume, start, suback, subscribe, subscriber, unsuback,
 };
 use crate::bytes::{
     Connect, PINGREQ, Publish, puback, pubcomp, pubrec, pubrel, subscribe_311, unsubscribe_311,
 };
 use crate::received::expect_alive;
-use crate::support::broker::Broker;
 use crate::support::raw::RawClient;
 
 /// Every kind of packet that a broker sends, with the flags of its fixed header.
 #[test]
 // Breaks if: codec/packet_type.rs `first_byte` gives PUBREL no 0b0010, or another packet any flag.
 fn mqtt311_2_2_2_1_reserved_flags_are_sent_as_listed() {
-    let broker = Broker::start();
+    let broker = start();
     let mut client = RawClient::connect(broker.tcp);
     let mut first_bytes = Vec::new();
     let mut exchange = |bytes: &[u8], answers: usize| {
@@ -49,7 +48,7 @@ fn mqtt311_2_2_2_1_reserved_flags_are_sent_as_listed() {
 #[test]
 // Breaks if: codec/header.rs `check_flags` returns Ok(()) whatever the flags.
 fn mqtt311_2_2_2_2_invalid_flags_close_the_connection() {
-    let broker = Broker::start();
+    let broker = start();
     let packets = [
         (0x4, puback(7)),
         (0x5, pubrec(7)),
@@ -78,7 +77,7 @@ fn mqtt311_2_2_2_2_invalid_flags_close_the_connection() {
 #[test]
 // Breaks if: codec/reader.rs `packet_id` lets 0 through.
 fn mqtt311_2_3_1_1_a_packet_identifier_of_zero_closes_the_connection() {
-    let broker = Broker::start();
+    let broker = start();
     let mut witness = subscriber(&broker, "witness", "t", 0);
     for id in [1, 0x7fff, 0xffff] {
         no_breach(&broker, &subscribe_311(id, &[("u", 0)]));
@@ -99,7 +98,7 @@ fn mqtt311_2_3_1_1_a_packet_identifier_of_zero_closes_the_connection() {
 // Breaks if: session/window.rs `free` says true for an id in use, or `add` takes 0 (`PacketId::new`).
 fn mqtt311_2_3_1_4_the_brokers_identifiers_are_nonzero_and_unused() {
     const BATCH: usize = 200;
-    let broker = Broker::start();
+    let broker = start();
     let mut subscriber = subscriber(&broker, "subscriber", "t", 1);
     let mut publisher = client(&broker, "publisher");
     publish(&mut publisher, 1, "t", "stays");
@@ -131,7 +130,7 @@ fn mqtt311_2_3_1_4_the_brokers_identifiers_are_nonzero_and_unused() {
 #[test]
 // Breaks if: session/outbound.rs `resend` gives a new id instead of the entry's.
 fn mqtt311_2_3_1_4_a_repetition_keeps_its_identifier_until_acknowledged() {
-    let broker = Broker::start();
+    let broker = start();
     let mut subscriber = connect(&broker, &persistent("subscriber"));
     subscribe(&mut subscriber, "t", 2);
     let mut publisher = client(&broker, "publisher");
@@ -164,7 +163,7 @@ fn mqtt311_2_3_1_4_a_repetition_keeps_its_identifier_until_acknowledged() {
 #[test]
 // Breaks if: codec/publish.rs `decode` reads an id whatever the QoS, or codec/publish_frame.rs writes one at QoS 0.
 fn mqtt311_2_3_1_5_a_publish_at_qos_0_has_no_identifier() {
-    let broker = Broker::start();
+    let broker = start();
     let mut subscriber = subscriber(&broker, "subscriber", "t", 2);
     let mut publisher = client(&broker, "publisher");
     // What would be an id is the beginning of the payload, and comes out as that.
@@ -181,7 +180,7 @@ fn mqtt311_2_3_1_5_a_publish_at_qos_0_has_no_identifier() {
 #[test]
 // Breaks if: codec/ack.rs `encode_ack` writes another id (`swap_bytes`), or session/inbound.rs answers with it.
 fn mqtt311_2_3_1_6_acknowledgements_carry_the_identifier_of_the_publish() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     let mut subscriber = subscriber(&broker, "subscriber", "t", 2);
     for id in [1, 2, 0x0100, 0x1234, 0x7fff, 0xffff] {
@@ -204,7 +203,7 @@ fn mqtt311_2_3_1_6_acknowledgements_carry_the_identifier_of_the_publish() {
 #[test]
 // Breaks if: broker/packets.rs `subscribe` or `unsubscribe` answers with another id than the packet's.
 fn mqtt311_2_3_1_7_suback_and_unsuback_carry_the_identifier_of_the_request() {
-    let broker = Broker::start();
+    let broker = start();
     let mut client = client(&broker, "client");
     for id in [1, 2, 0x0100, 0x1234, 0x7fff, 0xffff] {
         client.send(&subscribe_311(id, &[("t", 1)]));

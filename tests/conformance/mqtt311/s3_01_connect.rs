@@ -5,20 +5,19 @@ use std::time::{Duration, Instant};
 
 use super::peer::{
     breach, client, connack, connect, expect_message, expect_retained, expect_sent, fail, leave,
-    not_connected, persistent, publish, refused, resume, retain, subscribe, subscriber,
+    not_connected, persistent, publish, refused, resume, retain, start, subscribe, subscriber,
 };
 use crate::bytes::{
     Connect, DISCONNECT, PINGREQ, Publish, packet, puback, pubcomp, pubrec, pubrel, string,
     subscribe_311, unsubscribe_311,
 };
 use crate::received::expect_alive;
-use crate::support::broker::Broker;
 use crate::support::raw::RawClient;
 
 #[test]
 // Breaks if: broker/handshake.rs `before_open` answers another packet of a fresh connection with Ok(()).
 fn mqtt311_3_1_0_1_the_first_packet_must_be_a_connect() {
-    let broker = Broker::start();
+    let broker = start();
     let mut witness = subscriber(&broker, "witness", "t", 0);
     let others = [
         Publish::v311("t", "unconnected").bytes(),
@@ -45,7 +44,7 @@ fn mqtt311_3_1_0_1_the_first_packet_must_be_a_connect() {
 #[test]
 // Breaks if: broker/packets.rs `packet` ignores a CONNECT of an open connection.
 fn mqtt311_3_1_0_2_a_second_connect_closes_the_connection() {
-    let broker = Broker::start();
+    let broker = start();
     breach(&broker, &Connect::v311("breach").bytes());
     breach(&broker, &Connect::v311("somebody else").bytes());
     breach(&broker, &persistent("breach").bytes());
@@ -59,7 +58,7 @@ fn mqtt311_3_1_0_2_a_second_connect_closes_the_connection() {
 #[test]
 // Breaks if: codec/connect.rs `known_version` does not look at the name.
 fn mqtt311_3_1_2_1_a_wrong_protocol_name_is_not_served() {
-    let broker = Broker::start();
+    let broker = start();
     let names: [&[u8]; 9] = [
         b"",
         b"MQTX",
@@ -82,7 +81,7 @@ fn mqtt311_3_1_2_1_a_wrong_protocol_name_is_not_served() {
 #[test]
 // Breaks if: codec/connect.rs `decode` refuses an unknown level as malformed, or takes it.
 fn mqtt311_3_1_2_2_a_protocol_level_that_is_not_spoken_gets_return_code_1() {
-    let broker = Broker::start();
+    let broker = start();
     for level in 0..4 {
         refused(&broker, &Connect::version(level, "me"), 1);
     }
@@ -102,7 +101,7 @@ fn mqtt311_3_1_2_2_a_protocol_level_that_is_not_spoken_gets_return_code_1() {
 #[test]
 // Breaks if: codec/connect.rs `check_flags` does not look at RESERVED.
 fn mqtt311_3_1_2_3_the_reserved_connect_flag_closes_the_connection() {
-    let broker = Broker::start();
+    let broker = start();
     not_connected(&broker, &Connect::v311("me").flags(0x03).bytes());
     not_connected(&broker, &Connect::v311("me").flags(0x01).bytes());
     connect(&broker, &Connect::v311("me").flags(0x02));
@@ -112,7 +111,7 @@ fn mqtt311_3_1_2_3_the_reserved_connect_flag_closes_the_connection() {
 #[test]
 // Breaks if: broker/sessions.rs `claim` never resumes, or `detach` ends a persistent session too.
 fn mqtt311_3_1_2_4_clean_session_0_creates_then_resumes_the_session() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     let mut subscriber = connect(&broker, &persistent("subscriber"));
     subscribe(&mut subscriber, "t/+", 1);
@@ -130,7 +129,7 @@ fn mqtt311_3_1_2_4_clean_session_0_creates_then_resumes_the_session() {
 #[test]
 // Breaks if: session/outbound.rs `deliver` drops QoS 1 and 2 while there is no line, as it does QoS 0.
 fn mqtt311_3_1_2_5_messages_of_qos_1_and_2_wait_for_the_session() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     let mut subscriber = connect(&broker, &persistent("subscriber"));
     subscribe(&mut subscriber, "a/+", 2);
@@ -154,7 +153,7 @@ fn mqtt311_3_1_2_5_messages_of_qos_1_and_2_wait_for_the_session() {
 #[test]
 // Breaks if: broker/sessions.rs `claim` resumes whatever `clean_start` says.
 fn mqtt311_3_1_2_6_clean_session_1_discards_and_is_never_resumed() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     let mut subscriber = connect(&broker, &persistent("subscriber"));
     subscribe(&mut subscriber, "t", 1);
@@ -181,7 +180,7 @@ fn mqtt311_3_1_2_6_clean_session_1_discards_and_is_never_resumed() {
 #[test]
 // Breaks if: broker/sessions.rs `end_session` clears what the client has retained (`retained.write().clear`).
 fn mqtt311_3_1_2_7_retained_messages_outlive_the_session() {
-    let broker = Broker::start();
+    let broker = start();
     for (qos, end) in [leave, fail].into_iter().enumerate() {
         let mut publisher = client(&broker, "publisher");
         let qos = u8::try_from(qos).expect("0 or 1");
@@ -198,7 +197,7 @@ fn mqtt311_3_1_2_7_retained_messages_outlive_the_session() {
 #[test]
 // Breaks if: codec/connect.rs `decode` does not call `reader.finish()`.
 fn mqtt311_3_1_2_18_no_user_name_without_its_flag() {
-    let broker = Broker::start();
+    let broker = start();
     let named = Connect::v311("me").user_name("name");
     not_connected(&broker, &named.clone().flags(0x02).bytes());
     not_connected(&broker, &named.clone().flags(0x00).bytes());
@@ -209,7 +208,7 @@ fn mqtt311_3_1_2_18_no_user_name_without_its_flag() {
 #[test]
 // Breaks if: codec/connect.rs `decode` takes the end of the packet for an absent user name (as 3.1 would).
 fn mqtt311_3_1_2_19_the_user_name_flag_needs_a_user_name() {
-    let broker = Broker::start();
+    let broker = start();
     not_connected(&broker, &Connect::v311("me").flags(0x82).bytes());
     // A length alone, or more length than text, is none either.
     let header = b"\x00\x04MQTT\x04\x82\x00\x3c\x00\x02me";
@@ -222,7 +221,7 @@ fn mqtt311_3_1_2_19_the_user_name_flag_needs_a_user_name() {
 #[test]
 // Breaks if: codec/connect.rs `decode` does not call `reader.finish()`.
 fn mqtt311_3_1_2_20_no_password_without_its_flag() {
-    let broker = Broker::start();
+    let broker = start();
     let secret = Connect::v311("me").user_name("name").password("secret");
     not_connected(&broker, &secret.clone().flags(0x82).bytes());
     connect(&broker, &secret.flags(0xc2));
@@ -231,7 +230,7 @@ fn mqtt311_3_1_2_20_no_password_without_its_flag() {
 #[test]
 // Breaks if: codec/connect.rs `decode` takes the end of the packet for an absent password.
 fn mqtt311_3_1_2_21_the_password_flag_needs_a_password() {
-    let broker = Broker::start();
+    let broker = start();
     let named = Connect::v311("me").user_name("name");
     not_connected(&broker, &named.clone().flags(0xc2).bytes());
     let header = b"\x00\x04MQTT\x04\xc2\x00\x3c\x00\x02me\x00\x04name";
@@ -245,7 +244,7 @@ fn mqtt311_3_1_2_21_the_password_flag_needs_a_password() {
 #[test]
 // Breaks if: codec/connect.rs `check_flags` allows a password without a user name below version 5 too.
 fn mqtt311_3_1_2_22_a_password_needs_a_user_name() {
-    let broker = Broker::start();
+    let broker = start();
     not_connected(&broker, &Connect::v311("me").password("secret").bytes());
     let body = [&b"\x00\x04MQTT\x04\x42\x00\x3c"[..], &string("me")].concat();
     not_connected(&broker, &packet(0x10, &body));
@@ -260,7 +259,7 @@ fn mqtt311_3_1_2_22_a_password_needs_a_user_name() {
 // Breaks if: session/terms.rs `silence_allowed` multiplies by 1000 instead of 1500, or gives none;
 // broker/connection.rs `receive` does not move `last_heard`.
 fn mqtt311_3_1_2_24_silence_beyond_one_and_a_half_keep_alives_is_closed() {
-    let broker = Broker::start();
+    let broker = start();
     let mut never = connect(&broker, &Connect::v311("never").keep_alive(0));
     let started = Instant::now();
     let mut second = connect(&broker, &Connect::v311("second").keep_alive(1));

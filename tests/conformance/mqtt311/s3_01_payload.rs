@@ -2,12 +2,11 @@
 
 use super::peer::{
     client, connack, connect, expect_message, expect_none_retained, expect_sent, fail, leave,
-    not_connected, persistent, publish, received, refused, resume, subscribe, subscriber, take,
-    with_will,
+    not_connected, persistent, publish, received, refused, resume, start, subscribe, subscriber,
+    take, with_will,
 };
 use crate::bytes::{Connect, Publish, Will, packet, string};
 use crate::received::expect_alive;
-use crate::support::broker::Broker;
 use crate::support::raw::RawClient;
 
 /// Client Identifier, Will Topic, Will Message, user name, password: what would be refused in one place is
@@ -16,7 +15,7 @@ use crate::support::raw::RawClient;
 // Breaks if: codec/connect.rs `decode` reads user name and password before the will, or `Will::read` the message
 // before the topic.
 fn mqtt311_3_1_3_1_the_fields_of_the_payload_come_in_their_order() {
-    let broker = Broker::start();
+    let broker = start();
     let mut witness = subscriber(&broker, "witness", "#", 0);
     // As a topic the Client Identifier and the Will Message would be wrong (wildcards), as a string the
     // password.
@@ -49,9 +48,9 @@ fn mqtt311_3_1_3_1_the_fields_of_the_payload_come_in_their_order() {
 
 /// State belongs to the Client Identifier: each finds its own again, and identifiers are compared byte for byte.
 #[test]
-// Breaks if: broker/registry.rs finds sessions by anything less than the whole id (`to_lowercase`, `trim`).
+// Breaks if: session/terms.rs `negotiate` names the session by less than the whole id (`to_lowercase`, `trim`).
 fn mqtt311_3_1_3_2_the_client_identifier_names_the_session() {
-    let broker = Broker::start();
+    let broker = start();
     let ids = ["a", "A", "a ", "ab", "\u{e5}", "a\u{30a}"];
     for id in ids {
         let mut subscriber = connect(&broker, &persistent(id));
@@ -72,7 +71,7 @@ fn mqtt311_3_1_3_2_the_client_identifier_names_the_session() {
 #[test]
 // Breaks if: codec/connect.rs `decode` takes the end of the packet for an empty Client Identifier.
 fn mqtt311_3_1_3_3_the_client_identifier_is_there_and_first() {
-    let broker = Broker::start();
+    let broker = start();
     let header = &b"\x00\x04MQTT\x04\x02\x00\x3c"[..];
     for cut in [&b""[..], b"\x00", b"\x00\x03me"] {
         not_connected(&broker, &packet(0x10, &[header, cut].concat()));
@@ -96,7 +95,7 @@ fn mqtt311_3_1_3_3_the_client_identifier_is_there_and_first() {
 #[test]
 // Breaks if: codec/connect.rs `decode` reads the Client Identifier as `binary` and converts it with loss.
 fn mqtt311_3_1_3_4_the_client_identifier_is_a_valid_string() {
-    let broker = Broker::start();
+    let broker = start();
     let bad: [&[u8]; 6] = [
         b"\xff",
         b"me\xc3",
@@ -118,7 +117,7 @@ fn mqtt311_3_1_3_4_the_client_identifier_is_a_valid_string() {
 // Breaks if: session/terms.rs `check_empty_id` refuses short or long ids, or any of these characters.
 fn mqtt311_3_1_3_5_identifiers_of_1_to_23_letters_and_digits_are_accepted() {
     const LISTED: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    let broker = Broker::start();
+    let broker = start();
     let mut all: Vec<_> = LISTED.chars().map(String::from).collect();
     for length in 2..=23 {
         // Each one begins elsewhere, so that every character is seen at several places.
@@ -139,7 +138,7 @@ fn mqtt311_3_1_3_5_identifiers_of_1_to_23_letters_and_digits_are_accepted() {
 #[test]
 // Breaks if: broker/handshake.rs `assign_client_id` gives the same id twice, or session/terms.rs uses the empty one.
 fn mqtt311_3_1_3_6_an_empty_identifier_gets_a_unique_one() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     let mut nameless: Vec<_> = (0..20).map(|_| client(&broker, "")).collect();
     for (number, each) in nameless.iter_mut().enumerate() {
@@ -157,7 +156,7 @@ fn mqtt311_3_1_3_6_an_empty_identifier_gets_a_unique_one() {
 #[test]
 // Breaks if: session/terms.rs `check_empty_id` allows it whatever `clean_start` says.
 fn mqtt311_3_1_3_7_an_empty_identifier_needs_clean_session_1() {
-    let broker = Broker::start();
+    let broker = start();
     let mut refusal = RawClient::connect(broker.tcp);
     refusal.send(&Connect::v311("").clean(false).bytes());
     assert_ne!(refusal.packet()[3], 0, "accepted");
@@ -168,7 +167,7 @@ fn mqtt311_3_1_3_7_an_empty_identifier_needs_clean_session_1() {
 #[test]
 // Breaks if: session/terms.rs `check_empty_id` gives another code than ClientIdentifierNotValid.
 fn mqtt311_3_1_3_8_an_empty_identifier_with_clean_session_0_gets_return_code_2() {
-    let broker = Broker::start();
+    let broker = start();
     refused(&broker, &Connect::v311("").clean(false), 2);
     refused(&broker, &Connect::v311("").clean(false).keep_alive(0), 2);
     let named = Connect::v311("").clean(false).user_name("name");
@@ -180,7 +179,7 @@ fn mqtt311_3_1_3_8_an_empty_identifier_with_clean_session_0_gets_return_code_2()
 // Breaks if: codec/reason.rs `connack_v3` has another number for ClientIdentifierNotValid, or none; or
 // broker/connection.rs `receive` goes on after a refusal.
 fn mqtt311_3_1_3_9_a_rejected_identifier_gets_return_code_2_and_the_close() {
-    let broker = Broker::start();
+    let broker = start();
     let mut witness = subscriber(&broker, "witness", "will", 0);
     let unusual = [
         "".into(),
@@ -193,6 +192,7 @@ fn mqtt311_3_1_3_9_a_rejected_identifier_gets_return_code_2_and_the_close() {
         "x".repeat(24),
         "x".repeat(65_535),
     ];
+    let mut rejections = 0;
     for id in unusual {
         let mut client = RawClient::connect(broker.tcp);
         client.send(&with_will(&id, 0, "will", "of nobody").clean(false).bytes());
@@ -200,10 +200,13 @@ fn mqtt311_3_1_3_9_a_rejected_identifier_gets_return_code_2_and_the_close() {
             accepted if accepted == connack(false, 0) => leave(client),
             rejected => {
                 assert_eq!(rejected, connack(false, 2), "to {id:?}");
+                rejections += 1;
                 client.expect_closed();
             }
         }
     }
+    // The empty one, for Clean Session is 0.
+    assert_eq!(rejections, 1);
     publish(&mut client(&broker, "publisher"), 0, "will", "marker");
     expect_message(&mut witness, 0, "will", "marker");
 }
@@ -212,7 +215,7 @@ fn mqtt311_3_1_3_9_a_rejected_identifier_gets_return_code_2_and_the_close() {
 #[test]
 // Breaks if: codec/connect.rs `Will::read` takes the topic as `binary`, or does not check it.
 fn mqtt311_3_1_3_10_the_will_topic_is_a_valid_string() {
-    let broker = Broker::start();
+    let broker = start();
     let bad: [&[u8]; 6] = [
         b"\xff",
         b"a\xc3",
@@ -241,7 +244,7 @@ fn mqtt311_3_1_3_10_the_will_topic_is_a_valid_string() {
 #[test]
 // Breaks if: codec/connect.rs `decode` reads the user name as `binary`.
 fn mqtt311_3_1_3_11_the_user_name_is_a_valid_string() {
-    let broker = Broker::start();
+    let broker = start();
     let bad: [&[u8]; 6] = [
         b"\xff",
         b"me\xc3",
@@ -269,7 +272,7 @@ fn mqtt311_3_1_3_11_the_user_name_is_a_valid_string() {
 // Breaks if: codec/reason.rs `connack_v3` has a number for MalformedPacket, or codec/connect.rs `decode` lets one of
 // them pass.
 fn mqtt311_3_1_4_1_an_invalid_connect_closes_the_connection_without_connack() {
-    let broker = Broker::start();
+    let broker = start();
     let good = with_will("me", 1, "topic", "message")
         .user_name("name")
         .password("secret");
@@ -293,7 +296,7 @@ fn mqtt311_3_1_4_1_an_invalid_connect_closes_the_connection_without_connack() {
 #[test]
 // Breaks if: broker/sessions.rs `take_line` does not call `port.close`.
 fn mqtt311_3_1_4_2_the_same_client_again_disconnects_the_old_connection() {
-    let broker = Broker::start();
+    let broker = start();
     for (old, new) in [(true, true), (false, true), (true, false)] {
         let mut old = connect(&broker, &Connect::v311("me").clean(old));
         subscribe(&mut old, "t", 0);
@@ -319,7 +322,7 @@ fn mqtt311_3_1_4_2_the_same_client_again_disconnects_the_old_connection() {
 #[test]
 // Breaks if: broker/sessions.rs `claim` resumes a session that is not persistent.
 fn mqtt311_3_1_4_3_clean_session_is_carried_out_on_a_takeover_too() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     for before in [persistent("subscriber"), Connect::v311("subscriber")] {
         let mut old = connect(&broker, &before);
@@ -342,7 +345,7 @@ fn mqtt311_3_1_4_3_clean_session_is_carried_out_on_a_takeover_too() {
 #[test]
 // Breaks if: broker/handshake.rs `open` gives another code, or codec/connack.rs `body` another form.
 fn mqtt311_3_1_4_4_a_valid_connect_gets_connack_with_return_code_0() {
-    let broker = Broker::start();
+    let broker = start();
     let plain = RawClient::connect(broker.tcp);
     let full = with_will("full", 2, "topic", "")
         .user_name("name")
@@ -366,9 +369,9 @@ fn mqtt311_3_1_4_4_a_valid_connect_gets_connack_with_return_code_0() {
 
 /// What follows a CONNECT that is rejected, with a return code or without, is thrown away.
 #[test]
-// Breaks if: broker/connection.rs `receive` goes on with the input after `refuse` instead of `Turn::Close`.
+// Breaks if: broker/connection.rs `receive` begins anew with the rest of the input after `refuse`.
 fn mqtt311_3_1_4_5_after_a_rejected_connect_nothing_is_processed() {
-    let broker = Broker::start();
+    let broker = start();
     let mut witness = subscriber(&broker, "witness", "t", 1);
     let hasty = [
         Publish::v311("t", "hasty").bytes(),

@@ -2,16 +2,15 @@
 
 use super::peer::{
     client, connect, expect_message, expect_none_retained, expect_retained, fail, leave,
-    not_connected, persistent, publish, resume, subscriber, with_will,
+    not_connected, persistent, publish, resume, start, subscriber, with_will,
 };
 use crate::bytes::{Connect, Will, packet};
-use crate::support::broker::Broker;
 
 /// Every way in which a connection can end without a DISCONNECT.
 #[test]
 // Breaks if: broker/sessions.rs `settle_will` forgets the Will on anything but `Detach::Goodbye`.
 fn mqtt311_3_1_2_8_the_will_is_published_when_the_connection_closes() {
-    let broker = Broker::start();
+    let broker = start();
     let mut witness = subscriber(&broker, "witness", "will/+", 0);
     // The client closes...
     drop(connect(&broker, &with_will("me", 0, "will/close", "1")));
@@ -46,7 +45,7 @@ fn mqtt311_3_1_2_8_the_will_is_published_when_the_connection_closes() {
 // Breaks if: codec/connect.rs `Will::read` takes a missing Will Message for an empty one, or `will` of
 // session/terms.rs ignores the QoS.
 fn mqtt311_3_1_2_9_the_will_flag_needs_the_wills_fields_and_uses_them() {
-    let broker = Broker::start();
+    let broker = start();
     let mut witness = subscriber(&broker, "witness", "will", 2);
     // Nothing, a topic, a topic and a message cut short.
     let header = b"\x00\x04MQTT\x04\x06\x00\x3c\x00\x02me";
@@ -69,9 +68,9 @@ fn mqtt311_3_1_2_9_the_will_flag_needs_the_wills_fields_and_uses_them() {
 }
 
 #[test]
-// Breaks if: broker/sessions.rs `publish_will` clones the Will instead of taking it, or `attach` keeps the old one.
+// Breaks if: broker/sessions.rs `publish_will` clones the Will instead of taking it.
 fn mqtt311_3_1_2_10_the_will_is_gone_once_published_or_after_disconnect() {
-    let broker = Broker::start();
+    let broker = start();
     let mut witness = subscriber(&broker, "witness", "t", 1);
     let mut publisher = client(&broker, "publisher");
     let willing = with_will("me", 1, "t", "will").clean(false);
@@ -94,7 +93,7 @@ fn mqtt311_3_1_2_10_the_will_is_gone_once_published_or_after_disconnect() {
 #[test]
 // Breaks if: codec/connect.rs `decode` reads a will whatever the flag, or does not call `reader.finish()`.
 fn mqtt311_3_1_2_11_without_the_will_flag_there_are_no_will_fields() {
-    let broker = Broker::start();
+    let broker = start();
     let willing = with_will("me", 0, "topic", "message");
     not_connected(&broker, &willing.clone().flags(0x02).bytes());
     not_connected(&broker, &willing.clone().flags(0x00).bytes());
@@ -107,9 +106,9 @@ fn mqtt311_3_1_2_11_without_the_will_flag_there_are_no_will_fields() {
 }
 
 #[test]
-// Breaks if: session/terms.rs `will` makes one up, or broker/sessions.rs `attach` keeps that of an earlier CONNECT.
+// Breaks if: session/terms.rs `will` makes one up where CONNECT has none.
 fn mqtt311_3_1_2_12_without_the_will_flag_no_will_is_published() {
-    let broker = Broker::start();
+    let broker = start();
     let mut witness = subscriber(&broker, "witness", "#", 0);
     let mut publisher = client(&broker, "publisher");
     fail(client(&broker, "me"));
@@ -124,9 +123,9 @@ fn mqtt311_3_1_2_12_without_the_will_flag_no_will_is_published() {
 }
 
 #[test]
-// Breaks if: codec/connect.rs `check_flags` looks at WILL_RETAIN only when there is no will.
+// Breaks if: codec/connect.rs `check_flags` compares with WILL_RETAIN alone where there is no will.
 fn mqtt311_3_1_2_13_without_the_will_flag_the_will_qos_is_0() {
-    let broker = Broker::start();
+    let broker = start();
     for qos in 1..3 {
         let flags = 0x02 | qos << 3;
         not_connected(&broker, &Connect::v311("me").flags(flags).bytes());
@@ -140,7 +139,7 @@ fn mqtt311_3_1_2_13_without_the_will_flag_the_will_qos_is_0() {
 #[test]
 // Breaks if: codec/qos.rs `from_bits` takes 3, or codec/connect.rs `check_flags` makes something else of it.
 fn mqtt311_3_1_2_14_a_will_of_qos_3_closes_the_connection() {
-    let broker = Broker::start();
+    let broker = start();
     not_connected(&broker, &with_will("me", 3, "topic", "message").bytes());
     let retained = Will::new("topic", "message").qos(3).retain();
     not_connected(&broker, &Connect::v311("me").will(retained).bytes());
@@ -149,9 +148,9 @@ fn mqtt311_3_1_2_14_a_will_of_qos_3_closes_the_connection() {
 }
 
 #[test]
-// Breaks if: codec/connect.rs `check_flags` looks at WILL_QOS only when there is no will.
+// Breaks if: codec/connect.rs `check_flags` compares with WILL_QOS alone where there is no will.
 fn mqtt311_3_1_2_15_without_the_will_flag_will_retain_is_0() {
-    let broker = Broker::start();
+    let broker = start();
     not_connected(&broker, &Connect::v311("me").flags(0x22).bytes());
     not_connected(&broker, &Connect::v311("me").flags(0x20).bytes());
     let fields = with_will("me", 0, "topic", "message").flags(0x22);
@@ -162,7 +161,7 @@ fn mqtt311_3_1_2_15_without_the_will_flag_will_retain_is_0() {
 #[test]
 // Breaks if: session/terms.rs `will` sets `retain: true`.
 fn mqtt311_3_1_2_16_a_will_without_retain_is_not_retained() {
-    let broker = Broker::start();
+    let broker = start();
     let mut witness = subscriber(&broker, "witness", "will", 1);
     fail(connect(&broker, &with_will("me", 1, "will", "unretained")));
     expect_message(&mut witness, 1, "will", "unretained");
@@ -173,7 +172,7 @@ fn mqtt311_3_1_2_16_a_will_without_retain_is_not_retained() {
 #[test]
 // Breaks if: session/terms.rs `will` sets `retain: false`, or broker/publish.rs `publish` does not retain.
 fn mqtt311_3_1_2_17_a_will_with_retain_is_retained() {
-    let broker = Broker::start();
+    let broker = start();
     let mut witness = subscriber(&broker, "witness", "will", 2);
     for (qos, payload) in [(0, "zero"), (1, "one"), (2, "two")] {
         let will = Will::new("will", payload).qos(qos).retain();

@@ -2,7 +2,7 @@
 
 use super::peer::{
     client, connack, connect, expect_sent, fail, leave, not_connected, persistent, publish,
-    refused, resume, suback, subscribe, with_will,
+    refused, resume, start, suback, subscribe, with_will,
 };
 use crate::bytes::{Connect, PINGREQ, Publish, subscribe_311};
 use crate::received::expect_alive;
@@ -12,7 +12,7 @@ use crate::support::raw::RawClient;
 #[test]
 // Breaks if: session/outbound.rs `attach` draws before it commits `first`.
 fn mqtt311_3_2_0_1_connack_is_the_first_packet() {
-    let broker = Broker::start();
+    let broker = start();
     // Everything that wants an answer in one write with CONNECT.
     let mut hasty = RawClient::connect(broker.tcp);
     hasty.send(
@@ -47,7 +47,7 @@ fn mqtt311_3_2_0_1_connack_is_the_first_packet() {
 #[test]
 // Breaks if: broker/sessions.rs `open` says `connack(true)` whenever it found a session.
 fn mqtt311_3_2_2_1_clean_session_1_gets_session_present_0() {
-    let broker = Broker::start();
+    let broker = start();
     let me = Connect::v311("me");
     leave(connect(&broker, &me));
     leave(connect(&broker, &me));
@@ -65,7 +65,7 @@ fn mqtt311_3_2_2_1_clean_session_1_gets_session_present_0() {
 #[test]
 // Breaks if: broker/sessions.rs `open` says `connack(false)` always; codec/connack.rs `body` leaves the flag out.
 fn mqtt311_3_2_2_2_a_stored_session_gets_session_present_1() {
-    let broker = Broker::start();
+    let broker = start();
     // A session without any subscription is one too.
     leave(connect(&broker, &persistent("me")));
     for end in [leave, fail, drop, leave] {
@@ -79,9 +79,9 @@ fn mqtt311_3_2_2_2_a_stored_session_gets_session_present_1() {
 }
 
 #[test]
-// Breaks if: broker/sessions.rs `open` says `connack(true)` always, or `detach` does not end what is not persistent.
+// Breaks if: broker/sessions.rs `open` says `connack(true)` always.
 fn mqtt311_3_2_2_3_without_a_stored_session_session_present_is_0() {
-    let broker = Broker::start();
+    let broker = start();
     // Never seen.
     let first = connect(&broker, &persistent("me"));
     leave(first);
@@ -98,10 +98,9 @@ fn mqtt311_3_2_2_3_without_a_stored_session_session_present_is_0() {
 /// A refusal never speaks of the session, though there is one with this Client Identifier; and that is none the
 /// worse for it.
 #[test]
-// Breaks if: codec/connack.rs `body` writes `session_present` without looking at the code, and
-// broker/handshake.rs `refuse_as` sets it.
+// Breaks if: codec/connack.rs `body` writes 1 where the code is an error.
 fn mqtt311_3_2_2_4_a_refusal_has_session_present_0() {
-    let broker = Broker::start();
+    let broker = start();
     leave(connect(&broker, &persistent("me")));
     refused(&broker, &Connect::version(3, "me").clean(false), 1);
     refused(&broker, &Connect::version(0, "me").clean(false), 1);
@@ -115,9 +114,9 @@ fn mqtt311_3_2_2_4_a_refusal_has_session_present_0() {
 }
 
 #[test]
-// Breaks if: broker/handshake.rs `refuse_as` leaves the phase as it is instead of `Phase::Closed`.
+// Breaks if: broker/connection.rs `receive` goes on reading after `refuse` (`Turn::Read`).
 fn mqtt311_3_2_2_5_a_refusal_is_followed_by_the_close() {
-    let broker = Broker::start();
+    let broker = start();
     // Each of the return codes that this configuration has, and one that has no users at all.
     refused(&broker, &Connect::version(3, "me"), 1);
     refused(&broker, &Connect::v311("").clean(false), 2);
@@ -136,7 +135,7 @@ fn mqtt311_3_2_2_5_a_refusal_is_followed_by_the_close() {
 #[test]
 // Breaks if: codec/reason.rs `connack_v3` has a number for what 3.1.1 has none for (MalformedPacket, ProtocolError).
 fn mqtt311_3_2_2_6_without_a_fitting_return_code_there_is_no_connack() {
-    let broker = Broker::start();
+    let broker = start();
     // The flags, the password, the protocol's name, the packet's length: the table has no word for them.
     not_connected(&broker, &Connect::v311("me").flags(0x03).bytes());
     not_connected(&broker, &Connect::v311("me").password("alone").bytes());

@@ -2,16 +2,15 @@
 
 use super::peer::{
     client, connect, expect_message, expect_none_retained, expect_retained, expect_sent, leave,
-    persistent, publish, received, resume, retain, subscribe, subscriber,
+    persistent, publish, received, resume, retain, start, subscribe, subscriber,
 };
 use crate::bytes::puback;
 use crate::received::expect_alive;
-use crate::support::broker::Broker;
 
 #[test]
 // Breaks if: broker/publish.rs `retain` does nothing, or pubsub/retained.rs `set` forgets the QoS.
 fn mqtt311_3_3_1_5_a_retained_message_is_stored_with_its_qos() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     for qos in 0..3 {
         let topic = format!("state/{qos}");
@@ -32,9 +31,9 @@ fn mqtt311_3_3_1_5_a_retained_message_is_stored_with_its_qos() {
 }
 
 #[test]
-// Breaks if: pubsub/retained.rs `find` stops at the first match, or broker/subscribe.rs makes no feed.
+// Breaks if: pubsub/retained.rs `find` stops at the first match, or broker/subscribe.rs `note_feeds` none.
 fn mqtt311_3_3_1_6_a_new_subscription_gets_the_last_retained_message_of_each_topic() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     for topic in ["a/1", "a/2", "a/2/b", "b", "a"] {
         retain(&mut publisher, 1, topic, "old");
@@ -69,7 +68,7 @@ fn mqtt311_3_3_1_6_a_new_subscription_gets_the_last_retained_message_of_each_top
 #[test]
 // Breaks if: pubsub/retained.rs `set` keeps the message of a topic when one of QoS 0 comes.
 fn mqtt311_3_3_1_7_a_retained_message_of_qos_0_discards_the_former_one() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     for former in 0..3 {
         retain(&mut publisher, former, "state", "former");
@@ -86,7 +85,7 @@ fn mqtt311_3_3_1_7_a_retained_message_of_qos_0_discards_the_former_one() {
 #[test]
 // Breaks if: broker/delivery.rs `Feed::delivery` sets `retain: false`.
 fn mqtt311_3_3_1_8_retain_is_1_when_sent_for_a_new_subscription() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     retain(&mut publisher, 1, "state", "kept");
     for qos in 0..2 {
@@ -115,7 +114,7 @@ fn mqtt311_3_3_1_8_retain_is_1_when_sent_for_a_new_subscription() {
 #[test]
 // Breaks if: broker/delivery.rs `deliver` passes `message.retain()` on without looking at the recipient.
 fn mqtt311_3_3_1_9_retain_is_0_when_sent_to_an_established_subscription() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     let mut subscriber = subscriber(&broker, "subscriber", "state/#", 2);
     let mut away = connect(&broker, &persistent("away"));
@@ -136,7 +135,7 @@ fn mqtt311_3_3_1_9_retain_is_0_when_sent_to_an_established_subscription() {
 #[test]
 // Breaks if: pubsub/retained.rs `set` does not `clear` for an empty payload, or broker/packets.rs does not route it.
 fn mqtt311_3_3_1_10_an_empty_retained_message_removes_and_is_delivered() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     let mut live = subscriber(&broker, "live", "state", 2);
     for qos in 0..3 {
@@ -160,7 +159,7 @@ fn mqtt311_3_3_1_10_an_empty_retained_message_removes_and_is_delivered() {
 #[test]
 // Breaks if: pubsub/retained.rs `set` keeps a message with an empty payload like any other.
 fn mqtt311_3_3_1_11_an_empty_retained_message_is_not_stored() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     for qos in 0..3 {
         // Where nothing was, and where something was.
@@ -175,7 +174,7 @@ fn mqtt311_3_3_1_11_an_empty_retained_message_is_not_stored() {
 #[test]
 // Breaks if: broker/publish.rs `retain` stores a message without looking at its flag.
 fn mqtt311_3_3_1_12_a_message_without_retain_leaves_the_stored_one_alone() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     retain(&mut publisher, 1, "state", "kept");
     for (qos, payload) in [

@@ -1,13 +1,12 @@
 //! Section 3.6: PUBREL.
 
-use super::peer::{breach, client, expect_sent, no_breach, publish, subscriber};
+use super::peer::{breach, client, expect_sent, no_breach, publish, start, subscriber};
 use crate::bytes::{Publish, pubcomp, pubrec, pubrel};
-use crate::support::broker::Broker;
 
 #[test]
 // Breaks if: codec/header.rs `check_flags` lets any flags pass, or codec/packet_type.rs `first_byte` gives PUBREL none.
 fn mqtt311_3_6_1_1_pubrel_has_the_flags_0010() {
-    let broker = Broker::start();
+    let broker = start();
     // From a client, with an id that is held and one that is not.
     no_breach(&broker, &pubrel(7));
     for flags in (0..16).filter(|flags| *flags != 0b0010) {

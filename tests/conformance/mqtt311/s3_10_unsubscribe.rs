@@ -2,18 +2,17 @@
 
 use super::peer::{
     breach, client, connect, expect_message, expect_sent, no_breach, persistent, publish, resume,
-    subscribe, subscriber, unsuback, unsubscribe,
+    start, subscribe, subscriber, unsuback, unsubscribe,
 };
 use crate::bytes::{
     Publish, packet, puback, pubcomp, pubrec, pubrel, string, subscribe_311, unsubscribe_311,
 };
 use crate::received::expect_alive;
-use crate::support::broker::Broker;
 
 #[test]
 // Breaks if: codec/header.rs `check_flags` lets any flags pass.
 fn mqtt311_3_10_1_1_unsubscribe_has_the_flags_0010() {
-    let broker = Broker::start();
+    let broker = start();
     let good = unsubscribe_311(7, &["t"]);
     no_breach(&broker, &good);
     for flags in (0..16).filter(|flags| *flags != 0b0010) {
@@ -26,7 +25,7 @@ fn mqtt311_3_10_1_1_unsubscribe_has_the_flags_0010() {
 #[test]
 // Breaks if: codec/filters.rs `UnsubscribeFilters::read` reads the filters as `binary`.
 fn mqtt311_3_10_3_1_a_topic_filter_is_a_valid_string() {
-    let broker = Broker::start();
+    let broker = start();
     for filter in [
         &b"\xff"[..],
         b"t\xc3",
@@ -56,7 +55,7 @@ fn mqtt311_3_10_3_1_a_topic_filter_is_a_valid_string() {
 #[test]
 // Breaks if: codec/filters.rs `check_count` accepts 0.
 fn mqtt311_3_10_3_2_an_unsubscribe_without_a_filter_closes_the_connection() {
-    let broker = Broker::start();
+    let broker = start();
     breach(&broker, &packet(0xa2, &[0, 7]));
     breach(&broker, &packet(0xa2, &[]));
     breach(&broker, &packet(0xa2, &[0]));
@@ -67,7 +66,7 @@ fn mqtt311_3_10_3_2_an_unsubscribe_without_a_filter_closes_the_connection() {
 #[test]
 // Breaks if: session/subscriptions.rs `remove` finds by what the filter matches, or without regard to case.
 fn mqtt311_3_10_4_1_filters_are_compared_character_by_character() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     let mut subscriber = subscriber(&broker, "subscriber", "a/b", 0);
     let others = [
@@ -110,7 +109,7 @@ fn mqtt311_3_10_4_1_filters_are_compared_character_by_character() {
 // Breaks if: broker/subscribe.rs `forget` does not take the filter out of `subscriptions`, or forgets to call
 // `generations.changed`.
 fn mqtt311_3_10_4_2_no_new_messages_after_unsubscribe() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     let mut subscriber = subscriber(&broker, "subscriber", "marker", 1);
     for filter in ["t", "+", "t/#", "#"] {
@@ -128,10 +127,9 @@ fn mqtt311_3_10_4_2_no_new_messages_after_unsubscribe() {
 }
 
 #[test]
-// Breaks if: broker/subscribe.rs `forget` clears the window (`outbound.end()`), or session/window.rs `resend` passes
-// over what has no subscription.
+// Breaks if: broker/subscribe.rs `forget` clears the window (`outbound.end()`).
 fn mqtt311_3_10_4_3_what_was_begun_is_finished_after_unsubscribe() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     let mut subscriber = connect(&broker, &persistent("subscriber"));
     subscribe(&mut subscriber, "t", 2);
@@ -164,7 +162,7 @@ fn mqtt311_3_10_4_3_what_was_begun_is_finished_after_unsubscribe() {
 #[test]
 // Breaks if: broker/packets.rs `unsubscribe` puts no UNSUBACK into the line, or one with another id.
 fn mqtt311_3_10_4_4_unsubscribe_is_answered_with_an_unsuback_of_its_identifier() {
-    let broker = Broker::start();
+    let broker = start();
     let mut client = client(&broker, "client");
     for (id, bytes) in [(1_u16, [0, 1]), (0x0102, [1, 2]), (0xffff, [0xff; 2])] {
         subscribe(&mut client, "t", 1);
@@ -178,7 +176,7 @@ fn mqtt311_3_10_4_4_unsubscribe_is_answered_with_an_unsuback_of_its_identifier()
 #[test]
 // Breaks if: broker/packets.rs `unsubscribe` answers only if a code says success.
 fn mqtt311_3_10_4_5_unsuback_comes_even_if_nothing_was_removed() {
-    let broker = Broker::start();
+    let broker = start();
     let mut client = client(&broker, "client");
     for filter in ["never", "never/#", "+", "$share/g/never", "$SYS/#"] {
         client.send(&unsubscribe_311(7, &[filter]));
@@ -194,7 +192,7 @@ fn mqtt311_3_10_4_5_unsuback_comes_even_if_nothing_was_removed() {
 #[test]
 // Breaks if: broker/subscribe.rs `unsubscribe` handles the first filter alone.
 fn mqtt311_3_10_4_6_many_filters_get_one_unsuback() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     let mut subscriber = client(&broker, "subscriber");
     subscriber.send(&subscribe_311(

@@ -1,16 +1,15 @@
 //! Sections 3.12 to 3.14: PINGREQ and DISCONNECT.
 
 use super::peer::{
-    client, connect, expect_message, fail, leave, persistent, publish, resume, subscriber,
+    client, connect, expect_message, fail, leave, persistent, publish, resume, start, subscriber,
     with_will,
 };
 use crate::bytes::{DISCONNECT, PINGREQ, PINGRESP, Publish, Will};
-use crate::support::broker::Broker;
 
 #[test]
 // Breaks if: broker/packets.rs `pong` commits nothing.
 fn mqtt311_3_12_4_1_pingreq_is_answered_with_pingresp() {
-    let broker = Broker::start();
+    let broker = start();
     let mut client = client(&broker, "client");
     for _ in 0..10 {
         client.send(&PINGREQ);
@@ -30,7 +29,7 @@ fn mqtt311_3_12_4_1_pingreq_is_answered_with_pingresp() {
 #[test]
 // Breaks if: codec/header.rs `check_flags` lets any flags pass.
 fn mqtt311_3_14_1_1_a_disconnect_with_reserved_bits_is_a_breach() {
-    let broker = Broker::start();
+    let broker = start();
     let mut witness = subscriber(&broker, "witness", "will", 0);
     for flags in 1..16 {
         let payload = format!("{flags:04b}");
@@ -47,7 +46,7 @@ fn mqtt311_3_14_1_1_a_disconnect_with_reserved_bits_is_a_breach() {
 #[test]
 // Breaks if: broker/packets.rs `disconnect` leaves as `Detach::Silent` with code 0, or `settle_will` keeps the Will.
 fn mqtt311_3_14_4_3_disconnect_discards_the_will() {
-    let broker = Broker::start();
+    let broker = start();
     let mut witness = subscriber(&broker, "witness", "#", 0);
     let mut publisher = client(&broker, "publisher");
     for clean in [true, false] {

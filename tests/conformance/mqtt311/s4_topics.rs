@@ -2,7 +2,7 @@
 
 use super::peer::{
     breach, client, connect, expect_message, expect_retained, no_breach, not_connected, publish,
-    received, retain, subscribe, subscriber, with_will,
+    received, retain, start, subscribe, subscriber, with_will,
 };
 use crate::bytes::{Connect, Publish, Will, subscribe_311, unsubscribe_311};
 use crate::support::broker::Broker;
@@ -10,7 +10,7 @@ use crate::support::broker::Broker;
 #[test]
 // Breaks if: topic/name.rs `check` does not look for `+` and `#`, or codec/connect.rs `Will::read` does not call it.
 fn mqtt311_4_7_1_1_wildcards_are_for_filters_only() {
-    let broker = Broker::start();
+    let broker = start();
     for text in ["#", "+", "/#", "+/", "a/#", "a/+/b", "+/+/#"] {
         no_breach(&broker, &subscribe_311(7, &[(text, 0)]));
         no_breach(&broker, &unsubscribe_311(7, &[text]));
@@ -24,7 +24,7 @@ fn mqtt311_4_7_1_1_wildcards_are_for_filters_only() {
 #[test]
 // Breaks if: topic/filter.rs `check_wildcards` does not look at what stands before and after `#`.
 fn mqtt311_4_7_1_2_a_number_sign_is_a_whole_level_and_the_last() {
-    let broker = Broker::start();
+    let broker = start();
     for bad in [
         "#/", "#/a", "a#", "a/b#", "a/#/b", "##", "a/##", "#a", "a/#b", "/#/", "+#", "#+",
     ] {
@@ -32,7 +32,9 @@ fn mqtt311_4_7_1_2_a_number_sign_is_a_whole_level_and_the_last() {
         breach(&broker, &unsubscribe_311(7, &[bad]));
     }
     let mut publisher = client(&broker, "publisher");
-    // It stands for the level before it, too, and for any number below.
+    // It stands for the level before it, too, and for any number below; whoever else subscribes.
+    let mut other = client(&broker, "other");
+    subscribe(&mut other, "sport/other", 0);
     for topic in ["sport", "sport/", "sport/a", "sport/a/b", "sport//"] {
         let mut subscriber = subscriber(&broker, "subscriber", "sport/#", 0);
         publish(&mut publisher, 0, "sports", "no");
@@ -45,7 +47,7 @@ fn mqtt311_4_7_1_2_a_number_sign_is_a_whole_level_and_the_last() {
 #[test]
 // Breaks if: topic/filter.rs `check_wildcards` does not look at what stands before and after `+`.
 fn mqtt311_4_7_1_3_a_plus_sign_is_a_whole_level() {
-    let broker = Broker::start();
+    let broker = start();
     for bad in [
         "a+", "+a", "a/b+", "a/+b", "++", "a/++/b", "+/a+", "a+/b", "+a/b", "sport+",
     ] {
@@ -111,7 +113,7 @@ fn mqtt311_4_7_2_1_a_leading_wildcard_does_not_match_a_dollar_topic() {
 #[test]
 // Breaks if: topic/name.rs `check_length` accepts 0, or codec/publish.rs `decode` allows an empty topic below 5.0.
 fn mqtt311_4_7_3_1_topics_and_filters_have_at_least_one_character() {
-    let broker = Broker::start();
+    let broker = start();
     breach(&broker, &Publish::v311("", "bad").bytes());
     breach(&broker, &Publish::v311("", "bad").qos(1, 7).bytes());
     breach(&broker, &subscribe_311(7, &[("", 0)]));
@@ -131,7 +133,7 @@ fn mqtt311_4_7_3_1_topics_and_filters_have_at_least_one_character() {
 #[test]
 // Breaks if: topic/name.rs `check` or topic/filter.rs `parse` does not look for U+0000.
 fn mqtt311_4_7_3_2_topics_and_filters_have_no_u0000() {
-    let broker = Broker::start();
+    let broker = start();
     for text in ["\0", "a\0", "\0a", "a/\0", "a/\0/b"] {
         breach(&broker, &Publish::v311(text, "bad").bytes());
         breach(&broker, &Publish::v311(text, "bad").qos(1, 7).bytes());
@@ -148,7 +150,7 @@ fn mqtt311_4_7_3_2_topics_and_filters_have_no_u0000() {
 #[test]
 // Breaks if: topic/name.rs `MAX_LEN` is smaller, or the trie cuts long levels (topic/trie/label.rs).
 fn mqtt311_4_7_3_3_topics_and_filters_have_up_to_65535_bytes() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     let long = [
         "x".repeat(65_535),
@@ -182,7 +184,7 @@ fn mqtt311_4_7_3_3_topics_and_filters_have_up_to_65535_bytes() {
 #[test]
 // Breaks if: topic/trie/label.rs compares without regard to case or trims; any Unicode normalisation of names.
 fn mqtt311_4_7_3_4_topics_are_matched_without_normalisation() {
-    let broker = Broker::start();
+    let broker = start();
     let mut publisher = client(&broker, "publisher");
     let pairs = [
         ("accounts", "Accounts"),

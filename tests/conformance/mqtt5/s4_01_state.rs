@@ -13,7 +13,7 @@ use super::steps::{
 /// The Session Expiry Interval of a second counts from the end of the connection, not from its beginning, nor from
 /// the end of an earlier one.
 // Breaks if: `Broker::claim` in src/broker/sessions.rs ends a session that is attached instead of handing it over; or
-// `Schedule::back` and `Broker::happen` in src/broker/expiry.rs both forget that a session is not away.
+// `Schedule::back` in src/broker/schedule.rs and `Broker::happen` in expiry.rs both forget that it is not away.
 #[test]
 fn mqtt5_4_1_0_1_state_is_kept_while_connected() {
     let broker = Broker::start();
@@ -32,7 +32,7 @@ fn mqtt5_4_1_0_1_state_is_kept_while_connected() {
     assert_eq!(again, packet_id);
 }
 
-// Breaks if: `Schedule` in src/broker/expiry.rs does not add `What::End` for a session that is away, or
+// Breaks if: `Schedule::left` in src/broker/schedule.rs does not add `What::End`, or
 // `Broker::end_session` in src/broker/sessions.rs does not forget the subscriptions.
 #[test]
 fn mqtt5_4_1_0_2_state_is_discarded_when_closed_and_expired() {
@@ -87,10 +87,10 @@ fn mqtt5_4_4_0_1_what_is_unacknowledged_is_sent_again_on_reconnect_and_only_then
     });
     client.send(&[pubrec(ids[2]), puback(ids[3])].concat());
     client.expect(&pubrel(ids[2]));
+    // At no other time: not when time passes, nor when other things go on.
+    seconds_pass(&broker, 2);
+    expect_alive(&mut client);
     for end in [End::Broken, End::Left, End::TakenOver] {
-        // At no other time: not when time passes, nor when other things go on.
-        seconds_pass(&broker, 2);
-        expect_alive(&mut client);
         client = resume_after(&broker, client, end);
         let again = [(1, "one"), (2, "two")]
             .map(|(qos, payload)| expect_message(&mut client, true, qos, payload));
@@ -145,6 +145,10 @@ fn mqtt5_4_5_0_1_a_message_is_added_to_every_matching_session() {
         subscribe(&mut reader, filter, 2);
         reader
     });
+    other.send(&Publish::v5("a/b/c", "to somebody").bytes());
+    for reader in &mut readers {
+        assert_eq!(take_payloads(reader, 1), ["to somebody"]);
+    }
     subscribe(&mut other, "a/b/+/d", 2);
     for qos in [1, 2] {
         let away = filters.map(|filter| persistent(&format!("away {filter}")));
@@ -167,10 +171,6 @@ fn mqtt5_4_5_0_1_a_message_is_added_to_every_matching_session() {
             // It ends here, so that the next round begins anew.
             leave(RawClient::accepted(broker.tcp, &ended(connect)));
         }
-    }
-    other.send(&Publish::v5("a/b/c", "and again").bytes());
-    for reader in &mut readers {
-        assert_eq!(take_payloads(reader, 1), ["and again"]);
     }
 }
 
