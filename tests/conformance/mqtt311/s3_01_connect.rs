@@ -15,7 +15,7 @@ use crate::received::expect_alive;
 use crate::support::raw::RawClient;
 
 #[test]
-// Breaks if: broker/handshake.rs `before_open` answers another packet of a fresh connection with Ok(()).
+// Breaks if: broker/connection.rs `handshake` passes over what is no CONNECT instead of `Err(NO_CONNECT)`.
 fn mqtt311_3_1_0_1_the_first_packet_must_be_a_connect() {
     let broker = start();
     let mut witness = subscriber(&broker, "witness", "t", 0);

@@ -114,7 +114,7 @@ fn mqtt311_3_2_2_4_a_refusal_has_session_present_0() {
 }
 
 #[test]
-// Breaks if: broker/connection.rs `receive` goes on reading after `refuse` (`Turn::Read`).
+// Breaks if: listener/driver.rs `follow` goes on reading at `Turn::Close`.
 fn mqtt311_3_2_2_5_a_refusal_is_followed_by_the_close() {
     let broker = start();
     // Each of the return codes that this configuration has, and one that has no users at all.

@@ -75,7 +75,7 @@ fn mqtt311_3_8_3_2_filters_with_wildcards_are_granted_and_served() {
 }
 
 #[test]
-// Breaks if: codec/filters.rs `read` takes a missing QoS for 0; `check_count` accepts 0, and so does `encode` of SUBACK.
+// Breaks if: codec/filters.rs `read` takes a missing QoS for 0.
 fn mqtt311_3_8_3_3_a_subscribe_without_a_filter_closes_the_connection() {
     let broker = start();
     breach(&broker, &packet(0x82, &[0, 7]));

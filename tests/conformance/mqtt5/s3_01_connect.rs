@@ -21,10 +21,17 @@ fn lasting(client_id: &str) -> Connect {
     Connect::v5(client_id).clean(false).expiry(3600)
 }
 
-/// Breaks if: `before_open` in `src/broker/handshake.rs` takes another packet than CONNECT in the phase `Fresh`.
+/// A broker that closes nobody for being silent before its CONNECT.
+#[track_caller]
+fn patient() -> Broker {
+    Broker::configured(&format!("{ANONYMOUS}[limits]\nconnect_timeout = \"1h\"\n"))
+}
+
+/// Breaks if: `Connection::handshake` in `src/broker/connection.rs`, which looks at the first byte, and
+/// `before_open` in `src/broker/handshake.rs` let another packet than CONNECT pass in the phase `Fresh`.
 #[test]
 fn mqtt5_3_1_0_1_the_first_packet_is_a_connect() {
-    let broker = Broker::start();
+    let broker = patient();
     let mut witness = online(broker.tcp, "witness");
     subscribe(&mut witness, "#", 0);
     let others = [
@@ -68,7 +75,7 @@ fn mqtt5_3_1_0_2_a_second_connect_is_a_protocol_error() {
 /// Breaks if: `known_version` in `src/codec/connect.rs` does not compare the whole name, letter for letter.
 #[test]
 fn mqtt5_3_1_2_1_another_protocol_name_gets_no_service() {
-    let broker = Broker::start();
+    let broker = patient();
     for name in ["", "MQT", "MQTTX", "mqtt", "MQTu", "HTTP", "\u{feff}MQTT"] {
         let mut client = RawClient::connect(broker.tcp);
         client.send(&Connect::v5("c").protocol(name).bytes());
@@ -94,7 +101,7 @@ fn mqtt5_3_1_2_1_another_protocol_name_gets_no_service() {
 /// `connect_version` does not give a later one a CONNACK of 5.0.
 #[test]
 fn mqtt5_3_1_2_2_another_protocol_version_is_told_0x84() {
-    let broker = Broker::start();
+    let broker = patient();
     for version in [6, 7, 63, 127] {
         refused_5(broker.tcp, &Connect::version(version, "c").bytes(), 0x84);
     }
