@@ -44,7 +44,8 @@ fn mqtt311_3_14_1_1_a_disconnect_with_reserved_bits_is_a_breach() {
 }
 
 #[test]
-// Breaks if: broker/packets.rs `disconnect` leaves as `Detach::Silent` with code 0, or `settle_will` keeps the Will.
+// Breaks if: broker/packets.rs `disconnect` leaves as `Detach::Silent` with code 0, or broker/sessions.rs
+// `settle_will` keeps the Will at `Detach::Goodbye`.
 fn mqtt311_3_14_4_3_disconnect_discards_the_will() {
     let broker = start();
     let mut witness = subscriber(&broker, "witness", "#", 0);
