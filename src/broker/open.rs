@@ -198,14 +198,19 @@ impl Open {
         replies.clear();
         let packets = side.inbound.drain(&mut replies);
         if packets > 0 {
-            let mut outbound = self.session.outbound.lock();
-            if let Some(line) = outbound.outbound.line() {
-                let mut cx = batch.context(&broker.options.session);
-                line.commit_packets(&replies, packets, &mut cx);
-                touch(&self.session, &mut outbound, batch);
-            }
+            self.commit(broker, &replies, packets, batch);
         }
         batch.replies = replies;
+    }
+
+    /// Puts whole packets that are not deliveries onto the connection's wire.
+    pub(super) fn commit(&self, broker: &Broker, packets: &[u8], count: usize, batch: &mut Batch) {
+        let mut outbound = self.session.outbound.lock();
+        if let Some(line) = outbound.outbound.line() {
+            let mut cx = batch.context(&broker.options.session);
+            line.commit_packets(packets, count, &mut cx);
+            touch(&self.session, &mut outbound, batch);
+        }
     }
 
     /// The link was woken: draws, and goes on with what was cut off.

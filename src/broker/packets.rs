@@ -54,8 +54,10 @@ impl Open {
                 self.unsubscribe(broker, side, unsubscribe, batch)?;
             }
             Packet::Pingreq => {
+                // After the replies that may leave, but behind no promise, for it is none.
+                // [MQTT5-3.12.4-1] [MQTT311-3.12.4-1]
                 self.send_replies(broker, side, batch);
-                self.pong(broker, batch);
+                self.commit(broker, &PINGRESP, 1, batch);
             }
             Packet::Disconnect(disconnect) => return Err(self.disconnect(broker, side, disconnect)),
             Packet::Auth(auth) => self.auth(broker, port, side, auth)?,
@@ -306,18 +308,6 @@ impl Open {
             return Err(too_large);
         }
         Ok(inbound.reply(&bytes))
-    }
-
-    /// Answers a PINGREQ, after the replies that may leave: it promises nothing, so it waits behind
-    /// no promise.
-    // [MQTT5-3.12.4-1] [MQTT311-3.12.4-1]
-    fn pong(&self, broker: &Broker, batch: &mut Batch) {
-        let mut outbound = self.session.outbound.lock();
-        if let Some(line) = outbound.outbound.line() {
-            let mut cx = batch.context(&broker.options.session);
-            line.commit_packets(&PINGRESP, 1, &mut cx);
-            touch(&self.session, &mut outbound, batch);
-        }
     }
 
     /// The client's DISCONNECT.
