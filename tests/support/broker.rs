@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::certificates::Certificates;
@@ -10,8 +10,9 @@ use super::folder::Folder;
 use super::metrics;
 use super::process::{Finished, Process};
 
-/// With `mosquitto` in this variable the same tests run against mosquitto: a test of a client that
-/// fails there too has found nothing about Postbud.
+/// What the tests run against, if not the binary that was built with them: `mosquitto`, as a test of a
+/// client that fails there too has found nothing about Postbud, or the path of another binary of Postbud,
+/// a release build or one that was broken on purpose.
 const SUBJECT: &str = "BROKER_UNDER_TEST";
 
 /// A running broker with a TCP, a TLS and an HTTP listener, killed when dropped.
@@ -136,7 +137,7 @@ impl Broker {
 
 /// The broker's binary, to be run in `folder` with none of the environment that it would read.
 pub fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_postbud"));
+    let mut command = Command::new(binary());
     command.current_dir(folder).env_remove("RUST_LOG");
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("POSTBUD_") {
@@ -144,6 +145,13 @@ pub fn command(folder: &Path) -> Command {
         }
     }
     command
+}
+
+fn binary() -> PathBuf {
+    match std::env::var_os(SUBJECT).map(PathBuf::from) {
+        Some(path) if path.is_absolute() => path,
+        _ => PathBuf::from(env!("CARGO_BIN_EXE_postbud")),
+    }
 }
 
 /// Waits until the broker says where it listens: `listening kind=tcp address=127.0.0.1:41235`.
