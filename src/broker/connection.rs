@@ -57,6 +57,8 @@ pub struct Connection {
     /// When a whole CONNECT must have come.
     connect_by: Instant,
     pub(super) last_heard: Instant,
+    /// Who wants its session and waits until what has reached it is handled.
+    successors: Vec<Arc<Port>>,
 }
 
 /// How far a connection has got.
@@ -76,6 +78,7 @@ impl Connection {
             phase: Phase::Fresh,
             connect_by,
             last_heard: now,
+            successors: Vec::new(),
         }
     }
 
@@ -192,7 +195,13 @@ impl Connection {
             close,
             kept,
             verdict,
+            heard_out,
+            successors,
         } = self.port.take_mail();
+        self.successors.extend(successors);
+        if heard_out {
+            self.predecessor_heard_out(batch);
+        }
         if let Some(verdict) = verdict {
             self.judged(verdict, batch);
         }
@@ -215,6 +224,23 @@ impl Connection {
                     self.phase = Phase::Closed(Ending::Closed(code));
                 }
             }
+        }
+    }
+
+    /// Whether somebody waits for [`Self::heard_out`].
+    pub fn is_awaited(&self) -> bool {
+        !self.successors.is_empty()
+    }
+
+    /// What has reached the connection by now has been handled, or is not going to be: whoever is to
+    /// take its session over may. To be called after [`Self::signalled`], as soon as there is nothing
+    /// more to read.
+    ///
+    /// A client that says DISCONNECT, or publishes, and is back on another connection at once is
+    /// heard in the order in which it spoke, whatever threads serve the two.
+    pub fn heard_out(&mut self) {
+        for successor in self.successors.drain(..) {
+            successor.heard_out();
         }
     }
 
@@ -262,6 +288,8 @@ impl Connection {
                 _ => ending,
             });
         }
+        self.heard_out();
+        self.port.shut();
     }
 
     /// Tells of an end that the broker decided on. That clients come and go is not worth a line.
@@ -322,5 +350,12 @@ impl Connection {
             .lock()
             .as_deref_mut()
             .is_none_or(|line| line.wire().is_flushed())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.heard_out();
+        self.port.shut();
     }
 }

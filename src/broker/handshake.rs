@@ -33,6 +33,8 @@ enum WaitsFor {
     Auth(Box<dyn Exchange>),
     /// The store; then the session opens for this identity, with this data in CONNACK.
     Store(Identity, Option<Vec<u8>>),
+    /// The connection that has the session, until what has reached it is handled; then as above.
+    Predecessor(Identity, Option<Vec<u8>>),
 }
 
 impl Waiting {
@@ -264,7 +266,7 @@ impl Connection {
                 return Ok(());
             }
         }
-        self.open(identity, data, batch);
+        self.open_in_turn(identity, data, batch);
         Ok(())
     }
 
@@ -279,11 +281,35 @@ impl Connection {
             return;
         };
         match outcome {
-            Ok(()) => self.open(identity, data, batch),
+            Ok(()) => self.open_in_turn(identity, data, batch),
             Err(_) => {
                 let fault = Fault::new(ReasonCode::ServerUnavailable, "the session cannot be kept");
                 self.refuse(&[], fault, batch);
             }
+        }
+    }
+
+    /// Opens the session once the connection that has it, if there is one, has been heard out.
+    fn open_in_turn(&mut self, identity: Identity, data: Option<Vec<u8>>, batch: &mut Batch) {
+        let Phase::Waiting(waiting) = &mut self.phase else {
+            return;
+        };
+        let predecessor = self.broker.connection_of(&waiting.terms.client_id);
+        if predecessor.is_some_and(|port| port.hear_out_for(Arc::clone(&self.port))) {
+            waiting.what_for = WaitsFor::Predecessor(identity, data);
+            return;
+        }
+        self.open(identity, data, batch);
+    }
+
+    /// The connection that had the session, or still has it, has been heard out.
+    pub(super) fn predecessor_heard_out(&mut self, batch: &mut Batch) {
+        let Phase::Waiting(waiting) = &mut self.phase else {
+            return;
+        };
+        match std::mem::replace(&mut waiting.what_for, WaitsFor::Verdict) {
+            WaitsFor::Predecessor(identity, data) => self.open(identity, data, batch),
+            before => waiting.what_for = before,
         }
     }
 

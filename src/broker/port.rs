@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::Mutex;
@@ -49,6 +50,31 @@ pub(super) struct Mail {
     pub kept: Option<Result<(), Failure>>,
     /// The verdict on its CONNECT.
     pub verdict: Option<Result<Identity, ReasonCode>>,
+    /// Whether the connection that has its session has been heard out.
+    pub heard_out: bool,
+    /// Connections that want its session, and wait until it has been heard out.
+    pub successors: Vec<Arc<Port>>,
+}
+
+/// Mail, as long as somebody reads it.
+#[derive(Debug)]
+enum Inbox {
+    Open(Mail),
+    /// The connection is no more.
+    Shut,
+}
+
+impl Inbox {
+    /// Puts something in; whether anybody will read it.
+    fn put(&mut self, write: impl FnOnce(&mut Mail)) -> bool {
+        match self {
+            Self::Open(mail) => {
+                write(mail);
+                true
+            }
+            Self::Shut => false,
+        }
+    }
 }
 
 /// One connection as others see it.
@@ -56,7 +82,7 @@ pub struct Port {
     link: Box<dyn Link>,
     peer: Option<SocketAddr>,
     signals: AtomicU8,
-    mail: Mutex<Mail>,
+    inbox: Mutex<Inbox>,
     /// The connection's bytes while no session holds them: before CONNACK, and after the session
     /// has been detached.
     own: Mutex<Option<Box<Line>>>,
@@ -69,7 +95,7 @@ impl Port {
             link,
             peer,
             signals: AtomicU8::new(0),
-            mail: Mutex::default(),
+            inbox: Mutex::new(Inbox::Open(Mail::default())),
             own: Mutex::default(),
         }
     }
@@ -106,27 +132,56 @@ impl Port {
     }
 
     pub(super) fn take_mail(&self) -> Mail {
-        std::mem::take(&mut self.mail.lock())
+        match &mut *self.inbox.lock() {
+            Inbox::Open(mail) => std::mem::take(mail),
+            Inbox::Shut => Mail::default(),
+        }
+    }
+
+    fn put(&self, write: impl FnOnce(&mut Mail)) -> bool {
+        let put = self.inbox.lock().put(write);
+        if put {
+            self.signal(Signal::Mail);
+        }
+        put
     }
 
     /// Asks the connection to close; the first reason counts.
     pub(super) fn close(&self, reason: ReasonCode) {
-        self.mail.lock().close.get_or_insert(reason);
-        self.signal(Signal::Mail);
+        self.put(|mail| {
+            mail.close.get_or_insert(reason);
+        });
     }
 
     /// Tells the verdict on the connection's CONNECT.
     pub(super) fn judge(&self, verdict: Result<Identity, ReasonCode>) {
-        self.mail.lock().verdict = Some(verdict);
-        self.signal(Signal::Mail);
+        self.put(|mail| mail.verdict = Some(verdict));
+    }
+
+    /// Asks the connection to handle what has reached it, and then to tell `successor`, which waits
+    /// for that; whether it will.
+    pub(super) fn hear_out_for(&self, successor: Arc<Port>) -> bool {
+        self.put(|mail| mail.successors.push(successor))
+    }
+
+    /// Tells the connection that the one which has its session has been heard out.
+    pub(super) fn heard_out(&self) {
+        self.put(|mail| mail.heard_out = true);
+    }
+
+    /// The connection is no more: nobody waits for it, now or later.
+    pub(super) fn shut(&self) {
+        let before = std::mem::replace(&mut *self.inbox.lock(), Inbox::Shut);
+        if let Inbox::Open(mail) = before {
+            mail.successors.iter().for_each(|port| port.heard_out());
+        }
     }
 }
 
 /// Waits for one outcome only: of the record of the session that is to be opened.
 impl Waits for Port {
     fn outcome(&self, _: u64, outcome: Result<(), Failure>) {
-        self.mail.lock().kept = Some(outcome);
-        self.signal(Signal::Mail);
+        self.put(|mail| mail.kept = Some(outcome));
     }
 }
 

@@ -92,6 +92,13 @@ impl Broker {
         }
     }
 
+    /// The connection that a client's session is attached to.
+    pub(super) fn connection_of(&self, client_id: &str) -> Option<Arc<Port>> {
+        let session = self.registry.find(client_id)?;
+        let port = session.outbound.lock().port.clone();
+        port
+    }
+
     /// Makes a session that is there ready for a new connection; returns whether it goes on. If it
     /// does not, it has ended, and is no longer in the registry.
     // [MQTT5-3.1.2-4] [MQTT5-3.1.2-5] [MQTT311-3.1.2-4] [MQTT311-3.1.2-6]

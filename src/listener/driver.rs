@@ -34,6 +34,9 @@ const READ_SIZE: usize = 64 * 1024;
 /// Steps before others on the same thread get theirs.
 const STEPS_PER_POLL: usize = 4;
 
+/// Reads before another connection of the same client is let in, although this one has more to say.
+const READS_FOR_SUCCESSOR: u32 = 16;
+
 /// What a thread's drivers share, one at a time.
 struct Scratch {
     buffer: Box<[u8]>,
@@ -83,6 +86,8 @@ pub struct Driver<T> {
     state: State,
     /// Whether it counts as one that has not opened a session or been turned away.
     handshaking: bool,
+    /// Reads since another connection has been waiting for its session.
+    reads_awaited: u32,
 }
 
 /// Bytes that the peer does not take.
@@ -151,6 +156,7 @@ impl<T: Transport> Driver<T> {
             write_timeout: patience.write,
             state: State::Reading,
             handshaking: true,
+            reads_awaited: 0,
         }
     }
 
@@ -204,6 +210,7 @@ impl<T: Transport> Driver<T> {
         match self.state {
             State::Reading => {
                 if self.read(cx, scratch) == Step::Again {
+                    self.bound_the_wait();
                     return Step::Again;
                 }
             }
@@ -221,8 +228,21 @@ impl<T: Transport> Driver<T> {
             State::Lingering(_) => self.linger(cx, scratch),
             State::Closed => return Step::Again,
         }
+        self.connection.heard_out();
         // Deadlines last: what has come in time counts, however late it is looked at.
         self.check_deadlines(&mut scratch.batch)
+    }
+
+    /// Lets a successor have the session, however much there is to read.
+    fn bound_the_wait(&mut self) {
+        if !self.connection.is_awaited() {
+            self.reads_awaited = 0;
+            return;
+        }
+        self.reads_awaited += 1;
+        if self.reads_awaited >= READS_FOR_SUCCESSOR {
+            self.connection.heard_out();
+        }
     }
 
     fn count_handshake(&mut self) {

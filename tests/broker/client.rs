@@ -186,6 +186,11 @@ impl<'h> Client<'h> {
         self.house.with_peer(self.index, Peer::handle);
     }
 
+    /// Whoever waits for it to handle what has reached it waits no longer.
+    pub fn hear_no_more(&self) {
+        self.peer(|peer| peer.hear_no_more());
+    }
+
     pub fn publish(&self, topic: &str, payload: &str) {
         self.send(&Packet::Publish(publish(
             QoS::AtMostOnce,

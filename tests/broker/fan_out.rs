@@ -54,6 +54,7 @@ fn a_fan_out_is_cut_into_turns() {
     writer.feed(&Packet::Publish(publish(QoS::AtLeastOnce, 1, "all", "x")));
     writer.feed(&Packet::Publish(publish(QoS::AtMostOnce, 0, "all", "y")));
     let mut turns = 0;
+    let id = |turn| format!("helper-{turn}");
     let mut before = house.snapshot().messages_sent[0];
     while writer.is_busy() {
         writer.step();
@@ -67,7 +68,7 @@ fn a_fan_out_is_cut_into_turns() {
         before = sent;
         // Others have their turn in between.
         let helper = house.accept(Version::V5, true);
-        helper.feed(&Packet::Connect(house.v5("helper").connect));
+        helper.feed(&Packet::Connect(house.v5(&id(turns)).connect));
         helper.feed(&Packet::Publish(publish(QoS::AtMostOnce, 0, "small", "z")));
         helper.step();
         assert_eq!(other.payloads(), ["z"]);
@@ -102,8 +103,17 @@ fn everybody_gets_it_though_its_publisher_is_taken_over_in_the_middle() {
         "too late",
     )));
     old.step();
+    let new = house.accept(Version::V5, true);
+    new.feed(&Packet::Connect(house.v5("writer").expiry(60).connect));
+    new.step();
+    old.step();
     assert!(old.is_busy());
-    let new = house.v5("writer").expiry(60).open();
+    assert_eq!(new.take(), [], "it is still busy with what it was sent");
+    // The patience with it ends before that.
+    old.hear_no_more();
+    new.step();
+    new.welcome();
+    house.run();
     let got = old.take();
     let told = Got::Disconnect(ReasonCode::SessionTakenOver);
     assert_eq!(got, [Got::Puback(1, ReasonCode::Success), told]);

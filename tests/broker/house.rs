@@ -313,6 +313,13 @@ impl Peer {
             }
             _ => {}
         }
+        if self.state != State::Handling {
+            self.connection.heard_out();
+        }
+    }
+
+    pub fn hear_no_more(&mut self) {
+        self.connection.heard_out();
     }
 
     /// Handles input, without a look at what has been told to it meanwhile.

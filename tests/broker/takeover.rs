@@ -1,7 +1,7 @@
 //! The same client comes back while its connection is still there.
 
 use postbud::broker::{Ending, Gauge};
-use postbud::codec::{Packet, QoS, ReasonCode, Version};
+use postbud::codec::{Disconnect, Packet, QoS, ReasonCode, Version};
 
 use crate::client::{Hello, numbers, publish};
 use crate::house::House;
@@ -58,6 +58,66 @@ fn a_persistent_session_moves_over_with_everything_in_flight() {
             "{version}"
         );
     }
+}
+
+/// A client that says goodbye and is back at once is heard in that order, though another thread may serve its new
+/// connection first.
+#[test]
+fn what_has_reached_the_old_connection_is_handled_before_the_new_one_is_let_in() {
+    for version in VERSIONS {
+        let house = House::new();
+        let reader = house.v5("reader").open();
+        reader.subscribe("#", QoS::AtMostOnce);
+        let old = house.hello(version, "c").will("will", "said").open();
+        old.feed(&Packet::Publish(publish(QoS::AtMostOnce, 0, "t", "last")));
+        old.feed(&Packet::Disconnect(Disconnect::new(ReasonCode::Success)));
+
+        let new = house.accept(version, true);
+        let hello = house.hello(version, "c").resume().connect;
+        new.feed(&Packet::Connect(hello));
+        new.step();
+        assert_eq!(new.take(), [], "{version}: the old one has more to say");
+        house.run();
+        let welcome = new.welcome();
+        assert_eq!(
+            (welcome.code, welcome.present),
+            (ReasonCode::Success, false)
+        );
+        assert_eq!(reader.payloads(), ["last"], "{version}: and no Will");
+        assert_eq!(old.ending(), Some(Ending::Disconnected), "{version}");
+    }
+}
+
+#[test]
+fn of_several_that_wait_for_the_old_connection_one_stays() {
+    let house = House::new();
+    let old = house.v5("c").open();
+    old.feed(&Packet::Publish(publish(QoS::AtMostOnce, 0, "t", "1")));
+    let new = [(); 3].map(|()| {
+        let new = house.accept(Version::V5, true);
+        new.feed(&Packet::Connect(house.v5("c").connect));
+        new.step();
+        new
+    });
+    house.run();
+    old.assert_closed(TAKEN);
+    let left = new.iter().filter(|new| new.ending().is_none());
+    assert_eq!(left.count(), 1);
+    assert_eq!(house.gauge(Gauge::Connected), 1);
+}
+
+/// Nobody waits for a connection that is no more.
+#[test]
+fn the_end_of_the_old_connection_lets_the_new_one_in() {
+    let house = House::new();
+    let old = house.v5("c").expiry(60).open();
+    old.feed_bytes(&[0x30]);
+    let new = house.accept(Version::V5, true);
+    new.feed(&Packet::Connect(house.v5("c").resume().connect));
+    new.step();
+    assert_eq!(new.take(), []);
+    old.hang_up();
+    assert!(new.welcome().present);
 }
 
 // [MQTT5-3.1.2-4] [MQTT311-3.1.2-6]
@@ -129,11 +189,13 @@ fn a_late_driver_is_harmless() {
     reader.subscribe("t", QoS::AtMostOnce);
     let old = lasting(&house, Version::V5).open();
     old.subscribe("u", QoS::AtLeastOnce);
-    // The CONNECT is handled by a step of the new connection alone: the old one sleeps.
+    // The CONNECT is handled once the old one has been heard out, which sleeps from then on.
     let new = house.accept(Version::V5, true);
     let mut hello = lasting(&house, Version::V5);
     hello.connect.keep_alive = 0;
     new.feed(&Packet::Connect(hello.connect));
+    new.step();
+    old.step();
     new.step();
     new.welcome();
     old.feed(&Packet::Publish(publish(QoS::AtLeastOnce, 1, "t", "late")));
@@ -161,6 +223,8 @@ fn a_late_driver_that_has_not_seen_the_news_is_harmless() {
         let new = house.accept(version, true);
         new.feed(&Packet::Connect(lasting(&house, version).connect));
         new.step();
+        old.step();
+        new.step();
         new.welcome();
         old.feed(&Packet::Publish(publish(QoS::AtLeastOnce, 1, "t", "late")));
         old.step_blindly();
@@ -179,8 +243,10 @@ fn a_late_driver_that_loses_its_transport_does_not_end_the_session() {
     let new = house.accept(Version::V311, true);
     new.feed(&Packet::Connect(lasting(&house, Version::V311).connect));
     new.step();
-    old.hang_up();
+    old.step();
+    new.step();
     assert!(new.welcome().present);
+    old.hang_up();
     house.v5("writer").open().publish1(1, "u", "x");
     assert_eq!(new.payloads(), ["x"]);
 }

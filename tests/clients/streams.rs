@@ -234,3 +234,24 @@ fn who_talks_on_for_ever_is_cut_off() {
     }
     broker.wait_for_samples(&[("postbud_connections", 0.0)]);
 }
+
+/// What a client said last counts, though it is back before anybody has looked: all that it published is delivered,
+/// in order, and its goodbye is a goodbye.
+// Breaks if: `Connection::open_in_turn` in src/broker/handshake.rs opens at once.
+#[test]
+fn who_says_goodbye_and_is_back_at_once_is_heard_in_order() {
+    let broker = Broker::start();
+    let mut reader = RawClient::accepted(broker.tcp, &connect_311("reader"));
+    reader.subscribe_311("numbers", 0);
+    reader.subscribe_311("will", 0);
+    let publish = |number: u32| publish_311("numbers", number.to_string().as_bytes());
+    for round in 0..200 {
+        let mut client = RawClient::connect(broker.tcp);
+        client.open(&connect_311_with_will("client", "will", "must not be said"));
+        let said = (round * 10..round * 10 + 10).flat_map(publish);
+        client.send(&said.chain(packet(0xe0, &[])).collect::<Vec<_>>());
+    }
+    for number in 0..2000 {
+        reader.expect(&publish(number));
+    }
+}
