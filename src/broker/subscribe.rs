@@ -5,7 +5,7 @@ use crate::codec::{
     ReasonCode, RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe, Version,
 };
 use crate::pubsub::{Granted, Group, Subscriptions};
-use crate::session::Subscribed;
+use crate::session::{Subscribed, cost};
 use crate::topic::{filter, name};
 
 use super::batch::Batch;
@@ -102,7 +102,7 @@ impl Broker {
         let limits = &self.options.session;
         let plain = filter::parse(text).map_or(text, |parsed| parsed.filter);
         let full = side.subscriptions.len() >= limits.subscriptions_maximum
-            || side.subscriptions.bytes() + text.len() > limits.subscription_bytes_maximum;
+            || side.subscriptions.bytes() + cost(text) > limits.subscription_bytes_maximum;
         if full && !side.subscriptions.contains(text) {
             return Some(ReasonCode::QuotaExceeded);
         }

@@ -90,7 +90,6 @@ pub use publish::{Publish, PublishProperties};
 pub use publish_frame::PublishFrame;
 pub use qos::QoS;
 pub use reason::ReasonCode;
-pub use section::MAXIMUM_USER_PROPERTIES;
 pub use subscribe::{Suback, Subscribe};
 pub use subscription_ids::{SubscriptionIds, SubscriptionIdsBuf};
 pub use unsubscribe::{Unsuback, Unsubscribe};

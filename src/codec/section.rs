@@ -17,13 +17,8 @@ use std::num::{NonZeroU16, NonZeroU32};
 use super::error::DecodeError;
 use super::property::PropertyId;
 use super::reader::Reader;
-use super::reason::ReasonCode;
 use super::user_properties::UserProperties;
 use crate::topic::name;
-
-/// The most User Properties that one section may carry. The specification has no bound; without
-/// one a packet of the largest size would hold 50 million, and each costs whoever walks them.
-pub const MAXIMUM_USER_PROPERTIES: u32 = 1_024;
 
 const ZERO: DecodeError = DecodeError::protocol("a property that must not be 0 is 0");
 
@@ -150,12 +145,6 @@ impl<'a> Section<'a> {
         self.reader.string()?;
         self.reader.string()?;
         self.users.extend(self.start, self.reader.rest());
-        if self.users.count > MAXIMUM_USER_PROPERTIES {
-            return Err(DecodeError::with(
-                ReasonCode::QuotaExceeded,
-                "more User Properties than are accepted",
-            ));
-        }
         Ok(())
     }
 

@@ -34,7 +34,7 @@ pub use fault::Fault;
 pub use inbound::{Arrival, Forwarded, Inbound};
 pub use outbound::{Acked, Context, Line, Outbound};
 pub use replies::Token;
-pub use subscriptions::{Subscribed, Subscriptions};
+pub use subscriptions::{Subscribed, Subscriptions, cost};
 pub use tally::Tally;
 pub use terms::{NEVER, Terms, Will};
 pub use window::Source;

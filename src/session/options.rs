@@ -61,7 +61,7 @@ impl Default for Options {
             expiry_3x: Duration::from_secs(7 * 24 * 3600),
             subscriptions_maximum: 10_000,
             subscription_bytes_maximum: 4 * 1024 * 1024,
-            topic_levels_maximum: 128,
+            topic_levels_maximum: 65_536,
             unsent_maximum: 128 * 1024,
             queue_qos0_offline: false,
             response_information: String::new(),

@@ -16,8 +16,18 @@ pub struct Subscribed {
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     sorted: Vec<(Box<str>, Subscribed)>,
-    /// Bytes of all filters.
+    /// What all of them cost.
     bytes: usize,
+}
+
+/// Bytes that a `+` costs in the tree of all filters, where it is a node of its own; literal levels
+/// share one. Without this, 64 KiB of `+/+/…` would be let in at a fraction of what they hold.
+const WILDCARD_COST: usize = 64;
+
+/// The bytes that a filter counts for, in the bound on those of one session.
+pub fn cost(filter: &str) -> usize {
+    let wildcards = filter.bytes().filter(|byte| *byte == b'+').count();
+    filter.len() + wildcards * WILDCARD_COST
 }
 
 impl Subscriptions {
@@ -26,7 +36,7 @@ impl Subscriptions {
         self.sorted.len()
     }
 
-    /// Bytes of all filters.
+    /// The [`cost`] of all filters, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -50,7 +60,7 @@ impl Subscriptions {
                     // Most sessions have very few: doubling from four would waste half of it.
                     self.sorted.reserve_exact(1 + self.sorted.len() / 2);
                 }
-                self.bytes += filter.len();
+                self.bytes += cost(filter);
                 self.sorted.insert(index, (filter.into(), subscribed));
                 None
             }
@@ -61,7 +71,7 @@ impl Subscriptions {
     pub fn remove(&mut self, filter: &str) -> Option<Subscribed> {
         let index = self.find(filter).ok()?;
         let (_, subscribed) = self.sorted.remove(index);
-        self.bytes -= filter.len();
+        self.bytes -= cost(filter);
         if self.sorted.len() < self.sorted.capacity() / 4 {
             self.sorted.shrink_to_fit();
         }
@@ -90,6 +100,17 @@ mod tests {
         options: SubscriptionOptions::v3(QoS::AtMostOnce),
         id: None,
     };
+
+    #[test]
+    fn a_filter_costs_its_bytes_and_a_wildcard_level_more() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.insert("a/b", SUBSCRIBED);
+        assert_eq!(subscriptions.bytes(), 3);
+        subscriptions.insert("a/+/+", SUBSCRIBED);
+        assert_eq!(subscriptions.bytes(), 3 + 5 + 2 * WILDCARD_COST);
+        subscriptions.remove("a/+/+");
+        assert_eq!(subscriptions.bytes(), 3);
+    }
 
     #[test]
     fn the_same_filter_replaces_and_another_does_not() {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::codec::ReasonCode;
 
 #[test]
 fn every_property_can_be_skipped() {

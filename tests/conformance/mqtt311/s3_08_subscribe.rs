@@ -9,7 +9,14 @@ use crate::bytes::{Publish, packet, puback, string, subscribe_311};
 use crate::received::expect_alive;
 use crate::support::broker::Broker;
 
-/// A filter that this broker grants nobody: it has more levels than are allowed.
+/// A broker that grants nobody a filter of more levels than this.
+#[track_caller]
+fn start_shallow() -> Broker {
+    let limits = "[limits]\nconnect_timeout = \"1h\"\n[session]\ntopic_levels_maximum = 1000\n";
+    Broker::configured(&format!("[auth]\nanonymous = true\n{limits}"))
+}
+
+/// A filter that [`start_shallow`] grants nobody.
 fn too_deep() -> String {
     "/".repeat(1_000)
 }
@@ -115,7 +122,7 @@ fn mqtt311_3_8_3_4_reserved_bits_of_the_requested_qos_close_the_connection() {
 #[test]
 // Breaks if: broker/packets.rs `subscribe` does not put the SUBACK into the line.
 fn mqtt311_3_8_4_1_subscribe_is_answered_with_suback() {
-    let broker = start();
+    let broker = start_shallow();
     let mut client = client(&broker, "client");
     for (filters, codes) in [
         (vec![("t", 0)], vec![0]),
@@ -244,7 +251,7 @@ fn mqtt311_3_8_4_4_many_filters_are_many_subscriptions_and_one_suback() {
 #[test]
 // Breaks if: broker/subscribe.rs `subscribe` pushes no code for a filter that is refused.
 fn mqtt311_3_8_4_5_suback_has_a_return_code_for_each_filter() {
-    let broker = start();
+    let broker = start_shallow();
     let mut client = client(&broker, "client");
     let names: Vec<_> = (0..1_000).map(|number| format!("t/{number}")).collect();
     for count in [1, 2, 3, 100, 1_000] {
@@ -293,7 +300,7 @@ fn mqtt311_3_8_4_6_deliveries_have_the_lower_of_published_and_granted_qos() {
 #[test]
 // Breaks if: broker/subscribe.rs `subscribe` puts refusals at the end, or goes through the filters backwards.
 fn mqtt311_3_9_3_1_the_return_codes_are_in_the_order_of_the_filters() {
-    let broker = start();
+    let broker = start_shallow();
     let deep = too_deep();
     let mut client = client(&broker, "client");
     let all = [
