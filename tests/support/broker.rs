@@ -63,12 +63,21 @@ impl Broker {
         })
     }
 
+    /// Starts Debian's mosquitto in Postbud's place, whatever the environment says; its configuration begins with
+    /// what is given.
+    #[track_caller]
+    pub fn mosquitto(first: &str) -> Self {
+        let folder = Folder::new();
+        let certificates = Certificates::generate(&folder);
+        start_mosquitto(folder, certificates, first)
+    }
+
     #[track_caller]
     fn launch(tcp: &str, rest: &str, command: impl FnOnce(&Path) -> Command) -> Self {
         let folder = Folder::new();
         let certificates = Certificates::generate(&folder);
         if std::env::var(SUBJECT).is_ok_and(|subject| subject == "mosquitto") {
-            return start_mosquitto(folder, certificates);
+            return start_mosquitto(folder, certificates, "");
         }
         let file = folder.write("postbud.toml", configuration(tcp, &certificates, rest));
         let mut command = command(folder.path());
@@ -183,7 +192,7 @@ fn configuration(tcp: &str, certificates: &Certificates, rest: &str) -> String {
 /// Starts Debian's mosquitto in Postbud's place. It has no HTTP, and cannot tell which port the system
 /// chose, so two are taken that were free a moment ago.
 #[track_caller]
-fn start_mosquitto(folder: Folder, certificates: Certificates) -> Broker {
+fn start_mosquitto(folder: Folder, certificates: Certificates, first: &str) -> Broker {
     // Both at once, or the second could be the first again.
     let free = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"));
     let [tcp, tls] = free.map(|listener| listener.local_addr().expect("it is bound"));
@@ -194,8 +203,8 @@ fn start_mosquitto(folder: Folder, certificates: Certificates) -> Broker {
     let file = folder.write(
         "mosquitto.conf",
         format!(
-            "user root\nallow_anonymous true\npersistence false\nsys_interval 1\nlog_type all\n\
-             listener {} 127.0.0.1\nlistener {} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n",
+            "{first}\nuser root\nallow_anonymous true\npersistence false\nsys_interval 1\nlog_type all\n\
+             set_tcp_nodelay true\nlistener {} 127.0.0.1\nlistener {} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n",
             tcp.port(),
             tls.port()
         ),
