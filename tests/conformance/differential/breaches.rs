@@ -106,7 +106,7 @@ fn topic_filters_are_checked() {
     });
 }
 
-// Breaks if: `codec/subscribe.rs` accepts QoS 3, reserved bits, or no Topic Filter.
+// Breaks if: `codec/filters.rs` accepts QoS 3, reserved bits, or no Topic Filter.
 #[test]
 fn subscribe_is_checked() {
     in_both(|pair, speak| {
@@ -147,7 +147,7 @@ fn properties_are_checked() {
     );
 }
 
-// Breaks if: `session/inbound.rs` accepts alias 0, one beyond its maximum, or one that stands for nothing.
+// Breaks if: `resolve` of `session/aliases.rs` accepts alias 0, one beyond the maximum, or one that stands for nothing.
 #[test]
 fn topic_aliases_are_checked() {
     let mut pair = Pair::start();
@@ -156,7 +156,7 @@ fn topic_aliases_are_checked() {
     all_end(&mut pair, Dialect::V5, &breaches);
 }
 
-// Breaks if: `codec/subscribe.rs` accepts a Subscription Identifier of 0, or Retain Handling 3.
+// Breaks if: `codec/filters.rs` accepts reserved bits or Retain Handling 3, or `codec/subscribe.rs` a Subscription Identifier of 0.
 #[test]
 fn subscription_options_are_checked() {
     let mut pair = Pair::start();
@@ -172,7 +172,7 @@ fn subscription_options_are_checked() {
     );
 }
 
-// Breaks if: `session/terms.rs` lets DISCONNECT raise a Session Expiry Interval of 0.
+// Breaks if: `broker/packets.rs` lets DISCONNECT raise a Session Expiry Interval of 0.
 #[test]
 fn disconnect_cannot_make_a_session_last() {
     let mut pair = Pair::start();

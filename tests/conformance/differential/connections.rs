@@ -15,7 +15,7 @@ fn a_client_comes_and_leaves() {
     });
 }
 
-// Breaks if: `broker/handshake.rs` refuses an empty Client Identifier, or does not tell the assigned one.
+// Breaks if: `session/terms.rs` refuses an empty Client Identifier, or does not tell the assigned one.
 #[test]
 fn an_empty_client_identifier_is_replaced() {
     in_both(|pair, speak| {
@@ -32,7 +32,7 @@ fn an_empty_client_identifier_is_replaced() {
     });
 }
 
-// Breaks if: `broker/handshake.rs` accepts an empty Client Identifier with Clean Session 0.
+// Breaks if: `check_empty_id` of `session/terms.rs` allows it with Clean Session 0.
 #[test]
 fn an_empty_client_identifier_needs_a_clean_session() {
     let mut pair = Pair::start();

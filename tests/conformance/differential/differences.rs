@@ -38,7 +38,7 @@ fn mosquitto_accepts_subscription_identifiers_from_a_client() {
 }
 
 // [MQTT5-3.1.2-8], [MQTT311-3.1.2-8]
-// Breaks if: `broker/sessions.rs` forgets the Will of a connection that is taken over.
+// Breaks if: `settle_will` of `broker/sessions.rs` forgets the Will at `Detach::Resumed`.
 #[test]
 fn mosquitto_forgets_the_will_when_the_session_is_taken_over() {
     let speak = Dialect::V311;
@@ -56,7 +56,7 @@ fn mosquitto_forgets_the_will_when_the_session_is_taken_over() {
 }
 
 // [MQTT5-3.8.4-3]
-// Breaks if: `pubsub/subscriptions.rs` keeps the options of a subscription that is made again.
+// Breaks if: `insert` of `pubsub/subscriptions.rs` keeps the options of a subscription that is made again.
 #[test]
 fn mosquitto_does_not_replace_no_local() {
     let mut pair = Pair::start();
@@ -74,7 +74,7 @@ fn mosquitto_does_not_replace_no_local() {
 }
 
 // [MQTT5-3.8.3-4]
-// Breaks if: `broker/subscribe.rs` grants a Shared Subscription with No Local.
+// Breaks if: `codec/filters.rs` accepts a Shared Subscription with No Local.
 #[test]
 fn mosquitto_accepts_no_local_in_a_group() {
     let subscribe = subscribe_5(1, &[], &[("$share/group/a", 0x04)]);
@@ -98,7 +98,7 @@ fn mosquitto_sends_what_is_retained_to_a_group() {
 }
 
 // [MQTT5-3.3.4-9]
-// Breaks if: `session/window.rs` lets one acknowledgement make room for two.
+// Breaks if: `quota` of `session/outbound.rs` is one more than it should be.
 #[test]
 fn mosquitto_exceeds_receive_maximum_after_an_acknowledgement() {
     let speak = Dialect::V5;
@@ -119,7 +119,7 @@ fn mosquitto_exceeds_receive_maximum_after_an_acknowledgement() {
 }
 
 // [MQTT311-3.3.5-1]
-// Breaks if: `pubsub/subscriptions.rs` delivers overlapping subscriptions at the QoS of the first.
+// Breaks if: `merge` of `pubsub/subscriptions.rs` takes the QoS of the first subscription.
 #[test]
 fn mosquitto_as_it_is_shipped_delivers_at_the_qos_of_the_first_subscription() {
     let speak = Dialect::V311;

@@ -4,7 +4,7 @@ use super::dialect::{Dialect, in_both};
 use super::pair::Pair;
 use crate::bytes::{Connect, puback, pubcomp, pubrel};
 
-// Breaks if: `broker/publish.rs` delivers at the publisher's QoS instead of the lower of both.
+// Breaks if: `deliver` of `broker/delivery.rs` takes the publisher's QoS instead of the lower of both.
 #[test]
 fn every_qos_meets_every_qos() {
     in_both(|pair, speak| {
@@ -58,7 +58,7 @@ fn dup_is_not_passed_on() {
     });
 }
 
-// Breaks if: `topic/trie` lets `+` match no level or two, or `#` not its parent.
+// Breaks if: `topic/trie/walk.rs` lets `+` match no level or two, or `#` not its parent.
 #[test]
 fn filters_match_as_they_should() {
     in_both(|pair, speak| {
@@ -97,7 +97,7 @@ fn names_are_taken_as_they_are() {
     });
 }
 
-// Breaks if: `pubsub/subscriptions.rs` delivers overlapping subscriptions at the QoS of the first.
+// Breaks if: `merge` of `pubsub/subscriptions.rs` takes the lowest QoS.
 #[test]
 fn overlapping_filters_give_the_highest_qos() {
     in_both(|pair, speak| {
@@ -114,7 +114,7 @@ fn overlapping_filters_give_the_highest_qos() {
     });
 }
 
-// Breaks if: `session/subscriptions.rs` keeps the old QoS when a Topic Filter is subscribed to again.
+// Breaks if: `insert` of `pubsub/subscriptions.rs` keeps the old QoS of a subscription that is made again.
 #[test]
 fn a_subscription_is_replaced_by_the_same_filter() {
     in_both(|pair, speak| {
@@ -139,7 +139,7 @@ fn suback_has_a_code_for_each_filter() {
     });
 }
 
-// Breaks if: `session/subscriptions.rs` removes filters that the unsubscribed one would match.
+// Breaks if: `unsubscribe` of `broker/subscribe.rs` answers 0x00 for each Topic Filter, or removes more than its own.
 #[test]
 fn unsubscribe_takes_the_very_filter() {
     in_both(|pair, speak| {
@@ -158,7 +158,7 @@ fn unsubscribe_takes_the_very_filter() {
     });
 }
 
-// Breaks if: `pubsub/retained.rs` keeps the first message of a topic, or an empty one.
+// Breaks if: `broker/delivery.rs` sends what is retained without the flag, or `pubsub/retained.rs` keeps an empty message.
 #[test]
 fn retained_messages_are_kept_replaced_and_cleared() {
     in_both(|pair, speak| {
@@ -198,7 +198,7 @@ fn retained_messages_are_kept_replaced_and_cleared() {
     });
 }
 
-// Breaks if: `broker/subscribe.rs` sends what is retained only to new subscriptions.
+// Breaks if: `wants_retained` of `broker/subscribe.rs` sends only for new subscriptions.
 #[test]
 fn retained_messages_come_again_with_a_repeated_subscription() {
     in_both(|pair, speak| {
@@ -230,7 +230,7 @@ fn many_messages_keep_their_order() {
     });
 }
 
-// Breaks if: `message.rs` cuts payloads, or `codec/publish.rs` takes an empty one for an error.
+// Breaks if: `codec/publish_frame.rs` loses the end of a large payload.
 #[test]
 fn payloads_of_all_sizes_arrive() {
     in_both(|pair, speak| {
@@ -245,7 +245,7 @@ fn payloads_of_all_sizes_arrive() {
     });
 }
 
-// Breaks if: `session/inbound.rs` takes an acknowledgement of nothing for an error of 3.1.1.
+// Breaks if: `puback` of `session/window.rs` takes an unknown Packet Identifier for an error.
 #[test]
 fn acknowledgements_of_nothing_are_ignored() {
     let mut pair = Pair::start();

@@ -41,6 +41,8 @@ pub struct Pair {
     difference: Option<Difference>,
     /// What both answered in the last step.
     agreed: Lines,
+    /// Messages in all that both agreed on.
+    messages: usize,
     history: String,
 }
 
@@ -60,6 +62,7 @@ impl Pair {
             postbud: Side::new(Broker::start()),
             difference: None,
             agreed: Lines::new(),
+            messages: 0,
             history: String::new(),
         }
     }
@@ -183,6 +186,11 @@ impl Pair {
         );
     }
 
+    /// How many messages both have delivered since the start.
+    pub fn messages(&self) -> usize {
+        self.messages
+    }
+
     /// In the next step mosquitto is wrong in this way.
     pub fn expect_difference(&mut self, difference: Difference) {
         assert!(difference.mosquitto != difference.postbud, "no difference");
@@ -239,6 +247,7 @@ impl Pair {
         }
         for (client, lines) in &self.agreed {
             for line in lines {
+                self.messages += usize::from(line.starts_with("PUBLISH"));
                 let _ = writeln!(self.history, "    {client}: {line}");
             }
         }

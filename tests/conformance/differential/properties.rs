@@ -60,7 +60,7 @@ fn topic_aliases_stand_for_topics() {
     pair.came("sub", 0);
 }
 
-// Breaks if: `pubsub/subscriptions.rs` gives one Subscription Identifier instead of all that match.
+// Breaks if: `merge` of `pubsub/subscriptions.rs` gives only the first Subscription Identifier.
 #[test]
 fn subscription_identifiers_tell_which_subscriptions() {
     let id = |id| number(prop::SUBSCRIPTION_IDENTIFIER, id);
@@ -90,7 +90,7 @@ fn retained_messages_have_the_subscription_identifier() {
     pair.came("sub", 2);
 }
 
-// Breaks if: `broker/publish.rs` does not look at No Local.
+// Breaks if: `route` of `pubsub/subscriptions.rs` does not look at No Local.
 #[test]
 fn no_local_keeps_ones_own_messages_away() {
     let mut pair = subscribed(&[], &[("a", 0x04), ("b", 0x00)]);
@@ -100,7 +100,7 @@ fn no_local_keeps_ones_own_messages_away() {
     }
 }
 
-// Breaks if: `broker/publish.rs` does not look at Retain As Published.
+// Breaks if: `broker/delivery.rs` does not look at Retain As Published.
 #[test]
 fn retain_as_published_keeps_the_flag() {
     let mut pair = subscribed(&[], &[("a", 0x08), ("b", 0x00)]);
@@ -112,7 +112,7 @@ fn retain_as_published_keeps_the_flag() {
     }
 }
 
-// Breaks if: `broker/subscribe.rs` does not look at Retain Handling, or at whether the subscription is new.
+// Breaks if: `wants_retained` of `broker/subscribe.rs` does not look at whether the subscription is new.
 #[test]
 fn retain_handling_decides_what_is_sent() {
     let mut pair = subscribed(&[], &[("other", 0)]);
@@ -127,7 +127,7 @@ fn retain_handling_decides_what_is_sent() {
     pair.came("sub", 2);
 }
 
-// Breaks if: `session/window.rs` sends more than the client's Receive Maximum.
+// Breaks if: `quota` of `session/outbound.rs` does not count what is in flight.
 #[test]
 fn receive_maximum_is_a_window() {
     let mut pair = Pair::start();
@@ -152,7 +152,7 @@ fn receive_maximum_is_a_window() {
     pair.saw("sub", &["PUBLISH a q2 new \"7\""]);
 }
 
-// Breaks if: `session/outbound.rs` sends a packet above the client's Maximum Packet Size.
+// Breaks if: `naming` of `session/outbound.rs` does not look at the Maximum Packet Size.
 #[test]
 fn what_is_too_large_is_left_out() {
     let mut pair = Pair::start();
@@ -166,7 +166,7 @@ fn what_is_too_large_is_left_out() {
     }
 }
 
-// Breaks if: `session/window.rs` waits for a PUBCOMP after a PUBREC that refuses.
+// Breaks if: `pubrec` of `session/window.rs` takes every Reason Code for an acceptance.
 #[test]
 fn a_refused_message_is_done() {
     let mut pair = subscribed(&[], &[("a", 2)]);
@@ -179,7 +179,7 @@ fn a_refused_message_is_done() {
     pair.came("sub", 1);
 }
 
-// Breaks if: `broker/shared.rs` gives each message to nobody.
+// Breaks if: `offer` of `broker/delivery.rs` finds no member.
 #[test]
 fn a_group_of_one_gets_everything() {
     let mut pair = subscribed(&[], &[("other", 0)]);
@@ -196,7 +196,7 @@ fn a_group_of_one_gets_everything() {
     pair.came("sub", 0);
 }
 
-// Breaks if: `broker/shared.rs` gives a message to more than one group, or to none of the plain subscribers.
+// Breaks if: `route` of `pubsub/subscriptions.rs` finds only the first group.
 #[test]
 fn groups_and_plain_subscriptions_do_not_share() {
     let mut pair = subscribed(&[], &[("a", 0)]);

@@ -23,7 +23,7 @@ fn session_present_tells_what_is_there() {
     });
 }
 
-// Breaks if: `session/outbound.rs` drops what comes while the client is away, or sends it with DUP.
+// Breaks if: `session/outbound.rs` drops what comes while the client is away.
 #[test]
 fn messages_wait_for_who_is_away() {
     in_both(|pair, speak| {
@@ -51,7 +51,7 @@ fn messages_wait_for_who_is_away() {
     });
 }
 
-// Breaks if: `session/outbound.rs` sends what was not acknowledged without DUP, or with a new Packet Identifier.
+// Breaks if: `resend` of `session/outbound.rs` sends without DUP, or `pubrec` of `session/window.rs` does not note the PUBREC.
 #[test]
 fn what_was_not_acknowledged_comes_again() {
     in_both(|pair, speak| {
@@ -85,7 +85,7 @@ fn what_was_not_acknowledged_comes_again() {
     });
 }
 
-// Breaks if: `session/inbound.rs` forgets the QoS 2 messages of a session when its connection ends.
+// Breaks if: `detach` of `session/inbound.rs` forgets the Packet Identifiers of QoS 2.
 #[test]
 fn a_publisher_goes_on_where_it_was() {
     in_both(|pair, speak| {
@@ -154,7 +154,7 @@ fn subscriptions_are_part_of_the_session() {
     });
 }
 
-// Breaks if: `broker/expiry.rs` ends a session with an expiry at once, or keeps one without.
+// Breaks if: `broker/packets.rs` does not take over the Session Expiry Interval of a DISCONNECT.
 #[test]
 fn the_session_expiry_interval_decides() {
     let mut pair = Pair::start();

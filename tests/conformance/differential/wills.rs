@@ -10,7 +10,7 @@ fn watched(pair: &mut Pair, speak: super::dialect::Dialect) {
     speak.subscriber(pair, &speak.connect("sub"), &[("will/#", 2)]);
 }
 
-// Breaks if: `broker/ending.rs` publishes a Will at another QoS, or only at QoS 0.
+// Breaks if: `settle_will` of `broker/sessions.rs` forgets every Will.
 #[test]
 fn a_broken_connection_leaves_its_will() {
     in_both(|pair, speak| {
@@ -26,7 +26,7 @@ fn a_broken_connection_leaves_its_will() {
     });
 }
 
-// Breaks if: `broker/ending.rs` publishes the Will of who said DISCONNECT.
+// Breaks if: `settle_will` of `broker/sessions.rs` has no case for `Detach::Goodbye`.
 #[test]
 fn who_says_goodbye_leaves_no_will() {
     in_both(|pair, speak| {
@@ -39,7 +39,7 @@ fn who_says_goodbye_leaves_no_will() {
     });
 }
 
-// Breaks if: `broker/ending.rs` does not take an error of the protocol for an end without DISCONNECT.
+// Breaks if: `broker/open.rs` detaches after an error of the protocol as after a goodbye.
 #[test]
 fn an_error_of_the_client_leaves_its_will() {
     in_both(|pair, speak| {
@@ -53,7 +53,7 @@ fn an_error_of_the_client_leaves_its_will() {
     });
 }
 
-// Breaks if: `broker/ending.rs` does not retain a Will with Will Retain 1.
+// Breaks if: `will` of `session/terms.rs` loses the Will Retain flag, or sets it always.
 #[test]
 fn a_will_can_be_retained() {
     in_both(|pair, speak| {
@@ -71,7 +71,7 @@ fn a_will_can_be_retained() {
     });
 }
 
-// Breaks if: `broker/ending.rs` publishes the Will of a connection again for the next of its session.
+// Breaks if: `publish_will` of `broker/sessions.rs` leaves the Will in its place, and `attach` one that is there.
 #[test]
 fn a_will_belongs_to_its_connection() {
     in_both(|pair, speak| {
@@ -88,7 +88,7 @@ fn a_will_belongs_to_its_connection() {
     });
 }
 
-// Breaks if: `broker/ending.rs` takes any DISCONNECT for one that forgets the Will.
+// Breaks if: `broker/packets.rs` takes DISCONNECT 0x04 for a goodbye.
 #[test]
 fn disconnect_can_ask_for_the_will() {
     let mut pair = Pair::start();
@@ -101,7 +101,7 @@ fn disconnect_can_ask_for_the_will() {
     }
 }
 
-// Breaks if: `codec/connect.rs` loses a property of the Will.
+// Breaks if: `will` of `session/terms.rs` loses a property of the Will.
 #[test]
 fn the_properties_of_a_will_arrive() {
     let mut pair = Pair::start();
@@ -118,7 +118,7 @@ fn the_properties_of_a_will_arrive() {
     pair.came("sub", 1);
 }
 
-// Breaks if: `broker/expiry.rs` publishes a Will at once, or after its client has come back.
+// Breaks if: `settle_will` of `broker/sessions.rs` does not look at the delay.
 #[test]
 fn a_will_waits_for_its_delay() {
     let mut pair = Pair::start();
@@ -139,7 +139,7 @@ fn a_will_waits_for_its_delay() {
     pair.saw("sub", &["PUBLISH will/a q0 \"delayed\""]);
 }
 
-// Breaks if: `broker/sessions.rs` forgets the Will of a connection that is taken over.
+// Breaks if: `settle_will` of `broker/sessions.rs` forgets the Will at `Detach::Replaced`.
 #[test]
 fn a_connection_that_is_taken_over_leaves_its_will() {
     in_both(|pair, speak| {
