@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 use super::certificates::Certificates;
 use super::folder::Folder;
 use super::metrics;
@@ -190,12 +192,25 @@ fn configuration(tcp: &str, certificates: &Certificates, rest: &str) -> String {
 }
 
 /// Starts Debian's mosquitto in Postbud's place. It has no HTTP, and cannot tell which port the system
-/// chose, so two are taken that were free a moment ago.
+/// chose, so two are chosen for it.
 #[track_caller]
 fn start_mosquitto(folder: Folder, certificates: Certificates, first: &str) -> Broker {
-    // Both at once, or the second could be the first again.
-    let free = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    let [tcp, tls] = free.map(|listener| listener.local_addr().expect("it is bound"));
+    // Bound until mosquitto listens, so that nobody else is given them; as nobody listens on them and both sides
+    // allow the address to be used again, mosquitto can.
+    let held = [(); 2].map(|()| {
+        let socket =
+            Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket
+            .set_reuse_address(true)
+            .and_then(|()| socket.bind(&any.into()))
+            .expect("a free port");
+        socket
+    });
+    let [tcp, tls] = held.each_ref().map(|socket| {
+        let address = socket.local_addr().expect("it is bound");
+        address.as_socket().expect("an address of the internet")
+    });
     let (certificate, key) = (
         certificates.certificate.display(),
         certificates.key.display(),
@@ -218,6 +233,7 @@ fn start_mosquitto(folder: Folder, certificates: Certificates, first: &str) -> B
     process.wait_for("`running`", |line| {
         line.contains("mosquitto version") && line.contains("run")
     });
+    drop(held);
     Broker {
         process,
         tcp,
