@@ -6,6 +6,9 @@
 //! not the broker's own codec stand between. The line `Breaks if:` above a test names a change of the
 //! source that it would notice.
 //!
+//! `differential` holds conversations with Postbud and with mosquitto at once, step by step, and compares their
+//! answers: what is right in each packet and wrong in their sequence has nowhere to hide.
+//!
 //! `statements.tsv` lists every statement with its test, or the reason why it has none;
 //! [`statements`] holds the list against the tests.
 
@@ -18,6 +21,22 @@ mod statements;
     reason = "each test binary uses its part of what they share"
 )]
 mod support;
+
+/// Postbud beside mosquitto
+mod differential {
+    mod answers;
+    mod breaches;
+    mod connections;
+    mod dialect;
+    mod differences;
+    mod messages;
+    mod pair;
+    mod properties;
+    mod random;
+    mod sessions;
+    mod side;
+    mod wills;
+}
 
 /// MQTT 3.1.1
 mod mqtt311 {

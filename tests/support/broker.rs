@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 use super::certificates::Certificates;
 use super::folder::Folder;
 use super::metrics;
@@ -63,12 +65,21 @@ impl Broker {
         })
     }
 
+    /// Starts Debian's mosquitto in Postbud's place, whatever the environment says; its configuration begins with
+    /// what is given.
+    #[track_caller]
+    pub fn mosquitto(first: &str) -> Self {
+        let folder = Folder::new();
+        let certificates = Certificates::generate(&folder);
+        start_mosquitto(folder, certificates, first)
+    }
+
     #[track_caller]
     fn launch(tcp: &str, rest: &str, command: impl FnOnce(&Path) -> Command) -> Self {
         let folder = Folder::new();
         let certificates = Certificates::generate(&folder);
         if std::env::var(SUBJECT).is_ok_and(|subject| subject == "mosquitto") {
-            return start_mosquitto(folder, certificates);
+            return start_mosquitto(folder, certificates, "");
         }
         let file = folder.write("postbud.toml", configuration(tcp, &certificates, rest));
         let mut command = command(folder.path());
@@ -181,12 +192,25 @@ fn configuration(tcp: &str, certificates: &Certificates, rest: &str) -> String {
 }
 
 /// Starts Debian's mosquitto in Postbud's place. It has no HTTP, and cannot tell which port the system
-/// chose, so two are taken that were free a moment ago.
+/// chose, so two are chosen for it.
 #[track_caller]
-fn start_mosquitto(folder: Folder, certificates: Certificates) -> Broker {
-    // Both at once, or the second could be the first again.
-    let free = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    let [tcp, tls] = free.map(|listener| listener.local_addr().expect("it is bound"));
+fn start_mosquitto(folder: Folder, certificates: Certificates, first: &str) -> Broker {
+    // Bound until mosquitto listens, so that nobody else is given them; as nobody listens on them and both sides
+    // allow the address to be used again, mosquitto can.
+    let held = [(); 2].map(|()| {
+        let socket =
+            Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket
+            .set_reuse_address(true)
+            .and_then(|()| socket.bind(&any.into()))
+            .expect("a free port");
+        socket
+    });
+    let [tcp, tls] = held.each_ref().map(|socket| {
+        let address = socket.local_addr().expect("it is bound");
+        address.as_socket().expect("an address of the internet")
+    });
     let (certificate, key) = (
         certificates.certificate.display(),
         certificates.key.display(),
@@ -194,8 +218,8 @@ fn start_mosquitto(folder: Folder, certificates: Certificates) -> Broker {
     let file = folder.write(
         "mosquitto.conf",
         format!(
-            "user root\nallow_anonymous true\npersistence false\nsys_interval 1\nlog_type all\n\
-             listener {} 127.0.0.1\nlistener {} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n",
+            "{first}\nuser root\nallow_anonymous true\npersistence false\nsys_interval 1\nlog_type all\n\
+             set_tcp_nodelay true\nlistener {} 127.0.0.1\nlistener {} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n",
             tcp.port(),
             tls.port()
         ),
@@ -209,6 +233,7 @@ fn start_mosquitto(folder: Folder, certificates: Certificates) -> Broker {
     process.wait_for("`running`", |line| {
         line.contains("mosquitto version") && line.contains("run")
     });
+    drop(held);
     Broker {
         process,
         tcp,

@@ -226,7 +226,7 @@ impl RawClient {
     #[track_caller]
     pub fn packets_until_closed(&mut self) -> Vec<Vec<u8>> {
         let mut packets = Vec::new();
-        while let Some(packet) = self.next() {
+        while let Some(packet) = self.packet_or_end() {
             packets.push(packet);
         }
         packets
@@ -235,7 +235,7 @@ impl RawClient {
     /// The next packet, whole.
     #[track_caller]
     pub fn packet(&mut self) -> Vec<u8> {
-        match self.next() {
+        match self.packet_or_end() {
             Some(packet) => packet,
             None => panic!("closed instead of a packet; had {:02x?}", self.received),
         }
@@ -254,7 +254,7 @@ impl RawClient {
     /// Expects the connection to be closed, with no packet before.
     #[track_caller]
     pub fn expect_closed(&mut self) {
-        if let Some(packet) = self.next() {
+        if let Some(packet) = self.packet_or_end() {
             panic!("a packet instead of a close: {packet:02x?}");
         }
     }
@@ -268,7 +268,7 @@ impl RawClient {
 
     /// The next packet, or none if the connection was closed in order or by a reset.
     #[track_caller]
-    fn next(&mut self) -> Option<Vec<u8>> {
+    pub fn packet_or_end(&mut self) -> Option<Vec<u8>> {
         let end = Instant::now() + DEADLINE;
         loop {
             if let Some(length) = whole_packet(&self.received) {
