@@ -256,7 +256,8 @@ impl<'a> Connect<'a> {
 /// Refuses flags that contradict each other, and returns the will's QoS.
 fn check_flags(flags: u8, version: Version) -> Result<QoS, DecodeError> {
     // [MQTT5-3.1.2-3] [MQTT311-3.1.2-3]
-    if flags & RESERVED != 0 {
+    // 3.1 leaves the bit without a meaning.
+    if flags & RESERVED != 0 && version != Version::V31 {
         return Err(DecodeError::malformed("the reserved connect flag is set"));
     }
     // [MQTT5-3.1.2-12] [MQTT311-3.1.2-14]

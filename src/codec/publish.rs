@@ -189,11 +189,12 @@ impl<'a> PublishProperties<'a> {
                     properties.content_type = Some(section.string()?);
                 }
                 PropertyId::SubscriptionIdentifier => {
+                    let id = section.variable()?;
                     // [MQTT5-3.3.4-6]
                     if sender == Sender::Client {
                         return Err(DecodeError::protocol("a client's Subscription Identifier"));
                     }
-                    check_subscription_id(section.variable()?)?;
+                    check_subscription_id(id)?;
                     subscription_ids.extend(section.start(), section.rest());
                 }
                 PropertyId::UserProperty => section.user_property()?,

@@ -269,7 +269,6 @@ fn malformed_in_every_version() {
     // Keep Alive, Client Identifier and so on follow a name, a level and these flags.
     let cases: &[(&str, &[u8])] = &[
         ("nothing after the level", b""),
-        ("the reserved flag", b"\x03\0\x3C.\0\x02c1"),
         ("will QoS 3", b"\x1E\0\x3C.\0\x02c1.\0\x01a\0\0"),
         ("will QoS without a will", b"\x0A\0\x3C.\0\x02c1"),
         ("will retain without a will", b"\x22\0\x3C.\0\x02c1"),
@@ -321,6 +320,23 @@ fn malformed_in_every_version() {
             );
         }
     }
+}
+
+#[test]
+fn the_reserved_flag_means_nothing_in_3_1() {
+    let of = |start: &[u8], tail: &[u8]| [start, tail].concat();
+    let v311 = of(b"\0\x04MQTT\x04", b"\x03\0\x3C\0\x02c1");
+    let v5 = of(b"\0\x04MQTT\x05", b"\x03\0\x3C\0\0\x02c1");
+    for body in [v311, v5] {
+        let case = ("the reserved flag", &*body, MalformedPacket);
+        refused(Version::V311, Client, 0x10, &[case]);
+    }
+    let v31 = of(b"\0\x06MQIsdp\x03", b"\x03\0\x3C\0\x02c1");
+    let bytes = packet(0x10, &[&v31]);
+    let Packet::Connect(connect) = decoded(Version::V311, Client, &bytes) else {
+        panic!("a CONNECT")
+    };
+    assert_eq!((connect.version, connect.client_id), (Version::V31, "c1"));
 }
 
 #[test]
