@@ -19,6 +19,15 @@ mod statements;
 )]
 mod support;
 
+/// The hard places, each as a whole: legal but unusual, malformed in every way, known to have stopped brokers.
+mod hard {
+    mod properties;
+    mod refused_311;
+    mod refused_5;
+    mod refused_5_values;
+    mod rows;
+}
+
 /// MQTT 3.1.1
 mod mqtt311 {
     mod peer;
