@@ -21,11 +21,15 @@ mod support;
 
 /// The hard places, each as a whole: legal but unusual, malformed in every way, known to have stopped brokers.
 mod hard {
+    mod filters;
+    mod killers;
+    mod legal;
     mod properties;
     mod refused_311;
     mod refused_5;
     mod refused_5_values;
     mod rows;
+    mod streams;
 }
 
 /// MQTT 3.1.1
