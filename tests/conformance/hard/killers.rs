@@ -366,6 +366,11 @@ fn a_flood_of_connections() {
         leave(online(broker.tcp, &format!("other-{round}")));
     }
     bystander.is_unharmed();
+    // All of them have been handled, or a late one would take the name from those that follow.
+    broker.wait_for_samples(&[
+        ("postbud_connections_opened_total", 601.0),
+        ("postbud_connections", 1.0),
+    ]);
     let mut same: Vec<_> = (0..100).map(|_| RawClient::connect(broker.tcp)).collect();
     for client in &mut same {
         client.send(&connect);

@@ -98,7 +98,7 @@ fn client_identifiers_of_any_characters() {
 }
 
 /// User Names of any characters, passwords of any bytes, both empty, and either alone.
-// Breaks if: `Connect::decode` in src/codec/connect.rs reads a password as a string, or takes an empty User Name for none.
+// Breaks if: `Connect::decode` in src/codec/connect.rs reads a password as a string.
 #[test]
 fn user_names_and_passwords() {
     let passwords: [&[u8]; 6] = [
@@ -260,7 +260,7 @@ fn properties_that_are_empty_or_many() {
 }
 
 /// Zero-length strings and payloads wherever they may be.
-// Breaks if: `Connect::decode` in src/codec/connect.rs takes an empty field for one that is missing.
+// Breaks if: `Reader::string` or `binary` in src/codec/reader.rs refuses a length of 0.
 #[test]
 fn empty_wherever_it_is_allowed() {
     let reason = || text(prop::REASON_STRING, "");

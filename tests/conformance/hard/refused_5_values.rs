@@ -186,6 +186,15 @@ fn topic_names_and_aliases() {
     let connect = Connect::v5("row").will(Will::new("", "m"));
     rows.push(Row::fresh("Will to nothing", Told(0x81), connect.bytes()));
     let empty = || Publish::v5("", "m");
+    let below = [
+        Publish::v5("t", "m").alias(2).bytes(),
+        empty().alias(1).bytes(),
+    ];
+    rows.push(Row::open(
+        "alias below one that is known",
+        Told(0x82),
+        below.concat(),
+    ));
     rows.extend([
         Row::open("no topic", Told(0x82), empty().bytes()),
         Row::open("no topic at QoS 1", Told(0x82), empty().qos(1, 1).bytes()),
