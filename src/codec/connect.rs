@@ -144,10 +144,12 @@ pub fn connect_version(input: &[u8]) -> Option<Version> {
     if PacketType::from_first_byte(first) != Some(PacketType::Connect) {
         return None;
     }
-    let Variable::Whole { length, .. } = Variable::read(rest) else {
+    let Variable::Whole { value, length } = Variable::read(rest) else {
         return None;
     };
-    let mut reader = Reader::new(rest.get(length..)?);
+    // What follows the packet is not its own, however short it is.
+    let body = rest.get(length..)?;
+    let mut reader = Reader::new(body.get(..value as usize).unwrap_or(body));
     let name = reader.binary().ok()?;
     let level = reader.u8().ok()?;
     match known_version(name, level) {

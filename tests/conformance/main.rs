@@ -38,6 +38,20 @@ mod differential {
     mod wills;
 }
 
+/// The hard places: legal but unusual, malformed in every way, known to have stopped brokers, and where brokers that
+/// people trust are known to fail.
+mod hard {
+    mod filters;
+    mod killers;
+    mod legal;
+    mod properties;
+    mod refused_311;
+    mod refused_5;
+    mod refused_5_values;
+    mod rows;
+    mod streams;
+}
+
 /// MQTT 3.1.1
 mod mqtt311 {
     mod peer;

@@ -514,6 +514,7 @@ fn the_claimed_version_is_found_in_bad_packets() {
         (b"\x10\x0E\0\x04MQTT\x02", Some(Version::V311)),
         (b"\x10\x0E\0\x06MQIsdp\x05", Some(Version::V311)),
         (b"\x10\x0E\0\x04MQTT", None),
+        (b"\x10\x06\0\x04MQTT\x05\x02", None),
         (b"\x10\x0E\0\x04QTTM\x04", None),
         (b"\x10\xFF\xFF\xFF\xFF\xFF", None),
         (b"\x30\x0E\0\x04MQTT\x04", None),
