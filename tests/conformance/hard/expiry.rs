@@ -103,6 +103,22 @@ fn an_expiry_out_of_nothing_is_a_breach_and_the_session_ends() {
     expect_alive(&mut witness);
 }
 
+// Breaks if: `Open::new` in src/broker/open.rs compares what was granted instead of what was asked for.
+#[test]
+fn who_asked_for_a_session_and_was_granted_none_may_still_name_an_expiry() {
+    let broker = broker_with("expiry_maximum = 0");
+    let mut witness = connect(&broker, "witness");
+    subscribe(&mut witness, "will", 0);
+    let connect = lasting("c", 60).will(Will::new("will", "never"));
+    let (client, connack) = connected(broker.tcp, &connect);
+    let granted = connack.properties.integer(prop::SESSION_EXPIRY_INTERVAL);
+    assert_eq!(granted, Some(0));
+    // CONNECT was not zero: it is no Protocol Error, and the goodbye is one. Nor is there a session afterwards.
+    leave_for(client, 30);
+    expect_alive(&mut witness);
+    leave(open(&broker, &lasting("c", 60)));
+}
+
 // Breaks if: `negotiate_expiry` in src/session/terms.rs cuts what is allowed, or `expires` in src/broker/shared.rs takes
 // the largest number for one of seconds.
 #[test]
