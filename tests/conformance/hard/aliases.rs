@@ -179,8 +179,8 @@ fn what_is_retained_queued_or_shared_by_alias_has_its_full_topic() {
     late.expect(&Publish::v5("deep/set/topic", "kept").retain().bytes());
 }
 
-// Breaks if: `Properties` of CONNECT, Will, SUBSCRIBE or DISCONNECT in src/codec take a Topic Alias, or `Section::next_id`
-// in src/codec/section.rs takes one twice.
+// Breaks if: any properties in src/codec but those of PUBLISH take a Topic Alias, or `Section::next_id` in
+// src/codec/section.rs takes one twice.
 #[test]
 fn an_alias_belongs_into_publish_and_only_once() {
     let broker = Broker::start();

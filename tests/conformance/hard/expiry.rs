@@ -303,7 +303,8 @@ fn what_expires_in_the_backlog_of_a_group_is_for_nobody() {
     broker.wait_for_samples(&[(EXPIRED, 2.0), ("postbud_messages_queued", 0.0)]);
 }
 
-// Breaks if: `Message::expired` in src/message.rs compares with `<`, or an expiry of 0 is taken for none.
+// Breaks if: `Inbound::publish` in src/session/inbound.rs takes an expiry of 0 for none, or `Retained::find` in
+// src/pubsub/retained.rs gives what has expired and is not swept yet.
 #[test]
 fn an_expiry_of_0_is_over_at_once() {
     let broker = Broker::start();
@@ -328,7 +329,7 @@ fn an_expiry_of_0_is_over_at_once() {
     expect_alive(&mut late);
 }
 
-// Breaks if: `takes_now` in src/session/outbound.rs or `draw` counts what has expired against the Receive Maximum.
+// Breaks if: `Outbound::send` in src/session/outbound.rs puts into the window what has expired.
 #[test]
 fn what_expires_behind_a_full_window_takes_no_place_in_it() {
     let broker = Broker::start();

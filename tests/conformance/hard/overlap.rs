@@ -183,8 +183,8 @@ fn a_subscription_to_a_group_and_a_plain_one_deliver_each_for_itself() {
     expect_alive(&mut of_311);
 }
 
-// Breaks if: `Subscriptions::group` in src/pubsub/subscriptions.rs looks for the name alone or the filter alone, or
-// `Broker::leave` in src/broker/subscribe.rs leaves every group of the name.
+// Breaks if: `Subscriptions::group` in src/pubsub/subscriptions.rs looks for a name without regard to its case, or
+// `Broker::unsubscribe` in src/broker/subscribe.rs has 0x00 for what was not subscribed.
 #[test]
 fn a_group_is_its_name_and_its_filter() {
     let broker = Broker::start();
@@ -238,6 +238,25 @@ fn a_group_is_its_name_and_its_filter() {
     }
     assert_eq!(copies(&mut client, 6), [2, 2, 3, 3, 4, 4]);
     assert_eq!(copies(&mut other, 2), [9, 9]);
+}
+
+// Breaks if: `Broker::leave` in src/broker/subscribe.rs forgets every group of the name, or every one of the filter.
+#[test]
+fn who_leaves_one_group_still_draws_from_those_that_have_its_name_or_its_filter() {
+    let broker = Broker::start();
+    let mut client = open(&broker, &persistent("c"));
+    for (id, filter) in (1..).zip(["$share/g/t", "$share/g/+", "$share/h/t"]) {
+        subscribe_as(&mut client, id, filter, 1);
+    }
+    unsubscribe(&mut client, &["$share/g/t"], &[0]);
+    leave(client);
+    // It waits with the groups, and is drawn when the client is back.
+    tell(&broker, "t", 1, "waits");
+    let mut client = resume(&broker, &persistent("c"));
+    let mut copies = [next(&mut client), next(&mut client)];
+    copies.sort();
+    assert_eq!(copies, [(1, false, vec![2]), (1, false, vec![3])]);
+    expect_alive(&mut client);
 }
 
 // Breaks if: `Broker::unsubscribe` in src/broker/subscribe.rs gives one code for all, or `Subscriptions::unsubscribe` in

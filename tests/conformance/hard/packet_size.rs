@@ -336,8 +336,8 @@ fn suback_and_unsuback_fit_to_the_byte_or_end_the_connection() {
     client.expect(&peer::unsuback(3));
 }
 
-// Breaks if: `say_disconnect` in src/broker/sessions.rs or `PINGRESP` asks for more room than there is, or `pubrel` in
-// src/session/outbound.rs writes properties.
+// Breaks if: `say_disconnect` in src/broker/sessions.rs keeps its words whatever the maximum is, or `pubrel` in
+// src/session/outbound.rs writes any.
 #[test]
 fn whole_exchanges_go_on_within_the_smallest_maximum_that_connack_allows() {
     let broker = Broker::start();
@@ -377,7 +377,7 @@ fn whole_exchanges_go_on_within_the_smallest_maximum_that_connack_allows() {
     client.expect_closed();
 }
 
-// Breaks if: `Frame` in src/codec/header.rs compares the Remaining Length with the maximum, or does so for PUBLISH only.
+// Breaks if: `remaining_length` in src/codec/header.rs compares without the fixed header.
 #[test]
 fn the_brokers_own_maximum_holds_to_the_byte_for_every_packet() {
     let broker = broker_with("packet_size_maximum = \"256B\"");

@@ -158,7 +158,7 @@ fn retain_handling_is_that_of_the_subscribe_and_newness_that_of_the_session() {
     expect_alive(&mut client);
 }
 
-// Breaks if: `note_feeds` in src/broker/subscribe.rs does not pass shared filters over.
+// Breaks if: `note_feeds` in src/broker/subscribe.rs notes shared filters too, without what stands before the filter.
 #[test]
 fn a_member_of_a_group_never_gets_what_is_retained() {
     let broker = Broker::start();
@@ -316,8 +316,7 @@ fn a_retained_message_that_is_sent_again_is_still_one() {
     assert_eq!(packets[1][0], 0x62);
 }
 
-// Breaks if: `Retained::find` in src/pubsub/retained.rs gives what has expired, `set` keeps the expiry of the message
-// before, or `sweep` never removes anything.
+// Breaks if: `Retained::set` in src/pubsub/retained.rs inserts without replacing, or `sweep` never removes anything.
 #[test]
 fn what_is_retained_lives_as_long_as_the_last_message_says() {
     let broker = without_sys();
@@ -408,8 +407,8 @@ fn a_leading_wildcard_finds_no_retained_topic_with_a_dollar() {
     }
 }
 
-// Breaks if: `PublishProperties::write_forwarded` in src/codec/publish.rs leaves any out, or `Feed::delivery` in
-// src/broker/delivery.rs does not set RETAIN because the publisher of 3.1.1 could not say more.
+// Breaks if: `Retained::set` in src/pubsub/retained.rs inserts without replacing, or `Feed::delivery` in
+// src/broker/delivery.rs does not set RETAIN.
 #[test]
 fn the_last_message_replaces_the_one_before_with_all_that_it_was() {
     let broker = Broker::start();
