@@ -86,7 +86,7 @@ impl Open {
             method,
             exchange: None,
             routes: Routes::default(),
-            expires_at_once: terms.expiry == 0,
+            expires_at_once: terms.asked_for_no_expiry(),
         }
     }
 

@@ -131,6 +131,12 @@ impl Terms {
         }
     }
 
+    /// Whether the client asked for a session that ends with its connection: a wish that was cut to
+    /// that is another. Section 3.14.2.2.2 of MQTT 5.0 goes by the CONNECT packet.
+    pub fn asked_for_no_expiry(&self) -> bool {
+        self.expiry == 0 && !self.expiry_cut
+    }
+
     /// How long the connection may be silent: one and a half times the Keep Alive.
     // [MQTT5-3.1.2-22] [MQTT311-3.1.2-24]
     pub fn silence_allowed(&self) -> Option<Duration> {
