@@ -154,17 +154,10 @@ fn shrink<C: Case>(mut case: C, check: &impl Fn(&C)) -> C {
     }
 }
 
-/// The text without its comments, which begin with `#` and a space.
+/// The text without its comments: lines that begin with `# `.
 fn uncommented(text: &str) -> String {
-    let line = |line: &str| {
-        let comment = if line.starts_with("# ") {
-            Some(0)
-        } else {
-            line.find(" # ")
-        };
-        line[..comment.unwrap_or(line.len())].trim_end().to_owned()
-    };
-    let lines: Vec<String> = text.lines().map(line).collect();
+    let lines = text.lines().filter(|line| !line.starts_with("# "));
+    let lines: Vec<&str> = lines.collect();
     lines.join("\n").trim().to_owned()
 }
 
