@@ -135,13 +135,24 @@ impl Broker {
     }
 
     fn note_feeds(&self, session: &SessionRef, accepted: &[Accepted<'_>]) {
-        if self.retained.read().is_empty() {
+        let replaces = accepted.iter().any(|(.., replaced)| replaced.is_some());
+        if !replaces && self.retained.read().is_empty() {
             return;
         }
         let mut outbound = session.outbound.lock();
         for (text, subscribed, replaced) in accepted {
             let shared = filter::parse(text).is_ok_and(|parsed| parsed.share.is_some());
-            if shared || !wants_retained(subscribed.options.retain_handling, replaced.is_some()) {
+            if shared {
+                continue;
+            }
+            let granted = Granted::new(subscribed.options, subscribed.id);
+            if !wants_retained(subscribed.options.retain_handling, replaced.is_some()) {
+                // What the subscription before this one is still due is not lost, but comes as this
+                // one has it: there is no other any more. [MQTT5-3.8.4-3]
+                let known = outbound.feeds.iter_mut();
+                for feed in known.filter(|known| *known.filter == **text) {
+                    feed.granted = granted;
+                }
                 continue;
             }
             if replaced.is_some() {
@@ -150,7 +161,7 @@ impl Broker {
             }
             outbound.feeds.push_back(Feed {
                 filter: (*text).into(),
-                granted: Granted::new(subscribed.options, subscribed.id),
+                granted,
                 after: None,
             });
         }

@@ -29,6 +29,37 @@ fn retain_many(house: &House, count: usize) -> Vec<String> {
     names
 }
 
+// [MQTT5-3.8.4-3] [MQTT5-3.8.4-8] [MQTT5-3.3.4-3]
+// Breaks if: a replaced subscription's feed keeps what the old one was granted.
+#[test]
+fn what_is_still_due_to_a_replaced_subscription_comes_as_the_new_one_has_it() {
+    let house = House::with_options(|options| options.session.inflight_maximum = 1);
+    let writer = house.v5("writer").open();
+    for (id, topic) in [(1, "t/1"), (2, "t/2")] {
+        let mut publish = publish(QoS::AtLeastOnce, id, topic, topic);
+        publish.retain = true;
+        writer.send(&Packet::Publish(publish));
+    }
+    let reader = house.v5("reader").open();
+    reader.subscribe_with("t/#", SubscriptionOptions::v3(QoS::AtLeastOnce), Some(7));
+    let first = reader.messages();
+    assert_eq!(first.len(), 1, "one at a time");
+    assert_eq!(
+        (first[0].qos, &first[0].subscriptions[..]),
+        (QoS::AtLeastOnce, &[7][..])
+    );
+    let fewer = handling(RetainHandling::Never);
+    reader.subscribe_with("t/#", fewer, Some(8));
+    reader.puback(first[0].id);
+    let second = reader.messages();
+    assert_eq!(second.len(), 1, "nothing is lost with the replacement");
+    assert_eq!((second[0].topic.as_str(), second[0].retain), ("t/2", true));
+    assert_eq!(
+        (second[0].qos, &second[0].subscriptions[..]),
+        (QoS::AtMostOnce, &[8][..])
+    );
+}
+
 // [MQTT5-3.3.1-5] [MQTT5-3.3.1-8] [MQTT5-3.3.1-12] [MQTT311-3.3.1-6] [MQTT311-3.3.1-8]
 // [MQTT311-3.3.1-9] [MQTT311-3.3.1-12]
 #[test]
