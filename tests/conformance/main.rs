@@ -41,15 +41,21 @@ mod differential {
 /// The hard places: legal but unusual, malformed in every way, known to have stopped brokers, and where brokers that
 /// people trust are known to fail.
 mod hard {
+    mod aliases;
+    mod expiry;
     mod filters;
     mod killers;
     mod legal;
+    mod overlap;
+    mod packet_size;
     mod properties;
     mod refused_311;
     mod refused_5;
     mod refused_5_values;
+    mod retained;
     mod rows;
     mod streams;
+    mod wills;
 }
 
 /// MQTT 3.1.1
@@ -106,14 +112,4 @@ mod mqtt5 {
     mod s4_12_authentication;
     mod s4_13_errors;
     pub(crate) mod steps;
-}
-
-/// Where brokers are known to fail, beyond the bare statements.
-mod hard {
-    mod aliases;
-    mod expiry;
-    mod overlap;
-    mod packet_size;
-    mod retained;
-    mod wills;
 }

@@ -230,7 +230,7 @@ fn properties_that_are_empty_or_many() {
         // A receiver may look whether it is text; this broker leaves it to the subscriber.
         message(b"\xff").property(byte(prop::PAYLOAD_FORMAT_INDICATOR, 1)),
         message(b"m").property(users(9)),
-        message(b"m").property(users(1_024)),
+        message(b"m").property(users(50_000)),
         message(b"m").property(text(prop::CONTENT_TYPE, "c".repeat(65_535))),
         message(b"m").property(pair("n".repeat(65_535), "v".repeat(65_535))),
     ] {
@@ -253,9 +253,6 @@ fn properties_that_are_empty_or_many() {
         [("b", "1"), ("a", "2"), ("b", "1")].map(|(n, v)| (n.into(), v.into()))
     );
     assert_eq!(got.properties.content(prop::CONTENT_TYPE), Some(&b""[..]));
-    // More than the broker counts to.
-    client.send(&message(b"m").property(users(1_025)).bytes());
-    expect_disconnect(&mut client, 0x97);
     expect_sound(&broker);
 }
 

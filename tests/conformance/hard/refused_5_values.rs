@@ -269,7 +269,7 @@ fn connects_refused_for_what_they_mean() {
     let both = connect().property(method.clone()).property(data.clone());
     let deep = "/".repeat(128);
     run(
-        &start(""),
+        &start("topic_levels_maximum = 128"),
         Version::V5,
         &[
             Row::fresh("method", Told(0x8c), connect().property(method).bytes()),
@@ -348,7 +348,7 @@ fn connects_of_nobody() {
 // code, or is not asked.
 #[test]
 fn refusals_that_leave_the_connection() {
-    let broker = start("subscriptions_maximum = 2");
+    let broker = start("subscriptions_maximum = 2\ntopic_levels_maximum = 128");
     let mut bystander = Bystander::new(&broker);
     let mut client = online(broker.tcp, "client");
     let deep = "/".repeat(128);
