@@ -321,7 +321,26 @@ impl Watch {
     /// Waits until the broker has noticed that the connection of this client broke.
     #[track_caller]
     pub fn wait(&mut self, client_id: &str) {
-        assert_eq!(self.0.message().topic, format!("broken/{client_id}"));
+        assert_eq!(self.noticed(), client_id);
+    }
+
+    /// The next client of which the broker has noticed it.
+    #[track_caller]
+    pub fn noticed(&mut self) -> String {
+        let topic = self.0.message().topic;
+        let client_id = topic.strip_prefix("broken/");
+        client_id.expect("nothing else was subscribed").to_owned()
+    }
+
+    /// The clients of which the broker has noticed it by now, in the order of their names.
+    #[track_caller]
+    pub fn all_so_far(&mut self, broker: &Broker) -> Vec<String> {
+        tell(broker, "broken/marker", 0, &[""]);
+        let mut all: Vec<_> = std::iter::from_fn(|| Some(self.noticed()))
+            .take_while(|client_id| client_id != "marker")
+            .collect();
+        all.sort();
+        all
     }
 
     /// Breaks a connection without a word and waits until the broker has noticed.

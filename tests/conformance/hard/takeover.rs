@@ -381,7 +381,7 @@ fn a_takeover_by_another_version_is_told_in_the_version_of_the_old() {
 }
 
 /// The old one's last packets do nothing any more, in the midst of one as well.
-// Breaks if: `Open::packets` in src/broker/open.rs does not look at the epoch.
+// Breaks if: `Open::detach` in src/broker/open.rs does not look at the epoch.
 #[test]
 fn what_the_old_connection_sends_after_the_takeover_does_nothing() {
     for version in BOTH {
@@ -409,8 +409,8 @@ fn what_the_old_connection_sends_after_the_takeover_does_nothing() {
 }
 
 /// Whether a Will comes on a takeover: by the new connection, and by the old one's Will Delay and Session Expiry.
-// Breaks if: `Broker::settle_will` in src/broker/sessions.rs publishes a delayed Will of a session that goes on, or
-// forgets any other.
+// Breaks if: `Broker::settle_will` in src/broker/sessions.rs publishes the delayed Will of a session that goes on, or
+// forgets one that has no delay.
 #[test]
 fn a_takeover_is_the_end_of_a_connection_for_its_will() {
     let will = |delay| Will::new("will", "will").delay(delay);
