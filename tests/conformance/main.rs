@@ -42,19 +42,25 @@ mod differential {
 /// people trust are known to fail.
 mod hard {
     mod aliases;
+    mod either;
+    mod exactly_once;
     mod expiry;
     mod filters;
+    mod keep_alive;
     mod killers;
     mod legal;
     mod overlap;
     mod packet_size;
     mod properties;
+    mod quota;
     mod refused_311;
     mod refused_5;
     mod refused_5_values;
     mod retained;
     mod rows;
+    mod session_present;
     mod streams;
+    mod takeover;
     mod wills;
 }
 

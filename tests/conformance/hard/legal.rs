@@ -4,9 +4,7 @@ use crate::bytes::{
     Connect, DISCONNECT, Publish, Will, ack_5, byte, disconnect_5, packet, pair, prop, pubrec,
     pubrel, subscribe_311, text, two,
 };
-use crate::received::{
-    Ack, connected, expect_alive, expect_disconnect, leave, online, publish, published, subscribe,
-};
+use crate::received::{Ack, connected, expect_alive, leave, online, publish, published, subscribe};
 use crate::support::raw::RawClient;
 
 use super::rows::Answer::Alive;
