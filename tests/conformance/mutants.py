@@ -20,8 +20,8 @@ and `replace`. The tests named after the statements run against the broken broke
 one of them has to fail. `tests = [...]` names others instead.
 
 The source is copied to target/mutants/tree and built there, without debug information and in a target folder of
-its own; nothing of the working tree is touched. While the tests of one mutant run, the next is built. Before
-all that, the same tests have to pass on the source as it is. A mutant that is not found, does not compile or
+its own; nothing of the working tree is touched. While the tests of some mutants run, and mostly wait for what
+does not come, the next is built. Before all that, the same tests have to pass on the source as it is. A mutant that is not found, does not compile or
 survives is a failure; the table at the end has them all, and the exit code is 1.
 """
 
@@ -35,6 +35,7 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 
@@ -48,6 +49,8 @@ NOT_COPIED = {".tools", "node_modules", "__pycache__"}
 IN_PROCESS = "riddle::"
 # A test ends itself long before: it has deadlines of its own.
 TESTS_TIMEOUT = 180
+# Mutants whose tests run at a time.
+TESTERS = 4
 
 
 class Mutant:
@@ -186,13 +189,18 @@ def try_mutant(mutant, runner, number):
     if built is None:
         return lambda: f"DOES NOT COMPILE\n{complaint}"
     # The next mutant is built where this one was.
-    broken = {}
+    broken = {name: BUILD / f"{name}-{number}" for name in built}
     for name, path in built.items():
-        broken[name] = BUILD / f"{name}-{number % 2}"
-        broken[name].unlink(missing_ok=True)
         shutil.copy2(path, broken[name])
     tests = broken["conformance"] if mutant.in_process else runner
-    return lambda: mutant.verdict(run_tests(tests, broken["postbud"], mutant.tests))
+
+    def run():
+        red = run_tests(tests, broken["postbud"], mutant.tests)
+        for path in broken.values():
+            path.unlink()
+        return mutant.verdict(red)
+
+    return run
 
 
 def check_green(chosen, runner):
@@ -203,6 +211,29 @@ def check_green(chosen, runner):
         sys.exit(f"the source does not compile\n{complaint}")
     names = sorted({test for mutant in chosen for test in mutant.tests if not mutant.unknown})
     return run_tests(runner, built["postbud"], names) if names else set()
+
+
+def try_all(chosen, runner):
+    """Tries mutant after mutant; returns their verdicts by name."""
+
+    def test(mutant, run, started):
+        with room:
+            verdict = run()
+        seconds = time.monotonic() - started
+        print(f"{seconds:4.0f} s  {mutant.name}: {verdict.splitlines()[0]}", flush=True)
+        return verdict
+
+    room = threading.Semaphore(TESTERS)
+    running = {}
+    with concurrent.futures.ThreadPoolExecutor(TESTERS) as testers:
+        for number, mutant in enumerate(chosen):
+            # Broken brokers take space on the disk: none is built long before its turn.
+            with room:
+                pass
+            started = time.monotonic()
+            run = try_mutant(mutant, runner, number)
+            running[mutant.name] = testers.submit(test, mutant, run, started)
+    return {name: future.result() for name, future in running.items()}
 
 
 def report(results):
@@ -251,23 +282,7 @@ def main():
         sys.exit(f"red on the source as it is: {', '.join(sorted(red))}")
     print(f"green on the source as it is: {time.monotonic() - began:.0f} s", flush=True)
 
-    results = {}
-
-    def test(mutant, run, started):
-        results[mutant.name] = verdict = run()
-        seconds = time.monotonic() - started
-        print(f"{seconds:4.0f} s  {mutant.name}: {verdict.splitlines()[0]}", flush=True)
-
-    with concurrent.futures.ThreadPoolExecutor(1) as tester:
-        testing = None
-        for number, mutant in enumerate(chosen):
-            started = time.monotonic()
-            run = try_mutant(mutant, runner, number)
-            if testing:
-                testing.result()
-            testing = tester.submit(test, mutant, run, started)
-        testing.result()
-    return report(results)
+    return report(try_all(chosen, runner))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 //! Section 4.6: message ordering.
 
+use std::ops::Range;
+
 use super::peer::{
     client, connect, expect_sent, persistent, publish, received, resume, start, subscribe,
     subscriber,
@@ -117,7 +119,10 @@ fn mqtt311_4_6_0_5_every_topic_is_ordered_by_default() {
     for qos in 0..3 {
         let mut subscriber = subscriber(&broker, "subscriber", "t/+", qos);
         let mut publisher = client(&broker, "publisher");
-        let publishing = std::thread::spawn(move || publish_all(&mut publisher, qos, MESSAGES));
+        // The first half before anything is acknowledged, so that there are some that wait.
+        publish_all(&mut publisher, qos, 0..MESSAGES / 2);
+        let rest = MESSAGES / 2..MESSAGES;
+        let publishing = std::thread::spawn(move || publish_all(&mut publisher, qos, rest));
         let mut next = [0, 1, 2];
         let mut window = Vec::new();
         let mut count = 0;
@@ -154,10 +159,10 @@ fn mqtt311_4_6_0_5_every_topic_is_ordered_by_default() {
     }
 }
 
-/// Publishes numbers to three topics, in bursts, and takes what answers them.
-fn publish_all(publisher: &mut RawClient, qos: u8, count: usize) {
-    let mut published = 0;
-    while published < count {
+/// Publishes these numbers to three topics, in bursts, and takes what answers them.
+fn publish_all(publisher: &mut RawClient, qos: u8, numbers: Range<usize>) {
+    let mut published = numbers.start;
+    while published < numbers.end {
         let ids: Vec<u16> = (1..=100).collect();
         let burst: Vec<_> = ids
             .iter()
