@@ -11,8 +11,12 @@
 //!
 //! `statements.tsv` lists every statement with its test, or the reason why it has none;
 //! [`statements`] holds the list against the tests.
+//!
+//! Whether the tests are awake is tried by `mutants.py`: it breaks statements in the source, one at a time
+//! (`mutants/*.toml`), and wants to see the tests of just these fail. [`mutants`] keeps its list usable.
 
 mod bytes;
+mod mutants;
 mod received;
 mod statements;
 #[path = "../support/mod.rs"]

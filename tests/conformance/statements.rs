@@ -59,7 +59,7 @@ fn folder() -> PathBuf {
 }
 
 /// The test functions that are named after a statement, and the files they are in.
-fn tests() -> BTreeMap<String, String> {
+pub fn tests() -> BTreeMap<String, String> {
     let mut tests = BTreeMap::new();
     for version in ["mqtt311", "mqtt5"] {
         for entry in fs::read_dir(folder().join(version)).expect("the folder of a version") {
@@ -78,14 +78,14 @@ fn tests() -> BTreeMap<String, String> {
     tests
 }
 
-/// The beginning of the name of a statement's tests: `mqtt5_3_1_2_24_`.
 fn prefix(statement: &Statement) -> String {
-    let version = if statement.version == "5" {
-        "mqtt5"
-    } else {
-        "mqtt311"
-    };
-    format!("{version}_{}_", statement.id.replace(['.', '-'], "_"))
+    prefix_of(statement.version, statement.id)
+}
+
+/// The beginning of the name of a statement's tests: `mqtt5_3_1_2_24_`.
+pub fn prefix_of(version: &str, id: &str) -> String {
+    let version = version.replace('.', "");
+    format!("mqtt{version}_{}_", id.replace(['.', '-'], "_"))
 }
 
 #[test]

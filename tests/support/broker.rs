@@ -31,10 +31,11 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts a broker that lets anybody in.
+    /// Starts a broker that lets anybody in, and has more patience with who sends no CONNECT than any test:
+    /// if it closes, it has a reason.
     #[track_caller]
     pub fn start() -> Self {
-        Self::configured("[auth]\nanonymous = true\n")
+        Self::configured("[auth]\nanonymous = true\n[limits]\nconnect_timeout = \"1h\"\n")
     }
 
     /// Starts a broker whose configuration has, beside the listeners, what is given.

@@ -53,7 +53,7 @@ impl Known {
 // Breaks if: `Inbound::publish` in src/session/inbound.rs resolves the alias only of what is routed.
 #[test]
 fn a_publish_that_is_refused_sets_its_alias_all_the_same() {
-    let broker = Broker::start();
+    let broker = broker_with("topic_levels_maximum = 128");
     let mut witness = witness(&broker);
     let mut client = connect(&broker, "client");
     let publish = |topic: &str, id| Publish::v5(topic, "m").alias(3).qos(1, id).bytes();

@@ -245,7 +245,7 @@ fn thousands_of_levels() {
         "a/".repeat(10_000) + "a",
         "+/".repeat(10_000) + "#",
     ];
-    let broker = start("");
+    let broker = start("topic_levels_maximum = 128");
     let mut bystander = Bystander::new(&broker);
     let mut client = online(broker.tcp, "client");
     for name in &names {
@@ -261,7 +261,7 @@ fn thousands_of_levels() {
         bystander.is_unharmed();
     }
     expect_sound(&broker);
-    let broker = start("topic_levels_maximum = 65536");
+    let broker = start("");
     let mut bystander = Bystander::new(&broker);
     let mut clients = ["one", "two", "three"].map(|name| online(broker.tcp, name));
     for client in &mut clients {

@@ -13,8 +13,8 @@ use crate::bytes::{
     Connect, DISCONNECT, Publish, Will, byte, disconnect_5, four, packet, pair, prop, pubrec, text,
 };
 use crate::mqtt5::steps::{
-    connect, expect_message, leave, open, persistent, resume, seconds_pass, take, tell, tell_all,
-    text_of,
+    broker_with, connect, expect_message, leave, open, persistent, resume, seconds_pass, take,
+    tell, tell_all, text_of,
 };
 use crate::mqtt311::peer;
 use crate::received::{expect_alive, expect_disconnect, refused_5, subscribe};
@@ -26,7 +26,7 @@ const AS_PUBLISHED: u8 = 0x08 | 2;
 
 /// A broker, and a client that has subscribed to every Will.
 fn with_witness() -> (Broker, RawClient) {
-    let broker = Broker::start();
+    let broker = broker_with("topic_levels_maximum = 128");
     let mut witness = connect(&broker, "witness");
     subscribe(&mut witness, "will/#", AS_PUBLISHED);
     (broker, witness)

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use super::peer::{
     breach, client, connack, connect, expect_message, expect_retained, expect_sent, fail, leave,
     not_connected, persistent, publish, refused, resume, retain, start, subscribe, subscriber,
+    with_will,
 };
 use crate::bytes::{
-    Connect, DISCONNECT, PINGREQ, Publish, packet, puback, pubcomp, pubrec, pubrel, string,
-    subscribe_311, unsubscribe_311,
+    Connect, DISCONNECT, PINGREQ, Publish, Will, disconnect_5, packet, puback, pubcomp, pubrec,
+    pubrel, string, subscribe_311, unsubscribe_311,
 };
-use crate::received::expect_alive;
+use crate::received::{connected, expect_alive};
+use crate::support::broker::Broker;
 use crate::support::raw::RawClient;
 
 #[test]
@@ -279,4 +281,22 @@ fn mqtt311_3_1_2_24_silence_beyond_one_and_a_half_keep_alives_is_closed() {
     assert!(silent >= Duration::from_millis(4500), "after {silent:?}");
     assert!(silent < Duration::from_secs(15), "after {silent:?}");
     expect_alive(&mut never);
+    strikes_in_time(&broker);
+}
+
+/// By the broker's own clock, which is a Will with a delay: after a Keep Alive of 2 s the connection is closed
+/// before 4 s are over.
+#[track_caller]
+fn strikes_in_time(broker: &Broker) {
+    let mut watch = subscriber(broker, "watch", "struck/+", 0);
+    let silent = with_will("silent", 0, "struck/3", "").keep_alive(2);
+    let silent = connect(broker, &silent);
+    let will = Will::new("struck/4", "").delay(4);
+    let clock = Connect::v5("clock").expiry(600).will(will);
+    let (mut clock, _) = connected(broker.tcp, &clock);
+    clock.send(&disconnect_5(0x04, &[]));
+    clock.expect_closed();
+    expect_message(&mut watch, 0, "struck/3", "");
+    expect_message(&mut watch, 0, "struck/4", "");
+    drop(silent);
 }

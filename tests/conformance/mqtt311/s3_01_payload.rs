@@ -51,7 +51,9 @@ fn mqtt311_3_1_3_1_the_fields_of_the_payload_come_in_their_order() {
 // Breaks if: session/terms.rs `negotiate` names the session by less than the whole id (`to_lowercase`, `trim`).
 fn mqtt311_3_1_3_2_the_client_identifier_names_the_session() {
     let broker = start();
-    let ids = ["a", "A", "a ", "ab", "\u{e5}", "a\u{30a}"];
+    let long = "beyond-23-characters-is-";
+    let longer = "beyond-23-characters-is-well";
+    let ids = ["a", "A", "a ", "ab", "\u{e5}", "a\u{30a}", long, longer];
     for id in ids {
         let mut subscriber = connect(&broker, &persistent(id));
         subscribe(&mut subscriber, &format!("to/{id}"), 1);

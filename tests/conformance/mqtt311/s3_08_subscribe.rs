@@ -327,7 +327,8 @@ fn mqtt311_3_9_3_1_the_return_codes_are_in_the_order_of_the_filters() {
 // Breaks if: codec/subscribe.rs `body` cuts the codes of 3.x to two bits, or broker/subscribe.rs
 // `refuse_subscription` does not look at `subscriptions_maximum`.
 fn mqtt311_3_9_3_2_the_return_codes_are_0_1_2_and_0x80() {
-    let rest = "[auth]\nanonymous = true\n[session]\nsubscriptions_maximum = 3\n";
+    let limits = "subscriptions_maximum = 3\ntopic_levels_maximum = 1000\n";
+    let rest = &format!("[auth]\nanonymous = true\n[session]\n{limits}");
     let broker = Broker::configured(rest);
     let deep = too_deep();
     let mut client = client(&broker, "client");

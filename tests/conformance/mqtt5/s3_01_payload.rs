@@ -68,6 +68,9 @@ fn mqtt5_3_1_3_2_the_client_identifier_names_the_session() {
         "\u{feff}c",
         "#",
         "$SYS",
+        "24-characters-and-a-last",
+        "24-characters-and-a-lasT",
+        "24-characters-and-a-last-",
     ];
     for (index, id) in ids.into_iter().enumerate() {
         let (mut client, connack) = connected(broker.tcp, &lasting(id));
@@ -254,7 +257,8 @@ fn mqtt5_3_1_4_1_a_connect_that_breaks_the_format_is_refused() {
 /// `Connection::connect` in `src/broker/handshake.rs` goes on after a refusal.
 #[test]
 fn mqtt5_3_1_4_2_who_fails_authentication_is_closed() {
-    let broker = Broker::configured("[auth]\nanonymous = false\n");
+    let limits = "[limits]\nconnect_timeout = \"1h\"\n";
+    let broker = Broker::configured(&format!("[auth]\nanonymous = false\n{limits}"));
     refused_5(broker.tcp, &Connect::v5("c").bytes(), 0x87);
     let named = Connect::v5("c").user_name("user").password("password");
     refused_5(broker.tcp, &named.bytes(), 0x87);

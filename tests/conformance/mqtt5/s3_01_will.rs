@@ -34,6 +34,13 @@ fn cut(broker: &Broker, connect: &Connect) {
     drop(connected(broker.tcp, connect).0);
 }
 
+/// Ends a connection without a DISCONNECT; the broker has noticed when this returns.
+#[track_caller]
+fn broken(mut client: RawClient) {
+    client.finish_sending();
+    client.expect_closed();
+}
+
 /// The payload of the next PUBLISH.
 #[track_caller]
 fn payload(client: &mut RawClient) -> String {
@@ -169,6 +176,15 @@ fn mqtt5_3_1_2_9_with_the_will_flag_come_properties_topic_and_payload() {
         refused_5(broker.tcp, &connect_with(0x06, &rest), 0x81);
     }
     refused_5(broker.tcp, &connect_with(0x02, &whole), 0x81);
+    // The QoS of the flags is that of the publication.
+    let (broker, mut witness) = with_witness();
+    for qos in 0..3 {
+        cut(
+            &broker,
+            &Connect::v5("c").will(Will::new("will/c", "x").qos(qos)),
+        );
+        assert_eq!(published(&mut witness).qos, qos);
+    }
 }
 
 /// Breaks if: `settle_will` in `src/broker/sessions.rs` keeps the Will after DISCONNECT 0x00, or
@@ -264,7 +280,7 @@ fn mqtt5_3_1_3_9_a_client_that_is_back_before_the_delay_has_passed_has_no_will()
     let (broker, mut witness) = with_witness();
     let will = |delay| Will::new("will/c", "gone").delay(delay);
     let (client, _) = connected(broker.tcp, &lasting("c").will(will(1)));
-    drop(client);
+    broken(client);
     let (client, connack) = connected(broker.tcp, &lasting("c"));
     assert_eq!(connack.flags, 1);
     // A second client, cut later, whose Will is due later than that of the first would have been.

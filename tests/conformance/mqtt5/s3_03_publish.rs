@@ -230,6 +230,20 @@ fn mqtt5_3_3_1_9_retain_handling_0_sends_what_is_retained_each_time() {
     client.expect(&retained("a/b", "x"));
     client.expect(&retained("a/b", "x"));
     client.expect_nothing();
+    // All that match.
+    let mut publisher = online(broker.tcp, "publisher");
+    let others = ["a/c", "a/c/d", "b"].map(|topic| {
+        keep(&mut publisher, topic, "x");
+        retained(topic, "x")
+    });
+    let mut client = online(broker.tcp, "late");
+    subscribe(&mut client, "a/#", 0);
+    let mut came = [(); 3].map(|()| client.packet());
+    came.sort();
+    let mut wanted = [&retained("a/b", "x"), &others[0], &others[1]].map(Clone::clone);
+    wanted.sort();
+    assert_eq!(came, wanted);
+    client.expect_nothing();
 }
 
 /// Breaks if: `wants_retained` in `src/broker/subscribe.rs` does not ask whether the subscription is new.

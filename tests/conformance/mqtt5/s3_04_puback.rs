@@ -41,6 +41,9 @@ fn mqtt5_3_4_2_2_puback_has_no_reason_string_beyond_the_peers_maximum() {
     client.send(&Publish::v5("$SYS/not/yours", "m").qos(1, 1).bytes());
     let reasons = expect_small(&mut client, 0x40, prop::REASON_STRING);
     assert_eq!(reasons, [0x87]);
+    client.send(&Publish::v5("nobody's", "m").qos(1, 2).bytes());
+    let reasons = expect_small(&mut client, 0x40, prop::REASON_STRING);
+    assert_eq!(reasons, [0x10]);
     property_beyond_the_brokers_maximum(0x40, reason_string);
 }
 

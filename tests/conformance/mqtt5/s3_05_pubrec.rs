@@ -45,6 +45,9 @@ fn mqtt5_3_5_2_2_pubrec_has_no_reason_string_beyond_the_peers_maximum() {
     client.send(&Publish::v5("$SYS/not/yours", "m").qos(2, 1).bytes());
     let reasons = expect_small(&mut client, 0x50, prop::REASON_STRING);
     assert_eq!(reasons, [0x87]);
+    client.send(&Publish::v5("nobody's", "m").qos(2, 2).bytes());
+    let reasons = expect_small(&mut client, 0x50, prop::REASON_STRING);
+    assert_eq!(reasons, [0x10]);
     property_beyond_the_brokers_maximum(0x50, reason_string);
 }
 

@@ -85,6 +85,12 @@ fn mqtt5_3_8_3_3_no_local_sends_nothing_back_to_its_client_identifier() {
             client = resume(&broker, &persistent("client"));
         }
     }
+    // Nor when it has several subscriptions that match, each with the option.
+    subscribe(&mut client, "+", 1 | NO_LOCAL);
+    client.send(&Publish::v5("t", "own").qos(1, 2).bytes());
+    client.expect(&puback(2));
+    expect_alive(&mut client);
+    expect_message(&mut other, false, 0, "own");
     // Without the option there is an echo.
     subscribe(&mut client, "t", 0);
     client.send(&Publish::v5("t", "own").bytes());

@@ -1,6 +1,6 @@
 //! 4.1 Session State, 4.4 message delivery retry, 4.5 message receipt.
 
-use crate::bytes::{Connect, Publish, Will, ack_5, puback, pubcomp, pubrec, pubrel};
+use crate::bytes::{Connect, Publish, Will, ack_5, packet, puback, pubcomp, pubrec, pubrel};
 use crate::received::{expect_alive, subscribe};
 use crate::support::broker::Broker;
 use crate::support::raw::RawClient;
@@ -49,7 +49,10 @@ fn mqtt5_4_1_0_2_state_is_discarded_when_closed_and_expired() {
         expect_message(&mut client, false, 1, "not acknowledged");
         drop(client);
         assert_eq!(published(&mut watch).topic, format!("ended/{expiry}"));
-        tell(&broker, "t", 1, "to nobody");
+        // The broker says so when nobody has subscribed.
+        let mut writer = connect(&broker, "writer");
+        writer.send(&Publish::v5("t", "to nobody").qos(1, 1).bytes());
+        writer.expect(&packet(0x40, &[0, 1, 0x10]));
         let mut client = open(&broker, &Connect::v5("brief").clean(false));
         tell(&broker, "t", 1, "to nobody");
         expect_alive(&mut client);

@@ -1,6 +1,6 @@
 //! 4.7 Topic Names and Topic Filters.
 
-use crate::bytes::{Publish, packet, puback, string, subscribe_5, unsubscribe_5};
+use crate::bytes::{Publish, number, packet, prop, puback, string, subscribe_5, unsubscribe_5};
 use crate::received::{Ack, expect_alive, subscribe};
 use crate::support::broker::Broker;
 
@@ -217,13 +217,16 @@ fn mqtt5_4_7_3_4_topics_are_not_normalised() {
         "SS",
     ];
     let mut client = connect(&broker, "client");
-    let filters = topics.map(|topic| (topic, 0));
-    client.send(&subscribe_5(1, &[], &filters));
-    assert_eq!(Ack::v5(&client.packet()).reasons, [0; 23]);
-    for topic in topics {
+    let identifier = |index| number(prop::SUBSCRIPTION_IDENTIFIER, index);
+    for (index, topic) in (1..).zip(topics) {
+        client.send(&subscribe_5(1, &identifier(index), &[(topic, 0)]));
+        assert_eq!(Ack::v5(&client.packet()).reasons, [0]);
+    }
+    for (index, topic) in (1..).zip(topics) {
         // One copy, for the one filter that is the same, with the topic as it was.
         tell(&broker, topic, 0, topic);
-        client.expect(&Publish::v5(topic, topic).bytes());
+        let copy = Publish::v5(topic, topic).property(identifier(index));
+        client.expect(&copy.bytes());
         expect_alive(&mut client);
     }
 }

@@ -21,7 +21,8 @@ pub const ACCEPTS_OR_REFUSES: [u8; 9] = [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x9
 /// A broker that lets anybody in, with these lines below `[session]`.
 #[track_caller]
 pub fn broker_with(session: &str) -> Broker {
-    Broker::configured(&format!("[auth]\nanonymous = true\n[session]\n{session}\n"))
+    let rest = "[auth]\nanonymous = true\n[limits]\nconnect_timeout = \"1h\"\n";
+    Broker::configured(&format!("{rest}[session]\n{session}\n"))
 }
 
 /// A client whose session is new and ends with its connection.
