@@ -78,6 +78,10 @@ mod scripts;
 mod slow_readers;
 mod streams;
 #[path = "../support/mod.rs"]
+#[allow(
+    dead_code,
+    reason = "each test binary uses its part of what they share"
+)]
 mod support;
 
 /// What a client is asked to do; see the table above.
