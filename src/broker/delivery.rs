@@ -195,9 +195,12 @@ impl Broker {
         while let Some(mut feed) = side.feeds.pop_front() {
             found.clear();
             let now = batch.now.wall;
+            // [MQTT5-3.8.3-3]
+            let except = feed.granted.no_local.then_some(&*session.client_id);
             let next = self.retained.read().find(
                 &feed.filter,
                 feed.after.as_deref(),
+                except,
                 steps,
                 now,
                 &mut found,

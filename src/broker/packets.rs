@@ -99,7 +99,7 @@ impl Open {
         let refused = match refused {
             Some(code) => Some(code),
             None => broker
-                .retain(&message)
+                .retain(&message, Some(&self.session))
                 .filter(|_| self.version == Version::V5),
         };
         if let Some(code) = refused {

@@ -61,14 +61,20 @@ impl Broker {
         Arc::new(self.subscriptions.read().route(topic, publisher))
     }
 
-    /// Keeps or clears the retained message of a topic, if the message says so. Returns the Reason
-    /// Code of a refusal.
+    /// Keeps or clears the retained message of a topic, if the message says so. `publisher` is whose
+    /// message it is. Returns the Reason Code of a refusal.
     // [MQTT5-3.3.1-5] [MQTT5-3.3.1-8] [MQTT311-3.3.1-5] [MQTT311-3.3.1-12]
-    pub(super) fn retain(&self, message: &Message) -> Option<ReasonCode> {
+    pub(super) fn retain(
+        &self,
+        message: &Message,
+        publisher: Option<&SessionRef>,
+    ) -> Option<ReasonCode> {
         if !message.retain() || !self.options.pubsub.retained.available {
             return None;
         }
-        let refused = self.retained.write().set(message.clone()).is_err();
+        let publisher = publisher.map(|session| Arc::clone(&session.client_id));
+        let kept = self.retained.write().set(message.clone(), publisher);
+        let refused = kept.is_err();
         if refused {
             self.metrics.retained_refused();
         }
@@ -116,7 +122,7 @@ impl Broker {
         publisher: Option<&SessionRef>,
         batch: &mut Batch,
     ) {
-        self.retain(&message);
+        self.retain(&message, publisher);
         let route = self.look_up(message.topic(), publisher);
         if message.qos() != QoS::AtMostOnce && (message.retain() || !route.is_empty()) {
             // Nobody is told how it went, so nothing waits for it.

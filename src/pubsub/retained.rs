@@ -15,6 +15,7 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::message::{Message, Timestamp};
 
@@ -35,17 +36,21 @@ pub struct Retained {
 pub struct Refused;
 
 #[derive(Debug)]
-struct ByTopic(Message);
+struct ByTopic {
+    message: Message,
+    /// Whose it is: the publisher's Client Identifier.
+    publisher: Option<Arc<str>>,
+}
 
 impl Borrow<[u8]> for ByTopic {
     fn borrow(&self) -> &[u8] {
-        self.0.topic_bytes()
+        self.message.topic_bytes()
     }
 }
 
 impl Ord for ByTopic {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.topic_bytes().cmp(other.0.topic_bytes())
+        self.message.topic_bytes().cmp(other.message.topic_bytes())
     }
 }
 
@@ -100,7 +105,8 @@ impl Retained {
     }
 
     /// Keeps a message in place of the one on its topic; one with an empty payload clears the
-    /// topic and is not kept.
+    /// topic and is not kept. `publisher` is the Client Identifier of who published it, unless that
+    /// was the broker.
     ///
     /// # Errors
     ///
@@ -108,7 +114,7 @@ impl Retained {
     /// larger and the bound is one of bytes.
     // [MQTT5-3.3.1-5] [MQTT5-3.3.1-6] [MQTT5-3.3.1-7] [MQTT311-3.3.1-5] [MQTT311-3.3.1-7]
     // [MQTT311-3.3.1-10] [MQTT311-3.3.1-11]
-    pub fn set(&mut self, message: Message) -> Result<(), Refused> {
+    pub fn set(&mut self, message: Message, publisher: Option<Arc<str>>) -> Result<(), Refused> {
         if message.payload().is_empty() {
             self.clear(message.topic());
             return Ok(());
@@ -116,7 +122,7 @@ impl Retained {
         let before = self
             .messages
             .get(message.topic_bytes())
-            .map(|known| known.0.size());
+            .map(|known| known.message.size());
         let count = self.messages.len() + usize::from(before.is_none());
         let bytes = self.bytes - before.unwrap_or(0) + message.size();
         let grows = message.size() > before.unwrap_or(0);
@@ -124,14 +130,14 @@ impl Retained {
             return Err(Refused);
         }
         self.bytes = bytes;
-        self.messages.replace(ByTopic(message));
+        self.messages.replace(ByTopic { message, publisher });
         Ok(())
     }
 
     /// Removes the message of a topic.
     pub fn clear(&mut self, topic: &str) {
-        if let Some(ByTopic(message)) = self.messages.take(topic.as_bytes()) {
-            self.bytes -= message.size();
+        if let Some(known) = self.messages.take(topic.as_bytes()) {
+            self.bytes -= known.message.size();
         }
     }
 
@@ -139,17 +145,19 @@ impl Retained {
     pub fn get(&self, topic: &str) -> Option<&Message> {
         self.messages
             .get(topic.as_bytes())
-            .map(|ByTopic(message)| message)
+            .map(|known| &known.message)
     }
 
     /// Appends to `found` messages that match `filter` (without `$share/{ShareName}/`), sorted by
     /// topic, from after the topic `after`. Stops after `steps` topics looked at, and then returns
-    /// where to go on; `None` means that all have been seen. Expired messages are passed over.
+    /// where to go on; `None` means that all have been seen. Expired messages are passed over, and
+    /// those that the client called `except` published.
     // [MQTT5-3.3.1-9] [MQTT311-3.3.1-6]
     pub fn find(
         &self,
         filter: &str,
         after: Option<&str>,
+        except: Option<&str>,
         steps: usize,
         now: Timestamp,
         found: &mut Vec<Message>,
@@ -163,9 +171,11 @@ impl Retained {
         loop {
             let lower = from.as_ref().map(Vec::as_slice);
             let mut seek = None;
-            for ByTopic(message) in self.messages.range::<[u8], _>((lower, Bound::Unbounded)) {
+            for known in self.messages.range::<[u8], _>((lower, Bound::Unbounded)) {
+                let message = &known.message;
                 match look(filter, prefix, message.topic()) {
                     Look::Match if message.expired(now) => {}
+                    Look::Match if except.is_some() && known.publisher.as_deref() == except => {}
                     Look::Match => found.push(message.clone()),
                     Look::Next => {}
                     Look::Seek(to) => seek = Some(to),
@@ -195,11 +205,8 @@ impl Retained {
         let mut last = None;
         let mut seen = 0;
         let mut expired = Vec::new();
-        for ByTopic(message) in self
-            .messages
-            .range::<[u8], _>((from, Bound::Unbounded))
-            .take(steps)
-        {
+        let range = self.messages.range::<[u8], _>((from, Bound::Unbounded));
+        for ByTopic { message, .. } in range.take(steps) {
             seen += 1;
             last = Some(message);
             if message.expired(now) {

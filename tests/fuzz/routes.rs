@@ -258,7 +258,7 @@ impl World {
         };
         let message = Message::new(parts, &mut Vec::new());
         let store = self.store.as_mut().expect("made at the start");
-        let result = store.set(message.clone());
+        let result = store.set(message.clone(), None);
         let before = self.retained.get(topic).map(Message::size);
         let others: usize = self.retained.values().map(Message::size).sum();
         let bytes = others - before.unwrap_or(0) + message.size();
@@ -289,7 +289,7 @@ impl World {
         let store = self.store.as_ref().expect("made at the start");
         let (mut found, mut after) = (Vec::new(), None);
         for _ in 0..1_000 {
-            after = store.find(filter, after.as_deref(), turn, now, &mut found);
+            after = store.find(filter, after.as_deref(), None, turn, now, &mut found);
             if after.is_none() {
                 break;
             }

@@ -77,7 +77,7 @@ impl Bench {
         let now = self.batch.now.wall;
         let filter = format!("{PREFIX}/#");
         let retained = self.broker.retained.read();
-        let next = retained.find(&filter, None, 10_000, now, &mut found);
+        let next = retained.find(&filter, None, None, 10_000, now, &mut found);
         assert_eq!(next, None, "all in one go");
         let text = |message: &Message| {
             let topic = &message.topic()[PREFIX.len() + 1..];

@@ -18,7 +18,7 @@ fn message(topic: &str, payload: &[u8], expires: Option<u64>) -> Message {
 fn store(topics: &[&str]) -> Retained {
     let mut store = Retained::new(RetainedOptions::default());
     for topic in topics {
-        assert_eq!(store.set(message(topic, b"x", None)), Ok(()));
+        assert_eq!(store.set(message(topic, b"x", None), None), Ok(()));
     }
     store
 }
@@ -30,6 +30,7 @@ fn found(store: &Retained, filter: &str, steps: usize) -> Vec<String> {
         after = store.find(
             filter,
             after.as_deref(),
+            None,
             steps,
             Timestamp::default(),
             &mut found,
@@ -93,10 +94,10 @@ fn every_filter_finds_what_it_matches_and_nothing_else() {
 #[test]
 fn a_topic_has_one_message_and_an_empty_one_clears_it() {
     let mut store = store(&["a", "b"]);
-    assert_eq!(store.set(message("a", b"longer", None)), Ok(()));
+    assert_eq!(store.set(message("a", b"longer", None), None), Ok(()));
     assert_eq!((store.len(), store.bytes()), (2, 7 + 2));
     assert_eq!(store.get("a").map(Message::payload), Some(&b"longer"[..]));
-    assert_eq!(store.set(message("a", b"", None)), Ok(()));
+    assert_eq!(store.set(message("a", b"", None), None), Ok(()));
     assert_eq!((store.len(), store.bytes()), (1, 2));
     assert!(store.get("a").is_none());
 }
@@ -109,35 +110,49 @@ fn at_its_bound_the_store_refuses_one_more_but_replaces_and_clears() {
         bytes: 8,
     };
     let mut store = Retained::new(options);
-    assert_eq!(store.set(message("a", b"1", None)), Ok(()));
-    assert_eq!(store.set(message("b", b"1", None)), Ok(()));
-    assert_eq!(store.set(message("c", b"1", None)), Err(Refused));
-    assert_eq!(store.set(message("b", b"12345", None)), Ok(()));
+    assert_eq!(store.set(message("a", b"1", None), None), Ok(()));
+    assert_eq!(store.set(message("b", b"1", None), None), Ok(()));
+    assert_eq!(store.set(message("c", b"1", None), None), Err(Refused));
+    assert_eq!(store.set(message("b", b"12345", None), None), Ok(()));
     assert_eq!(
-        store.set(message("b", b"123456", None)),
+        store.set(message("b", b"123456", None), None),
         Err(Refused),
         "too many bytes"
     );
     assert_eq!(
-        store.set(message("a", b"2", None)),
+        store.set(message("a", b"2", None), None),
         Ok(()),
         "replacing goes on"
     );
-    assert_eq!(store.set(message("a", b"", None)), Ok(()));
+    assert_eq!(store.set(message("a", b"", None), None), Ok(()));
     assert_eq!((store.len(), store.bytes()), (1, 6));
 }
 
 #[test]
 fn expired_messages_are_not_found_and_are_swept() {
     let mut store = store(&["a", "c"]);
-    assert_eq!(store.set(message("b", b"x", Some(10))), Ok(()));
+    assert_eq!(store.set(message("b", b"x", Some(10)), None), Ok(()));
     let now = Timestamp::from_millis(10);
     let mut found = Vec::new();
-    assert_eq!(store.find("#", None, 100, now, &mut found), None);
+    assert_eq!(store.find("#", None, None, 100, now, &mut found), None);
     assert_eq!(found.len(), 2);
     let (next, removed) = store.sweep(None, 2, now);
     assert_eq!((next.as_deref(), removed), (Some("b"), 1));
     let (next, removed) = store.sweep(next.as_deref(), 2, now);
     assert_eq!((next, removed), (None, 0));
     assert_eq!(store.len(), 2);
+}
+
+#[test]
+fn a_publisher_can_be_left_out() {
+    let mut store = store(&[]);
+    let of = |name: &str| Some(name.into());
+    assert_eq!(store.set(message("a", b"x", None), of("me")), Ok(()));
+    assert_eq!(store.set(message("b", b"x", None), of("you")), Ok(()));
+    assert_eq!(store.set(message("c", b"x", None), None), Ok(()));
+    let mut found = Vec::new();
+    let now = Timestamp::default();
+    assert_eq!(store.find("#", None, Some("me"), 10, now, &mut found), None);
+    let topics: Vec<_> = found.iter().map(Message::topic).collect();
+    assert_eq!(topics, ["b", "c"]);
 }

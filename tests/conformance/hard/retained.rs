@@ -430,3 +430,27 @@ fn the_last_message_replaces_the_one_before_with_all_that_it_was() {
     peer::subscribe(&mut of_311, "t", 2);
     peer::expect_retained(&mut of_311, 2, "t", "rich");
 }
+
+/// What a client retained itself does not come back to it by No Local, on whatever connection it was published.
+// Breaks if: `Broker::feed` in src/broker/delivery.rs finds messages with `except` as `None`, or `Retained::set` in
+// src/pubsub/retained.rs forgets the publisher.
+#[test]
+fn no_local_keeps_a_client_from_what_it_retained_itself() {
+    let broker = Broker::start();
+    let mut client = connect(&broker, "client");
+    client.send(&Publish::v5("t/own", "own").retain().qos(1, 1).bytes());
+    expect_accepted(&mut client, 0x40, 1);
+    leave(client);
+    keep(&broker, "t/other", "of another");
+    let mut client = connect(&broker, "client");
+    subscribe(&mut client, "t/+", 0x04);
+    assert_eq!(next(&mut client), (true, 0, "of another".into(), vec![]));
+    expect_alive(&mut client);
+    // Replaced, it is of whoever replaced it.
+    keep(&broker, "t/own", "replaced");
+    assert_eq!(next(&mut client), (false, 0, "replaced".into(), vec![]));
+    subscribe(&mut client, "t/own", 0x04);
+    assert_eq!(next(&mut client), (true, 0, "replaced".into(), vec![]));
+    subscribe(&mut client, "t/own", 0x00);
+    assert_eq!(next(&mut client), (true, 0, "replaced".into(), vec![]));
+}
