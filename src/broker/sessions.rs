@@ -95,8 +95,7 @@ impl Broker {
     /// The connection that a client's session is attached to.
     pub(super) fn connection_of(&self, client_id: &str) -> Option<Arc<Port>> {
         let session = self.registry.find(client_id)?;
-        let port = session.outbound.lock().port.clone();
-        port
+        session.outbound.lock().port.clone()
     }
 
     /// Makes a session that is there ready for a new connection; returns whether it goes on. If it
