@@ -1,0 +1,247 @@
+//! What is written apart from records: the mark, and files that come and go.
+
+use std::io;
+
+use super::error::{CommitError, OpenError, RetireError, is_full};
+use super::files::Files;
+use super::format::{self, HEADER};
+use super::log::Log;
+use super::mark::{self, Listed, Mark, OPEN};
+use super::recovery::{Found, Part};
+use super::room::RESERVE_NEW;
+use super::types::Retire;
+
+const FOLDER: &str = "damaged";
+/// How much is copied at once.
+const STRETCH: u64 = 1 << 20;
+/// A mark has at least so many bytes of zeros behind it, so that it can grow on a full disk: without a
+/// new mark nothing could be retired.
+const MARK_PAGE: usize = 4096;
+
+impl<F: Files> Log<F> {
+    /// Gives a sealed segment up, after the caller has carried forward and committed what it needs.
+    ///
+    /// # Errors
+    ///
+    /// If the segment is not sealed, something is not durable yet, or the disk fails.
+    pub fn retire(&mut self, segment: u32, how: Retire) -> Result<(), RetireError> {
+        if !self.chunks.is_empty() {
+            return Err(RetireError::Uncommitted);
+        }
+        if self.is_current(segment) {
+            return Err(RetireError::Current);
+        }
+        let parts = self.parts.get(&segment).ok_or(RetireError::Unknown)?;
+        if how == Retire::SetAside {
+            let names = parts.iter().map(|it| format::log_name(it.number));
+            let names: Vec<_> = names.collect();
+            self.set_aside(&names).map_err(RetireError::Io)?;
+        }
+        self.forget_readers(segment);
+        let parts = self.parts.remove(&segment).unwrap_or_default();
+        if let Err(error) = self.write_mark() {
+            self.parts.insert(segment, parts);
+            return Err(RetireError::Io(error));
+        }
+        for part in parts {
+            self.disk = self.disk.saturating_sub(part.length);
+            self.release(part, how);
+        }
+        self.restore();
+        Ok(())
+    }
+
+    /// A file that the mark no longer lists: if anything fails here, the next opening removes it.
+    fn release(&mut self, part: Part, how: Retire) {
+        let name = format::log_name(part.number);
+        let whole = part.length >= u64::from(self.options.segment) / 2;
+        let kept: u64 = self.spares.iter().map(|it| it.1).sum();
+        let bound = self.options.bytes_maximum.unwrap_or(u64::MAX);
+        let bound = bound.saturating_sub(u64::from(self.options.reserve));
+        let fits =
+            self.disk + kept + part.length <= bound && self.spares.len() < self.options.spares;
+        let again = how == Retire::Recycle && whole && fits && !self.full;
+        let spare = format::spare_name(part.number);
+        if again && self.files.rename(&name, &spare).is_ok() {
+            self.spares.push((part.number, part.length));
+        } else if self.files.remove(&name).is_err() {
+            self.abandoned.push(part.number);
+        }
+    }
+
+    /// Says durably what is promised, when there is nothing else to do; costs a flush only if something
+    /// was committed since the last time. Also tries to get the reserve back.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails. Nothing that was committed is less safe then.
+    pub fn idle(&mut self) -> io::Result<()> {
+        if self.chunks.is_empty() && self.durable != self.marked.1 {
+            self.write_mark()?;
+        }
+        self.restore();
+        Ok(())
+    }
+
+    /// Commits durably and writes the mark, so that opening again finds nothing in doubt.
+    ///
+    /// # Errors
+    ///
+    /// If the commit or the mark fails.
+    pub fn close(mut self) -> Result<(), CommitError> {
+        self.commit(true)?;
+        self.idle().map_err(CommitError::Io)
+    }
+
+    /// The mark as it should be. Only with no chunks: then all files that count are listed.
+    fn mark(&self) -> Mark {
+        let current = self.tail.filter(|it| !it.sealed).map(|it| it.segment);
+        let newest = self.parts.values().flatten().map(|it| it.number).max();
+        let listed = self.parts.values().flatten().map(|it| Listed {
+            number: it.number,
+            segment: it.segment,
+            first: it.first,
+            end: match Some(it.segment) == current && Some(it.number) == newest {
+                true => OPEN,
+                false => it.end,
+            },
+        });
+        let prepared = self.prepared.as_ref().map(|it| it.number);
+        Mark {
+            identity: self.identity,
+            counter: self.marked.0 + 1,
+            durable: self.durable,
+            next_number: prepared.unwrap_or(self.next_number),
+            next_segment: self.next_segment,
+            listed: listed.collect(),
+        }
+    }
+
+    /// Writes the older of the two marks anew; after a failure the same one again, since the other may
+    /// be the only good one.
+    fn write_mark(&mut self) -> io::Result<()> {
+        let mark = self.mark();
+        let slot = (mark.counter % 2) as usize;
+        let name = mark::NAMES[slot];
+        let written = (|| {
+            self.settle_mark()?;
+            let file = match self.marks_exist[slot] {
+                true => self.files.open(name)?,
+                false => self.files.create(name)?,
+            };
+            let mut bytes = mark.encode();
+            bytes.resize((bytes.len() + MARK_PAGE).next_multiple_of(MARK_PAGE), 0);
+            self.files.write_at(&file, &bytes, 0)?;
+            self.files.sync(&file)?;
+            match self.marks_exist[slot] {
+                true => Ok(()),
+                false => self.files.sync_folder(""),
+            }
+        })();
+        match written {
+            Ok(()) => {
+                self.marks_exist[slot] = true;
+                self.marked = (mark.counter, mark.durable);
+            }
+            Err(_) => self.marked.0 += 2,
+        }
+        written
+    }
+
+    /// Makes the mark durable that was found at opening, before the other is overwritten: that it could
+    /// be read does not mean that it is on the disk.
+    fn settle_mark(&mut self) -> io::Result<()> {
+        let Some(found) = &self.mark_found else {
+            return Ok(());
+        };
+        let file = self.files.open(mark::NAMES[(found.counter % 2) as usize])?;
+        self.files.write_at(&file, &found.encode(), 0)?;
+        self.files.sync(&file)?;
+        self.files.sync_folder("")?;
+        self.mark_found = None;
+        Ok(())
+    }
+
+    fn set_aside(&self, names: &[String]) -> io::Result<()> {
+        self.files.make_folder(FOLDER)?;
+        for name in names {
+            self.files.link(name, &format!("{FOLDER}/{name}"))?;
+        }
+        self.files.sync_folder(FOLDER)
+    }
+
+    /// Makes what recovery found durable, and says so in the mark.
+    pub(super) fn settle_found(&mut self, found: &Found) -> Result<(), OpenError> {
+        if let Some((index, position)) = found.unsettled {
+            let mut from = if position == HEADER { 0 } else { position };
+            for part in &found.parts[index..] {
+                self.rewrite(part, from)?;
+                from = 0;
+            }
+            self.files.sync_folder("")?;
+        }
+        if !found.aside.is_empty() {
+            self.set_aside(&found.aside)?;
+        }
+        let new = self.mark();
+        let same = self.marks_exist == [true; 2]
+            && found.mark.as_ref().is_some_and(|old| {
+                let listed = old.listed == new.listed && old.durable == new.durable;
+                listed && old.next_number == new.next_number && old.next_segment == new.next_segment
+            });
+        if same {
+            self.marked.1 = self.durable;
+            return Ok(());
+        }
+        match self.write_mark() {
+            // On a full disk the old mark is still true; only less is promised.
+            Err(error) if is_full(&error) && found.mark.is_some() => Ok(()),
+            Err(error) => Err(error.into()),
+            // On a full disk there may be no room for a mark that does not exist yet.
+            Ok(()) if self.marks_exist == [true; 2] => Ok(()),
+            Ok(()) => Ok(self.write_mark()?),
+        }
+    }
+
+    /// Writes the same bytes again and flushes them: that they could be read does not mean that they
+    /// are on the disk, if a flush failed before the process ended.
+    fn rewrite(&self, part: &Part, from: u64) -> io::Result<()> {
+        let file = self.files.open(&format::log_name(part.number))?;
+        let end = HEADER + u64::from(part.stop - part.base);
+        let mut at = from;
+        while at < end.min(part.length) {
+            let len = (end.min(part.length) - at).min(STRETCH);
+            let mut bytes = vec![0; len as usize];
+            let read = self.files.read_at(&file, &mut bytes, at)?;
+            self.files.write_at(&file, &bytes[..read], at)?;
+            at += len;
+        }
+        self.files.sync(&file)
+    }
+
+    /// Removes what counts no more and gathers what can be used.
+    pub(super) fn tidy(&mut self, names: &[String], found: Found) -> Result<(), OpenError> {
+        if self.marked.1 == self.durable {
+            for name in found.dropped.iter().chain(&found.aside) {
+                let _ = self.files.remove(name);
+            }
+        }
+        for name in names {
+            let Some(number) = format::number_of(name, ".spare") else {
+                continue;
+            };
+            let length = self.files.open(name).and_then(|it| self.files.length(&it));
+            match length {
+                Ok(length) if self.spares.len() < self.options.spares => {
+                    self.spares.push((number, length));
+                }
+                _ => _ = self.files.remove(name),
+            }
+        }
+        if names.iter().any(|it| it == RESERVE_NEW) {
+            let _ = self.files.remove(RESERVE_NEW);
+        }
+        self.restore();
+        Ok(())
+    }
+}
