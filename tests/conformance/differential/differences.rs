@@ -135,3 +135,19 @@ fn mosquitto_as_it_is_shipped_delivers_at_the_qos_of_the_first_subscription() {
     });
     speak.tell(&mut pair, &speak.publish("a/b", "m"), 2);
 }
+
+// [MQTT5-3.8.3-3]
+// Breaks if: `Broker::feed` of `broker/delivery.rs` does not leave out what the client published.
+#[test]
+fn mosquitto_sends_a_client_its_own_retained_message_in_spite_of_no_local() {
+    let mut pair = Pair::start();
+    pair.open("me", &Connect::v5("me"));
+    pair.send("me", Publish::v5("a", "m").retain().qos(1, 1).bytes());
+    pair.expect_difference(Difference {
+        breaks: "MQTT5-3.8.3-3",
+        client: "me".to_owned(),
+        mosquitto: &["PUBLISH a q0 retain \"m\"", "SUBACK 2 [00]"],
+        postbud: &["SUBACK 2 [00]"],
+    });
+    pair.send("me", subscribe_5(2, &[], &[("a", 0x04)]));
+}

@@ -78,6 +78,13 @@ struct Actor {
     open: usize,
 }
 
+impl Actor {
+    /// Mosquitto does not keep from a client what it retained itself ([`super::differences`]).
+    fn may_retain(&self) -> bool {
+        !(self.no_local && self.dialect.is_5())
+    }
+}
+
 struct Conversation<'a> {
     pair: &'a mut Pair,
     random: Random,
@@ -187,6 +194,7 @@ impl<'a> Conversation<'a> {
         actor.has_will = wants_will;
         if wants_will {
             let will = Will::new(topic, payload).qos(qos);
+            let retain = retain && actor.may_retain();
             connect = connect.will(if retain { will.retain() } else { will });
         }
         connect
@@ -285,11 +293,12 @@ impl<'a> Conversation<'a> {
 
     fn message(&mut self, actor: usize) -> Publish {
         let dialect = self.actors[actor].dialect;
+        let may_retain = self.actors[actor].may_retain();
         let topic = format!("{}/{}", self.prefix, self.random.of(&TOPICS));
         let payload = self.payload();
         let mut publish = match (self.random.below(12), dialect) {
-            (0, _) => return dialect.publish(&topic, "").retain(),
-            (1..=2, _) => dialect.publish(&topic, payload).retain(),
+            (0, _) if may_retain => return dialect.publish(&topic, "").retain(),
+            (1..=2, _) if may_retain => dialect.publish(&topic, payload).retain(),
             _ => dialect.publish(&topic, payload),
         };
         if dialect.is_5() {

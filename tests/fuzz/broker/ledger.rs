@@ -24,6 +24,8 @@ pub struct Published {
     pub retain: bool,
     /// The second in which it expires.
     pub expires: Option<u64>,
+    /// The client that published it.
+    pub from: Option<usize>,
 }
 
 /// A delivery that is to come.
@@ -189,7 +191,13 @@ impl Session {
 
     /// A subscription is replaced by one that asks for nothing: what was to come of it comes as the new
     /// one has it.
-    pub fn feed_replaced(&mut self, filter: &str, by: Subscription, kept: &[Published]) {
+    pub fn feed_replaced(
+        &mut self,
+        who: usize,
+        filter: &str,
+        by: Subscription,
+        kept: &[Published],
+    ) {
         let old = self.loose.iter();
         let due: Vec<(String, bool)> = old
             .filter(|it| it.feed.as_deref() == Some(filter))
@@ -198,6 +206,7 @@ impl Session {
         self.feed_ended(filter);
         for (topic, must) in due {
             let kept = kept.iter().find(|kept| kept.topic == topic);
+            let kept = kept.filter(|kept| kept.is_for(who, by));
             self.loose
                 .extend(kept.map(|kept| kept.fed(filter, by, must)));
         }
@@ -205,6 +214,11 @@ impl Session {
 }
 
 impl Published {
+    /// Whether No Local lets a subscription of this client have it as a retained message.
+    pub fn is_for(&self, who: usize, subscription: Subscription) -> bool {
+        !(subscription.no_local && self.from == Some(who))
+    }
+
     /// It as a subscription gets it that comes when it is retained.
     pub fn fed(&self, filter: &str, to: Subscription, must: bool) -> Expected {
         Expected {

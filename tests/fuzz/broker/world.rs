@@ -372,7 +372,7 @@ impl<'h> World<'h> {
         } else if replaced.is_some() {
             let kept: Vec<Published> = self.retained.values().cloned().collect();
             self.session(who)
-                .feed_replaced(&filter, subscription, &kept);
+                .feed_replaced(who, &filter, subscription, &kept);
         }
     }
 
@@ -383,7 +383,8 @@ impl<'h> World<'h> {
         let session = self.session(who);
         session.feed_ended(filter);
         session.fed = true;
-        for kept in kept.iter().filter(|it| matches(filter, &it.topic)) {
+        let kept = kept.iter().filter(|it| it.is_for(who, subscription));
+        for kept in kept.filter(|it| matches(filter, &it.topic)) {
             if kept.expires.is_none_or(|at| at > now) {
                 session.loose.push(kept.fed(filter, subscription, true));
             }
@@ -412,6 +413,7 @@ impl<'h> World<'h> {
             qos: qos_of(qos),
             retain,
             expires: lasts.map(|seconds| self.now + u64::from(seconds)),
+            from: None,
         }
     }
 
@@ -500,7 +502,10 @@ impl<'h> World<'h> {
     /// A message goes to everybody who is to have it. Returns whether there is anybody.
     fn route(&mut self, from: Option<usize>, message: &Published, loose: bool) -> bool {
         if message.retain {
-            self.keep(message);
+            self.keep(&Published {
+                from,
+                ..message.clone()
+            });
         }
         let mut reached = false;
         for (who, session) in self.sessions.iter_mut().enumerate() {
