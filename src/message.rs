@@ -14,6 +14,8 @@
 //! DUP, QoS) is not in it.
 
 use std::fmt;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use triomphe::ThinArc;
@@ -61,9 +63,10 @@ pub struct Parts<'a> {
     pub expires: Option<Timestamp>,
 }
 
-#[derive(Clone, Copy)]
 struct Header {
     expires: Option<Timestamp>,
+    /// What the store calls it; 0 if it does not keep it.
+    number: AtomicU64,
     topic_len: u32,
     forwarded_len: u32,
     qos: QoS,
@@ -84,6 +87,7 @@ impl Message {
         scratch.extend_from_slice(parts.payload);
         let header = Header {
             expires: parts.expires,
+            number: AtomicU64::new(0),
             // Both come out of one Control Packet, which is shorter than 2^28 bytes.
             topic_len: parts.topic.len() as u32,
             forwarded_len: parts.forwarded.len() as u32,
@@ -122,6 +126,17 @@ impl Message {
     /// The payload.
     pub fn payload(&self) -> &[u8] {
         &self.bytes()[(self.header().topic_len + self.header().forwarded_len) as usize..]
+    }
+
+    /// What the store calls it, if it keeps it.
+    pub fn number(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.header().number.load(Ordering::Relaxed))
+    }
+
+    /// Gives it the number under which the store keeps it. To be called before it is shared with
+    /// those who deliver it.
+    pub fn keep_as(&self, number: NonZeroU64) {
+        self.header().number.store(number.get(), Ordering::Relaxed);
     }
 
     /// The QoS it was published with.

@@ -337,7 +337,7 @@ impl Connection {
                 let session = open.session.clone();
                 let mut side = session.outbound.lock();
                 self.broker
-                    .put_back(&self.port, &mut side, chunk, taken, batch)
+                    .put_back(&session, &self.port, &mut side, chunk, taken, batch)
             }
             _ => put_back_own(&self.port, chunk, taken, batch),
         }

@@ -64,6 +64,7 @@ impl Broker {
         if side.outbound.deliver(delivery, source, &mut cx) {
             touch(session, side, batch);
         }
+        self.tell_steps(session, side);
     }
 
     /// Gives a message to one member of a group, or to its backlog.
@@ -74,7 +75,7 @@ impl Broker {
             return;
         }
         // What waits goes first; that it waits means that nobody could take it.
-        if group.backlog() == 0 && self.give(&mut group, shared.source, message, batch) {
+        if group.backlog() == 0 && self.give(&mut group, shared, message, batch) {
             return;
         }
         let granted = group
@@ -91,12 +92,15 @@ impl Broker {
                 .any(|m| m.subscriber.outbound.lock().outbound.is_connected());
         if waits {
             let before = group.backlog();
-            let expired = group.drop_expired(batch.now.wall);
+            let gone = |message: &Message| self.tell_dropped(shared, message);
+            let expired = group.drop_expired(batch.now.wall, gone);
             batch.tally.drop(DropReason::Expired, expired);
-            let dropped = group.wait(message.clone(), &self.options.pubsub.group_queue);
+            let bounds = &self.options.pubsub.group_queue;
+            let dropped = group.wait(message.clone(), bounds, gone);
             batch.tally.drop(DropReason::QueueFull, dropped);
             batch.tally.queue_changed(before, group.backlog());
         } else {
+            self.tell_dropped(shared, message);
             batch.tally.drop(DropReason::Away, 1);
         }
     }
@@ -105,7 +109,7 @@ impl Broker {
     fn give(
         &self,
         group: &mut Group<SessionRef>,
-        source: Source,
+        shared: &GroupRef,
         message: &Message,
         batch: &mut Batch,
     ) -> bool {
@@ -129,6 +133,9 @@ impl Broker {
             let Some(member) = chosen.and_then(|index| group.members().get(index)) else {
                 // Nobody who is here could ever take it: it must not keep the rest waiting.
                 let hopeless = connected > 0 && fitting == 0;
+                if hopeless {
+                    self.tell_dropped(shared, message);
+                }
                 batch
                     .tally
                     .drop(DropReason::PacketTooLarge, usize::from(hopeless));
@@ -137,7 +144,8 @@ impl Broker {
             let delivery = member.delivery(message);
             let mut side = member.subscriber.outbound.lock();
             if side.outbound.takes_now(delivery.qos, options) {
-                self.put(&member.subscriber, &mut side, delivery, Some(source), batch);
+                let source = Some(shared.source);
+                self.put(&member.subscriber, &mut side, delivery, source, batch);
                 return true;
             }
         }
@@ -155,8 +163,11 @@ impl Broker {
         let now = batch.now.wall;
         guard.drain(
             now,
-            |group, message| self.give(group, shared.source, message, batch),
-            |_, count| expired += count,
+            |group, message| self.give(group, shared, message, batch),
+            |message| {
+                self.tell_dropped(shared, message);
+                expired += 1;
+            },
         );
         batch.tally.drop(DropReason::Expired, expired);
         batch.tally.queue_changed(before, guard.backlog());
@@ -179,6 +190,7 @@ impl Broker {
             {
                 touch(session, &mut side, batch);
             }
+            self.tell_steps(session, &mut side);
             self.feed(session, &mut side, batch)
         };
         for group in &inbound.groups {
@@ -208,6 +220,7 @@ impl Broker {
             let looked_at_all = next.is_none();
             for message in &found {
                 let delivery = feed.delivery(message);
+                self.keep_feed(session, &delivery);
                 if !side.outbound.takes_now(delivery.qos, &self.options.session) {
                     side.feeds.push_front(feed);
                     return false;
@@ -253,14 +266,14 @@ impl Broker {
             chunk.advance(taken);
             batch.sent(taken);
             side = session.outbound.lock();
-            match self.put_back(&port, &mut side, chunk, taken, batch) {
+            match self.put_back(session, &port, &mut side, chunk, taken, batch) {
                 Written::All => return,
                 Written::More(more) => chunk = more,
                 Written::Blocked => return port.signal(Signal::Write),
             }
         }
         // Enough: an unwritten chunk leaves the wire blocked, and its own task goes on.
-        self.put_back(&port, &mut side, chunk, 0, batch);
+        self.put_back(session, &port, &mut side, chunk, 0, batch);
         port.signal(Signal::Write);
     }
 
@@ -268,6 +281,7 @@ impl Broker {
     /// room it made.
     pub(super) fn put_back(
         &self,
+        session: &SessionRef,
         port: &Arc<Port>,
         side: &mut MutexGuard<'_, OutboundSide>,
         chunk: Chunk,
@@ -295,11 +309,13 @@ impl Broker {
         if side.hungry || !side.feeds.is_empty() {
             port.signal(Signal::Draw);
         }
-        if !side.outbound.has_more()
-            || !side
-                .outbound
-                .draw(&mut batch.context(&self.options.session))
-        {
+        if !side.outbound.has_more() {
+            return Written::All;
+        }
+        let cx = &mut batch.context(&self.options.session);
+        let drew = side.outbound.draw(cx);
+        self.tell_steps(session, side);
+        if !drew {
             return Written::All;
         }
         match side.outbound.line().and_then(|line| line.wire().take()) {

@@ -8,7 +8,7 @@ use crate::codec::{
     Auth, Connack, Connect, Context, Packet, ReasonCode, Sender, Version, connect_version, encode,
 };
 use crate::session::{Fault, Line, Terms};
-use crate::store::{Failure, Progress, Receipt, Record};
+use crate::store::{Failure, Progress, Receipt};
 
 use super::batch::Batch;
 use super::connection::{Connection, NO_CONNECT, Phase};
@@ -23,6 +23,8 @@ pub(super) struct Waiting {
     user_name: Option<Box<str>>,
     /// The Authentication Method of the CONNECT.
     method: Option<Box<str>>,
+    /// The number under which the store was asked to keep the session.
+    number: Option<u64>,
     what_for: WaitsFor,
 }
 
@@ -106,6 +108,7 @@ impl Connection {
             terms,
             user_name: connect.user_name.map(Box::from),
             method: method.map(Box::from),
+            number: None,
             what_for: WaitsFor::Verdict,
         }));
         let unavailable = !options.pubsub.retained.available;
@@ -252,16 +255,14 @@ impl Connection {
             }
         }
         if terms.expiry > 0 {
-            let record = Record::Opened {
-                client_id: &terms.client_id,
-                expiry: terms.expiry,
-            };
             let port = &self.port;
             let receipt = &mut || Receipt {
                 to: Arc::clone(port) as _,
                 ticket: 0,
             };
-            if self.broker.store.append(record, receipt) == Progress::Later {
+            let number = self.broker.number_for(terms);
+            waiting.number = Some(number);
+            if self.broker.keep_session(number, terms, Some(receipt)) == Progress::Later {
                 waiting.what_for = WaitsFor::Store(identity, data);
                 return Ok(());
             }
@@ -322,6 +323,7 @@ impl Connection {
             terms,
             user_name,
             method,
+            number,
             ..
         } = *waiting;
         let options = self.broker.options();
@@ -352,7 +354,8 @@ impl Connection {
         }
         // Silence is counted from here: a verdict may have taken its time.
         self.last_heard = batch.now.instant;
-        let opened = self.broker.open(&terms, &self.port, connack, batch);
+        let asked = (&terms, number);
+        let opened = self.broker.open(asked, &self.port, connack, batch);
         tracing::debug!(
             client = &*terms.client_id,
             peer = self.port.peer().map(tracing::field::display),

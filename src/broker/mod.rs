@@ -35,6 +35,7 @@ mod delivery;
 mod ending;
 mod expiry;
 mod handshake;
+mod keeping;
 mod metrics;
 mod open;
 pub mod options;

@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use crate::auth::{Access, Identity, Request, Step};
 use crate::codec::{
-    Ack, Auth, Disconnect, Packet, PacketType, Publish, ReasonCode, Suback, Subscribe, Unsuback,
-    Unsubscribe, Version, encode,
+    Ack, Auth, Disconnect, Packet, PacketId, PacketType, Publish, QoS, ReasonCode, Suback,
+    Subscribe, Unsuback, Unsubscribe, Version, encode,
 };
 use crate::message::Message;
 use crate::session::{Acked, Arrival, Fault, Inbound, Token};
-use crate::store::{Progress, Record};
+use crate::store::Progress;
+use crate::store::record::Record;
 use crate::topic::name;
 
 use super::batch::Batch;
 use super::core::Broker;
 use super::delivery::touch;
 use super::handshake::check_method;
+use super::keeping::ToKeep;
 use super::open::{Leave, Open, Work};
 use super::port::{Port, Signal};
 use super::publish::FanOut;
@@ -96,12 +98,13 @@ impl Open {
             retain: message.retain(),
         };
         let refused = broker.refuse_publish(&self.session.client_id, &self.identity, access);
-        let refused = match refused {
-            Some(code) => Some(code),
-            None => broker
-                .retain(&message, Some(&self.session))
-                .filter(|_| self.version == Version::V5),
+        let not_retained = match refused {
+            Some(_) => None,
+            None => broker.retain(&message, Some(&self.session)),
         };
+        let retains = message.retain() && broker.options.pubsub.retained.available;
+        let retained = retains && not_retained.is_none();
+        let refused = refused.or(not_retained.filter(|_| self.version == Version::V5));
         if let Some(code) = refused {
             broker.metrics.publish_refused(code);
             // QoS 0 cannot be answered, and a message that is refused goes nowhere; but for a full
@@ -115,7 +118,7 @@ impl Open {
                 None => {}
             }
         }
-        self.route(broker, side, message, token);
+        self.route(broker, side, message, (token, publish.packet_id), retained);
         Ok(())
     }
 
@@ -135,9 +138,19 @@ impl Open {
         broker: &Arc<Broker>,
         side: &mut InboundSide,
         message: Message,
-        token: Option<Token>,
+        asked: (Option<Token>, Option<PacketId>),
+        retained: bool,
     ) {
+        let (token, packet_id) = asked;
         let route = broker.route(message.topic(), &self.session, &mut self.routes);
+        let holds = message.qos() == QoS::ExactlyOnce && side.is_persistent();
+        let what = ToKeep {
+            message: &message,
+            route: &route,
+            publisher: Some(&self.session),
+            held: packet_id.filter(|_| holds),
+            retained,
+        };
         if let Some(token) = token {
             let code = match route.is_empty() {
                 true => ReasonCode::NoMatchingSubscribers,
@@ -147,11 +160,14 @@ impl Open {
                 |ticket| self.session.receipt(ticket),
                 (token, code),
                 What::Message,
-                |receipt| broker.keep(&message, &route, receipt),
+                |receipt| broker.keep(&what, Some(receipt)),
             );
             if let Some(code) = kept {
                 side.inbound.settle(token, code);
             }
+        } else {
+            // Nobody is told how it went.
+            broker.keep(&what, None);
         }
         // The turn delivers it before the next packet.
         side.fan_out = Some(FanOut::new(message, route));
@@ -177,6 +193,7 @@ impl Open {
         if acked == Acked::Onward {
             touch(&self.session, &mut side, batch);
         }
+        broker.tell_steps(&self.session, &mut side);
         Ok(acked == Acked::Done)
     }
 
@@ -188,15 +205,19 @@ impl Open {
             return;
         }
         let record = Record::Released {
-            client_id: &self.session.client_id,
+            session: self.session.number,
             id: ack.packet_id,
         };
         let reply = (token, ReasonCode::Success);
+        let persistent = side.is_persistent();
         let code = side.tickets.ask(
             |ticket| self.session.receipt(ticket),
             reply,
             What::State,
-            |receipt| broker.store.append(record, receipt),
+            |receipt| match persistent {
+                true => broker.store.append(record, Some(receipt)),
+                false => Progress::Done,
+            },
         );
         if let Some(code) = code {
             side.inbound.settle(token, code);
@@ -222,12 +243,14 @@ impl Open {
             suback.reason_string = None;
         }
         let suback = Packet::Suback(suback);
-        let session = self.session.clone();
-        let record = Record::Subscribed {
-            client_id: &session.client_id,
-            filters: packet.filters,
-            subscription_id: packet.subscription_id,
-        };
+        let granted = packet.filters.iter().zip(&codes);
+        let granted = granted.filter(|(_, code)| **code < 0x80);
+        let granted: Vec<_> = granted.map(|(filter, _)| filter).collect();
+        let record = (!granted.is_empty()).then_some(Record::Subscribed {
+            session: self.session.number,
+            filters: &granted,
+            id: packet.subscription_id,
+        });
         self.reply_when_kept(broker, side, &suback, record)
     }
 
@@ -254,11 +277,13 @@ impl Open {
             user_properties: Default::default(),
             codes: &codes,
         });
-        let session = self.session.clone();
-        let record = Record::Unsubscribed {
-            client_id: &session.client_id,
-            filters: packet.filters,
-        };
+        let removed = packet.filters.iter().zip(&codes);
+        let removed = removed.filter(|(_, code)| **code == ReasonCode::Success as u8);
+        let removed: Vec<_> = removed.map(|(filter, _)| filter).collect();
+        let record = (!removed.is_empty()).then_some(Record::Unsubscribed {
+            session: self.session.number,
+            filters: &removed,
+        });
         self.reply_when_kept(broker, side, &unsuback, record)
     }
 
@@ -269,7 +294,7 @@ impl Open {
         broker: &Broker,
         side: &mut InboundSide,
         packet: &Packet<'_>,
-        record: Record<'_>,
+        record: Option<Record<'_>>,
     ) -> Result<(), Fault> {
         let token = self.enqueue(&mut side.inbound, packet)?;
         let persistent = side.is_persistent();
@@ -278,12 +303,9 @@ impl Open {
             |ticket| self.session.receipt(ticket),
             reply,
             What::State,
-            |receipt| {
-                if persistent {
-                    broker.store.append(record, receipt)
-                } else {
-                    Progress::Done
-                }
+            |receipt| match record.filter(|_| persistent) {
+                Some(record) => broker.store.append(record, Some(receipt)),
+                None => Progress::Done,
             },
         );
         if let Some(code) = code {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::codec::{QoS, ReasonCode};
+use crate::codec::ReasonCode;
 use crate::message::Message;
-use crate::store::{Progress, Receipt, Record};
 
 use super::batch::Batch;
 use super::core::Broker;
+use super::keeping::ToKeep;
 use super::routes::{Routes, SharedRoute};
 use super::shared::SessionRef;
 
@@ -122,37 +122,19 @@ impl Broker {
         publisher: Option<&SessionRef>,
         batch: &mut Batch,
     ) {
-        self.retain(&message, publisher);
+        let refused = self.retain(&message, publisher).is_some();
         let route = self.look_up(message.topic(), publisher);
-        if message.qos() != QoS::AtMostOnce && (message.retain() || !route.is_empty()) {
-            // Nobody is told how it went, so nothing waits for it.
-            self.store.append(Record::Message(&message), &mut nobody);
-        }
+        let retained = message.retain() && self.options.pubsub.retained.available && !refused;
+        let what = ToKeep {
+            message: &message,
+            route: &route,
+            publisher,
+            held: None,
+            // What the broker says of itself is told anew when it starts.
+            retained: retained && publisher.is_some(),
+        };
+        // Nobody is told how it went, so nothing waits for it.
+        self.keep(&what, None);
         self.fan_out_all(&mut FanOut::new(message, route), batch);
-    }
-
-    /// Asks the store to keep a message for whoever it is routed to.
-    pub(super) fn keep(
-        &self,
-        message: &Message,
-        route: &SharedRoute,
-        receipt: &mut dyn FnMut() -> Receipt,
-    ) -> Progress {
-        if message.qos() == QoS::AtMostOnce || (route.is_empty() && !message.retain()) {
-            return Progress::Done;
-        }
-        self.store.append(Record::Message(message), receipt)
-    }
-}
-
-/// A receipt that interests nobody.
-fn nobody() -> Receipt {
-    struct Nobody;
-    impl crate::store::Waits for Nobody {
-        fn outcome(&self, _: u64, _: Result<(), crate::store::Failure>) {}
-    }
-    Receipt {
-        to: Arc::new(Nobody),
-        ticket: 0,
     }
 }

@@ -20,6 +20,7 @@ use crate::cluster::Epoch;
 use crate::codec::{Disconnect, Packet, PacketType, ReasonCode, Sender, Version, encode};
 use crate::queue::{Delivery, DropReason};
 use crate::session::{Inbound, Line, Source, Terms};
+use crate::store::record::Record;
 
 use super::batch::Batch;
 use super::core::Broker;
@@ -52,11 +53,21 @@ pub(super) enum Detach {
 }
 
 impl Broker {
+    /// The number that the session which `terms` name has, or is to have.
+    pub(super) fn number_for(&self, terms: &Terms) -> u64 {
+        let found = match terms.clean_start {
+            true => None,
+            false => self.registry.find(&terms.client_id),
+        };
+        found.map_or_else(|| self.number().get(), |session| session.number)
+    }
+
     /// Opens the session that `terms` name for the connection behind `port`: a new one, or what is
-    /// there. `connack` makes the CONNACK, which is told whether there was a session.
+    /// there. If it outlives the connection, the store was asked to keep it under the number that comes
+    /// with the terms. `connack` makes the CONNACK, which is told whether there was a session.
     pub(super) fn open(
         &self,
-        terms: &Terms,
+        (terms, kept_as): (&Terms, Option<u64>),
         port: &Arc<Port>,
         connack: impl Fn(bool) -> Vec<u8>,
         batch: &mut Batch,
@@ -65,10 +76,11 @@ impl Broker {
             let found = self.registry.find(&terms.client_id);
             let (session, is_new) = match found {
                 Some(session) => (session, false),
-                None => (
-                    SessionRef::new(self.number().get(), Arc::clone(&terms.client_id)),
-                    true,
-                ),
+                None => {
+                    let number = kept_as.unwrap_or_else(|| self.number().get());
+                    let client_id = Arc::clone(&terms.client_id);
+                    (SessionRef::new(number, client_id), true)
+                }
             };
             let mut side = session.inbound.lock();
             if is_new {
@@ -78,6 +90,10 @@ impl Broker {
                 self.metrics.gauge(Gauge::Sessions, 1);
             } else if !self.claim(&session, &mut side, terms, batch) {
                 continue;
+            }
+            if kept_as.is_some_and(|number| number != session.number) {
+                // It ended, or another connection made it, since the store was asked.
+                self.keep_session(session.number, terms, None);
             }
             let epoch = self.cluster.claim(&terms.client_id);
             // [MQTT5-3.2.2-2] [MQTT5-3.2.2-3] [MQTT311-3.2.2-1] [MQTT311-3.2.2-2] [MQTT311-3.2.2-3]
@@ -155,10 +171,12 @@ impl Broker {
             // were answered.
             *port.own().lock() = None;
             outbound.port = Some(Arc::clone(port));
+            session.set_kept(&mut outbound, terms.expiry > 0);
             outbound
                 .outbound
                 .attach(terms, connack, &mut batch.context(limits));
             super::delivery::touch(session, &mut outbound, batch);
+            self.tell_steps(session, &mut outbound);
         }
         if session.has_outcomes() {
             // They came too late to be settled above, and too early to find a port to wake.
@@ -190,6 +208,11 @@ impl Broker {
         side.inbound.detach();
         side.state = State::Away(Absence::brief(batch.now.instant));
         self.metrics.gauge(Gauge::Connected, -1);
+        let lent = back.iter().any(|(_, it)| it.message.number().is_some());
+        if lent {
+            // Before another member is sent what it gives back.
+            self.tell_left(session, side, batch.now.wall, true);
+        }
         self.give_back(side, back, batch);
         self.settle_will(session, side, how, batch);
         // The epoch moves, so that the connection which lost the session finds out.
@@ -212,6 +235,7 @@ impl Broker {
             end: side.expires().then(|| after(side.expiry)),
         };
         side.state = State::Away(absence);
+        self.tell_left(session, side, batch.now.wall, side.will.is_some());
         let maximum = self.options.abandoned_sessions_maximum;
         self.schedule.lock().left(session, absence, maximum);
     }
@@ -324,6 +348,10 @@ impl Broker {
     ) {
         if let Some(will) = side.will.take() {
             self.publish(will.publish(batch.now.wall), Some(session), batch);
+            if session.is_kept() {
+                let session = session.number;
+                self.store.append(Record::WillDone { session }, None);
+            }
         }
     }
 
@@ -350,6 +378,11 @@ impl Broker {
             let mut outbound = session.outbound.lock();
             outbound.ended = true;
             outbound.feeds.clear();
+            if outbound.outbound.is_known_to_the_store() {
+                let session = session.number;
+                self.store.append(Record::Ended { session }, None);
+            }
+            session.set_kept(&mut outbound, false);
             let queued = outbound.outbound.queued();
             batch.tally.queue_changed(queued, 0);
             outbound.outbound.end()

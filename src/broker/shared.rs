@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -33,12 +34,25 @@ pub(super) struct Session {
     /// Outcomes of the store that have come, by ticket. They belong to the session, not to the
     /// connection on which they were asked for: a QoS 2 message is promised across connections.
     outcomes: Mutex<Vec<Outcome>>,
+    /// Whether the store keeps it, for those who have neither lock. Changes under the outbound lock.
+    kept: AtomicBool,
 }
 
 /// An outcome of the store: the ticket, and how it went.
 pub(super) type Outcome = (u64, Result<(), Failure>);
 
 impl Session {
+    /// Whether the store keeps it: whether it outlives its connection.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Acquire)
+    }
+
+    /// Says whether it outlives the connection that it has now.
+    pub(super) fn set_kept(&self, side: &mut OutboundSide, kept: bool) {
+        self.kept.store(kept, Ordering::Release);
+        side.outbound.keep(kept);
+    }
+
     pub(super) fn has_outcomes(&self) -> bool {
         !self.outcomes.lock().is_empty()
     }
@@ -160,6 +174,7 @@ impl SessionRef {
             inbound: Mutex::new(inbound),
             outbound: Mutex::new(outbound),
             outcomes: Mutex::default(),
+            kept: AtomicBool::new(false),
         }))
     }
 }
@@ -240,6 +255,18 @@ pub(super) struct SharedGroup {
     pub share: Box<str>,
     pub filter: Box<str>,
     pub group: Mutex<Group<SessionRef>>,
+    /// Whether the store keeps its backlog: whether a session that it keeps was ever a member.
+    kept: AtomicBool,
+}
+
+impl SharedGroup {
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_kept(&self) {
+        self.kept.store(true, Ordering::Release);
+    }
 }
 
 impl GroupRef {
@@ -254,6 +281,7 @@ impl GroupRef {
             share: share.into(),
             filter: filter.into(),
             group: Mutex::new(group),
+            kept: AtomicBool::new(false),
         }))
     }
 }

@@ -6,6 +6,7 @@ use crate::codec::{
 };
 use crate::pubsub::{Granted, Group, Subscriptions};
 use crate::session::{Subscribed, cost};
+use crate::store::record::Record;
 use crate::topic::{filter, name};
 
 use super::batch::Batch;
@@ -78,6 +79,9 @@ impl Broker {
             match parsed.share {
                 Some(share) => {
                     let shared = self.group(&mut subscriptions, share, parsed.filter);
+                    if session.is_kept() {
+                        self.keep_group(&shared);
+                    }
                     let known = replaced.is_some();
                     shared.group.lock().join(session.clone(), granted, known);
                     if !known {
@@ -238,6 +242,10 @@ impl Broker {
             batch.tally.drop(crate::queue::DropReason::Ended, dropped);
             batch.tally.queue_changed(dropped, 0);
             subscriptions.remove_group(filter, share);
+            if shared.is_kept() {
+                let group = shared.source.0.get();
+                self.store.append(Record::Dissolved { group }, None);
+            }
             self.metrics.gauge(Gauge::Groups, -1);
         }
     }

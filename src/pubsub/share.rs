@@ -12,7 +12,7 @@
 
 use crate::message::{Message, Timestamp};
 use crate::queue::options::Options as QueueOptions;
-use crate::queue::{Delivery, DropReason, Queue, SubscriptionIds};
+use crate::queue::{Delivery, Queue, SubscriptionIds};
 
 use super::options::Strategy;
 use super::subscriptions::Granted;
@@ -162,16 +162,24 @@ impl<S: Clone + Eq> Group<S> {
         x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32
     }
 
-    /// Drops messages of the backlog that have expired; returns how many.
-    pub fn drop_expired(&mut self, now: Timestamp) -> usize {
-        self.backlog.drop_expired(now)
+    /// Drops messages of the backlog that have expired, and shows each to `gone`; returns how many.
+    pub fn drop_expired(&mut self, now: Timestamp, mut gone: impl FnMut(&Message)) -> usize {
+        self.backlog
+            .drop_expired(now, |delivery| gone(&delivery.message))
     }
 
     /// Puts a message into the backlog, as nobody can take it now. Returns how many messages were
-    /// dropped for it.
+    /// dropped for it, each of which is shown to `gone`.
     #[must_use]
-    pub fn wait(&mut self, message: Message, options: &QueueOptions) -> usize {
-        self.backlog.push(waiting(message), options)
+    pub fn wait(
+        &mut self,
+        message: Message,
+        options: &QueueOptions,
+        mut gone: impl FnMut(&Message),
+    ) -> usize {
+        self.backlog.push(waiting(message), options, |delivery| {
+            gone(&delivery.message)
+        })
     }
 
     /// A member gives back what it was sent but did not acknowledge, oldest first.
@@ -185,10 +193,11 @@ impl<S: Clone + Eq> Group<S> {
         &mut self,
         now: Timestamp,
         mut give: impl FnMut(&mut Self, &Message) -> bool,
-        mut dropped: impl FnMut(DropReason, usize),
+        mut expired: impl FnMut(&Message),
     ) {
         loop {
-            dropped(DropReason::Expired, self.backlog.drop_expired(now));
+            self.backlog
+                .drop_expired(now, |delivery| expired(&delivery.message));
             let Some(message) = self.backlog.front().map(|front| front.message.clone()) else {
                 return;
             };

@@ -47,16 +47,24 @@ impl Queue {
     }
 
     /// Appends a message. Returns how many messages gave way for it; with
-    /// [`Overflow::DropNewest`] that may be the message itself.
+    /// [`Overflow::DropNewest`] that may be the message itself. Each is shown to `gone`.
     #[must_use]
-    pub fn push(&mut self, delivery: Delivery, options: &Options) -> usize {
+    pub fn push(
+        &mut self,
+        delivery: Delivery,
+        options: &Options,
+        mut gone: impl FnMut(&Delivery),
+    ) -> usize {
         let size = delivery.message.size();
         let mut dropped = 0;
         while !self.fits(size, options) {
             if options.overflow == Overflow::DropNewest {
+                gone(&delivery);
                 return dropped + 1;
             }
-            self.pop();
+            if let Some(oldest) = self.pop() {
+                gone(&oldest);
+            }
             dropped += 1;
         }
         self.bytes += size;
@@ -94,14 +102,17 @@ impl Queue {
         Some(delivery)
     }
 
-    /// Drops expired messages from the front; returns how many. [MQTT5-3.3.2-5]
-    pub fn drop_expired(&mut self, now: Timestamp) -> usize {
+    /// Drops expired messages from the front, and shows each to `gone`; returns how many.
+    /// [MQTT5-3.3.2-5]
+    pub fn drop_expired(&mut self, now: Timestamp, mut gone: impl FnMut(&Delivery)) -> usize {
         let mut dropped = 0;
         while self
             .front()
             .is_some_and(|delivery| delivery.message.expired(now))
         {
-            self.pop();
+            if let Some(expired) = self.pop() {
+                gone(&expired);
+            }
             dropped += 1;
         }
         dropped

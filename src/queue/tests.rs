@@ -37,9 +37,9 @@ fn bounded(messages: usize, bytes: usize, overflow: Overflow) -> Options {
 fn drop_newest_keeps_what_was_promised_first() {
     let options = bounded(2, 1000, Overflow::DropNewest);
     let mut queue = Queue::new();
-    assert_eq!(queue.push(delivery(b"1", None), &options), 0);
-    assert_eq!(queue.push(delivery(b"2", None), &options), 0);
-    assert_eq!(queue.push(delivery(b"3", None), &options), 1);
+    assert_eq!(queue.push(delivery(b"1", None), &options, |_| {}), 0);
+    assert_eq!(queue.push(delivery(b"2", None), &options, |_| {}), 0);
+    assert_eq!(queue.push(delivery(b"3", None), &options, |_| {}), 1);
     assert_eq!(payloads(&mut queue), [b"1", b"2"]);
     assert_eq!(queue.bytes(), 0);
 }
@@ -48,9 +48,9 @@ fn drop_newest_keeps_what_was_promised_first() {
 fn drop_oldest_makes_room_in_bytes_too() {
     let options = bounded(10, 9, Overflow::DropOldest);
     let mut queue = Queue::new();
-    assert_eq!(queue.push(delivery(b"1", None), &options), 0);
-    assert_eq!(queue.push(delivery(b"2", None), &options), 0);
-    assert_eq!(queue.push(delivery(b"4444444", None), &options), 2);
+    assert_eq!(queue.push(delivery(b"1", None), &options, |_| {}), 0);
+    assert_eq!(queue.push(delivery(b"2", None), &options, |_| {}), 0);
+    assert_eq!(queue.push(delivery(b"4444444", None), &options, |_| {}), 2);
     assert_eq!(payloads(&mut queue), [b"4444444".to_vec()]);
 }
 
@@ -58,7 +58,10 @@ fn drop_oldest_makes_room_in_bytes_too() {
 fn an_empty_queue_takes_any_one_message() {
     let options = bounded(1, 1, Overflow::DropNewest);
     let mut queue = Queue::new();
-    assert_eq!(queue.push(delivery(b"too large", None), &options), 0);
+    assert_eq!(
+        queue.push(delivery(b"too large", None), &options, |_| {}),
+        0
+    );
     assert_eq!(queue.len(), 1);
 }
 
@@ -66,7 +69,7 @@ fn an_empty_queue_takes_any_one_message() {
 fn what_is_given_back_comes_first_and_in_order() {
     let options = Options::default();
     let mut queue = Queue::new();
-    assert_eq!(queue.push(delivery(b"3", None), &options), 0);
+    assert_eq!(queue.push(delivery(b"3", None), &options, |_| {}), 0);
     queue.give_back([delivery(b"1", None), delivery(b"2", None)].into_iter());
     assert_eq!(queue.bytes(), 6);
     assert_eq!(payloads(&mut queue), [b"1", b"2", b"3"]);
@@ -77,9 +80,9 @@ fn expired_messages_leave_from_the_front() {
     let options = Options::default();
     let mut queue = Queue::new();
     for (payload, expires) in [(b"1", Some(5)), (b"2", Some(10)), (b"3", None)] {
-        assert_eq!(queue.push(delivery(payload, expires), &options), 0);
+        assert_eq!(queue.push(delivery(payload, expires), &options, |_| {}), 0);
     }
-    assert_eq!(queue.drop_expired(Timestamp::from_millis(7)), 1);
+    assert_eq!(queue.drop_expired(Timestamp::from_millis(7), |_| {}), 1);
     assert_eq!(payloads(&mut queue), [b"2", b"3"]);
 }
 
@@ -88,7 +91,7 @@ fn a_drained_queue_holds_no_memory() {
     let options = Options::default();
     let mut queue = Queue::new();
     for _ in 0..1000 {
-        assert_eq!(queue.push(delivery(b"x", None), &options), 0);
+        assert_eq!(queue.push(delivery(b"x", None), &options, |_| {}), 0);
     }
     while queue.pop().is_some() {}
     assert_eq!(queue.entries.capacity(), 0);

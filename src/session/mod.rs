@@ -21,6 +21,7 @@
 mod aliases;
 mod fault;
 mod inbound;
+mod journal;
 pub mod options;
 mod outbound;
 mod replies;
@@ -32,6 +33,7 @@ mod wire;
 
 pub use fault::Fault;
 pub use inbound::{Arrival, Forwarded, Inbound};
+pub use journal::Step;
 pub use outbound::{Acked, Context, Line, Outbound};
 pub use replies::Token;
 pub use subscriptions::{Subscribed, Subscriptions, cost};

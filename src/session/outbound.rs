@@ -25,6 +25,7 @@ use crate::queue::{Delivery, DropReason, Queue, SubscriptionIds};
 
 use super::aliases::{Naming, OutboundAliases};
 use super::fault::Fault;
+use super::journal::{Journal, Step};
 use super::options::Options;
 use super::tally::Tally;
 use super::terms::Terms;
@@ -38,6 +39,7 @@ pub struct Outbound {
     waiting: Queue,
     unsent: Queue,
     line: Option<Box<Line>>,
+    journal: Journal,
 }
 
 /// What belongs to one Network Connection.
@@ -91,6 +93,7 @@ impl Default for Outbound {
             waiting: Queue::new(),
             unsent: Queue::new(),
             line: None,
+            journal: Journal::default(),
         }
     }
 }
@@ -207,9 +210,12 @@ impl Outbound {
         };
         // What nobody may be sent any more takes no room from what is alive. [MQTT5-3.3.2-5]
         let before = queue.len();
-        cx.tally
-            .drop(DropReason::Expired, queue.drop_expired(cx.now));
-        let dropped = queue.push(delivery, &cx.options.queue);
+        let journal = &mut self.journal;
+        let expired = queue.drop_expired(cx.now, |gone| journal.dropped(gone, None));
+        cx.tally.drop(DropReason::Expired, expired);
+        let dropped = queue.push(delivery, &cx.options.queue, |gone| {
+            journal.dropped(gone, None);
+        });
         cx.tally.drop(DropReason::QueueFull, dropped);
         cx.tally.queue_changed(before, queue.len());
         false
@@ -264,7 +270,8 @@ impl Outbound {
         };
         let mut wrote = false;
         let mut stalled = false;
-        self.window.resend(|id, stage| {
+        let journal = &mut self.journal;
+        self.window.resend(|id, kept, stage| {
             match stage {
                 Stage::Release => line.pubrel(id, ReasonCode::Success, cx),
                 Stage::Publish(delivery) => {
@@ -278,7 +285,14 @@ impl Outbound {
                         // This connection takes less than the last one. [MQTT5-3.1.2-25]
                         None => {
                             cx.tally.drop(DropReason::PacketTooLarge, 1);
-                            if delivery.qos == QoS::AtLeastOnce {
+                            let again = delivery.qos == QoS::ExactlyOnce;
+                            if kept {
+                                journal.push(match again {
+                                    true => Step::Received(id),
+                                    false => Step::Done(id),
+                                });
+                            }
+                            if !again {
                                 return Resend::Forget;
                             }
                             // The client may hold the id: only a PUBREL frees it on both sides.
@@ -302,11 +316,13 @@ impl Outbound {
         };
         // [MQTT5-3.3.2-5]
         if delivery.message.expired(cx.now) {
+            self.journal.dropped(&delivery, source);
             cx.tally.drop(DropReason::Expired, 1);
             return false;
         }
         // [MQTT5-3.1.2-25]
         let Some(naming) = line.naming(&delivery, cx.now) else {
+            self.journal.dropped(&delivery, source);
             cx.tally.drop(DropReason::PacketTooLarge, 1);
             return false;
         };
@@ -314,8 +330,16 @@ impl Outbound {
             line.publish(&delivery, naming, None, false, cx);
             return true;
         }
+        let (qos, number) = (
+            delivery.qos,
+            self.journal.number(&delivery.message, delivery.qos, source),
+        );
         match self.window.add(delivery, source) {
             Ok(id) => {
+                if let Some(number) = number {
+                    self.window.keep_newest();
+                    self.journal.sent(id, (number, qos), source);
+                }
                 if let Some(delivery) = self.window.newest() {
                     line.publish(delivery, naming, Some(id), false, cx);
                 }
@@ -332,7 +356,9 @@ impl Outbound {
     /// Takes a PUBACK, whatever its code: an error ends the exchange as well.
     // [MQTT5-4.3.2-3] [MQTT5-4.4.0-2]
     pub fn puback(&mut self, id: PacketId) -> Result<Acked, Fault> {
+        let kept = self.is_followed(id);
         let done = self.window.puback(id).map_err(out_of_step)?.is_some();
+        self.follow(kept && done, Step::Done(id));
         Ok(Acked::done(done))
     }
 
@@ -343,9 +369,14 @@ impl Outbound {
         code: ReasonCode,
         cx: &mut Context<'_>,
     ) -> Result<Acked, Fault> {
+        let kept = self.is_followed(id);
         match self.window.pubrec(id, code).map_err(out_of_step)? {
-            Received::Refused(known) => Ok(Acked::done(known)),
+            Received::Refused(known) => {
+                self.follow(kept && known, Step::Done(id));
+                Ok(Acked::done(known))
+            }
             Received::Release(code) => {
+                self.follow(kept, Step::Received(id));
                 if let Some(line) = self.line.as_deref_mut() {
                     line.pubrel(id, code, cx);
                 }
@@ -356,8 +387,41 @@ impl Outbound {
 
     /// Takes a PUBCOMP.
     pub fn pubcomp(&mut self, id: PacketId) -> Result<Acked, Fault> {
+        let kept = self.is_followed(id);
         let done = self.window.pubcomp(id).map_err(out_of_step)?;
+        self.follow(kept && done, Step::Done(id));
         Ok(Acked::done(done))
+    }
+
+    fn is_followed(&self, id: PacketId) -> bool {
+        self.journal.is_followed() && self.window.is_kept(id)
+    }
+
+    fn follow(&mut self, followed: bool, step: Step) {
+        if followed {
+            self.journal.push(step);
+        }
+    }
+
+    /// Says whether the store keeps this session: whether what becomes of its deliveries is to be
+    /// told. What came from a group is told in any case.
+    pub fn keep(&mut self, kept: bool) {
+        self.journal.keep(kept);
+    }
+
+    /// Whether the store keeps this session.
+    pub fn is_kept(&self) -> bool {
+        self.journal.is_kept()
+    }
+
+    /// Whether the store has ever been told of a delivery to this session.
+    pub fn is_known_to_the_store(&self) -> bool {
+        self.journal.is_kept() || self.journal.is_followed()
+    }
+
+    /// Takes what the store has to be told, in its order; `None` if that is nothing.
+    pub fn take_steps(&mut self) -> Option<Vec<Step>> {
+        self.journal.has_news().then(|| self.journal.take())
     }
 
     /// The session has left a group: it finishes what it has begun, as its own.

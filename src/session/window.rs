@@ -32,6 +32,8 @@ pub(super) struct InFlight {
     pub source: Option<Source>,
     /// Whether it was sent on the present connection.
     pub sent: bool,
+    /// Whether the store follows it.
+    pub kept: bool,
 }
 
 /// How far it got.
@@ -122,10 +124,24 @@ impl Window {
                     stage,
                     source,
                     sent: true,
+                    kept: false,
                 });
                 return Ok(candidate);
             }
         }
+    }
+
+    /// The store follows the message added last.
+    pub(super) fn keep_newest(&mut self) {
+        if let Some(entry) = self.entries.back_mut() {
+            entry.kept = true;
+        }
+    }
+
+    /// Whether the store follows the message with this id.
+    pub(super) fn is_kept(&self, id: PacketId) -> bool {
+        self.position(id)
+            .is_some_and(|index| self.entries[index].kept)
     }
 
     /// The message added last, if its PUBLISH is in flight.
@@ -229,6 +245,7 @@ impl Window {
                         stage,
                         source,
                         sent: false,
+                        kept: entry.kept,
                     });
                 }
             }
@@ -255,9 +272,9 @@ impl Window {
         self.unsent > 0
     }
 
-    /// Offers each entry that was not sent on this connection to `send`, oldest first, and does
-    /// what it says.
-    pub(super) fn resend(&mut self, mut send: impl FnMut(PacketId, &mut Stage) -> Resend) {
+    /// Offers each entry that was not sent on this connection to `send`, oldest first, with whether
+    /// the store follows it, and does what it says.
+    pub(super) fn resend(&mut self, mut send: impl FnMut(PacketId, bool, &mut Stage) -> Resend) {
         if self.unsent == 0 {
             return;
         }
@@ -266,7 +283,7 @@ impl Window {
             let outcome = if entry.sent {
                 Resend::Later
             } else {
-                send(entry.id, &mut entry.stage)
+                send(entry.id, entry.kept, &mut entry.stage)
             };
             if outcome != Resend::Later {
                 *unsent -= 1;

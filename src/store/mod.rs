@@ -7,7 +7,7 @@
 //! configured durability asks for. [`Store::append`] never blocks:
 //!
 //! - [`Progress::Done`]: it is as safe already;
-//! - [`Progress::Later`]: the [`Receipt`] is told once, from any thread, perhaps before `append`
+//! - [`Progress::Later`]: the [`Receipt`] is told once, from another thread, perhaps before `append`
 //!   returns. Outcomes of records of different sessions may come in any order.
 //!
 //! An outcome may be a [`Failure`]: then the record is not kept, and what depends on it is refused.
@@ -16,49 +16,13 @@
 
 pub mod memory;
 pub mod options;
+pub mod record;
+pub mod state;
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::codec::{Filters, PacketId, UnsubscribeFilters};
-use crate::message::Message;
-
-/// A change of state to keep.
-#[derive(Clone, Copy, Debug)]
-pub enum Record<'a> {
-    /// A message was accepted for sessions, groups or the retained store to keep.
-    Message(&'a Message),
-    /// The QoS 2 id of an inbound message is free again.
-    Released {
-        /// The publisher's Client Identifier.
-        client_id: &'a str,
-        /// The id.
-        id: PacketId,
-    },
-    /// A persistent session subscribed to what one SUBSCRIBE lists.
-    Subscribed {
-        /// The Client Identifier.
-        client_id: &'a str,
-        /// Topic Filters, ShareName included, with their options.
-        filters: Filters<'a>,
-        /// Their Subscription Identifier.
-        subscription_id: Option<u32>,
-    },
-    /// A persistent session unsubscribed from what one UNSUBSCRIBE lists.
-    Unsubscribed {
-        /// The Client Identifier.
-        client_id: &'a str,
-        /// Topic Filters, ShareName included.
-        filters: UnsubscribeFilters<'a>,
-    },
-    /// A persistent session was opened or resumed.
-    Opened {
-        /// The Client Identifier.
-        client_id: &'a str,
-        /// Its Session Expiry Interval in seconds.
-        expiry: u32,
-    },
-}
+use record::Record;
 
 /// How far an append got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +85,6 @@ pub trait Waits: Send + Sync {
 
 /// Keeps records.
 pub trait Store: Send + Sync {
-    /// Appends a record. `receipt` makes the receipt if one is needed.
-    fn append(&self, record: Record<'_>, receipt: &mut dyn FnMut() -> Receipt) -> Progress;
+    /// Appends a record. `receipt` makes the receipt if one is needed; without it nobody waits.
+    fn append(&self, record: Record<'_>, receipt: Option<&mut dyn FnMut() -> Receipt>) -> Progress;
 }

@@ -1,7 +1,8 @@
 //! An acknowledgement leaves only when what it promises is true, and in its turn.
 
 use postbud::codec::{QoS, ReasonCode, Version};
-use postbud::store::{Failure, Record};
+use postbud::store::Failure;
+use postbud::store::record::Record;
 
 use crate::client::numbers;
 use crate::house::House;
@@ -17,6 +18,7 @@ fn a_puback_waits_for_the_store_and_the_delivery_does_not() {
     for version in VERSIONS {
         let store = Late::with_messages();
         let house = House::with_store(store.clone());
+        house.keep_all_on("t");
         let reader = house.v5("reader").open();
         reader.subscribe("t", QoS::AtMostOnce);
         let writer = house.hello(version, "writer").open();
@@ -36,9 +38,14 @@ fn pubrec_and_pubcomp_wait_for_the_store() {
         let store =
             Late::with(|record| matches!(record, Record::Message(_) | Record::Released { .. }));
         let house = House::with_store(store.clone());
+        house.keep_all_on("t");
         let reader = house.v5("reader").open();
         reader.subscribe("t", QoS::AtMostOnce);
-        let writer = house.hello(version, "writer").open();
+        let writer = house.hello(version, "writer").resume();
+        let writer = match version {
+            Version::V5 => writer.expiry(60).open(),
+            Version::V31 | Version::V311 => writer.open(),
+        };
         writer.publish2(5, "t", "two");
         assert_eq!(writer.take(), [], "{version}");
         store.tell_all();
@@ -86,6 +93,7 @@ fn a_retained_message_for_nobody_waits_all_the_same() {
 fn pubacks_keep_the_order_of_their_messages_whatever_the_order_of_outcomes() {
     let store = Late::with_messages();
     let house = House::with_store(store.clone());
+    house.keep_all_on("t");
     let reader = house.v5("reader").open();
     reader.subscribe("t", QoS::AtMostOnce);
     let writer = house.v5("writer").open();
@@ -111,6 +119,7 @@ fn pubacks_keep_the_order_of_their_messages_whatever_the_order_of_outcomes() {
 fn pubrecs_keep_the_order_of_their_messages() {
     let store = Late::with_messages();
     let house = House::with_store(store.clone());
+    house.keep_all_on("t");
     house.v5("reader").open().subscribe("t", QoS::AtMostOnce);
     let writer = house.v5("writer").open();
     writer.publish2(9, "t", "first");
@@ -127,6 +136,7 @@ fn pubrecs_keep_the_order_of_their_messages() {
 fn outcomes_of_different_sessions_may_come_in_any_order() {
     let store = Late::with_messages();
     let house = House::with_store(store.clone());
+    house.keep_all_on("t");
     house.v5("reader").open().subscribe("t", QoS::AtMostOnce);
     let (one, two) = (house.v5("one").open(), house.v311("two").open());
     one.publish1(1, "t", "from one");
@@ -145,6 +155,7 @@ fn outcomes_of_different_sessions_may_come_in_any_order() {
 fn a_ping_is_answered_while_acknowledgements_wait() {
     let store = Late::with_messages();
     let house = House::with_store(store.clone());
+    house.keep_all_on("t");
     house.v5("reader").open().subscribe("t", QoS::AtMostOnce);
     let writer = house.v311("writer").open();
     writer.publish1(1, "t", "one");
@@ -217,8 +228,9 @@ fn the_connack_of_a_persistent_session_waits_and_so_does_what_comes_after_connec
 
 #[test]
 fn a_connection_that_ends_while_outcomes_are_outstanding_harms_nobody() {
-    let store = Late::new();
+    let store = Late::with_messages();
     let house = House::with_store(store.clone());
+    house.keep_all_on("t");
     let reader = house.v5("reader").open();
     reader.subscribe("t", QoS::AtMostOnce);
     let [gone, left] = ["gone", "left"].map(|id| house.v5(id).open());
@@ -259,6 +271,7 @@ fn a_connect_that_was_given_up_while_the_store_thinks_opens_nothing() {
 fn an_outcome_after_a_takeover_is_ignored() {
     let store = Late::with_messages();
     let house = House::with_store(store.clone());
+    house.keep_all_on("t");
     house.v5("reader").open().subscribe("t", QoS::AtMostOnce);
     let old = house.v5("c").expiry(60).open();
     old.publish1(1, "t", "one");
@@ -283,6 +296,7 @@ fn an_outcome_after_a_takeover_is_ignored() {
 fn outcomes_may_come_from_any_thread() {
     let store = Late::with_messages();
     let house = House::with_store(store.clone());
+    house.keep_all_on("t");
     house.v5("reader").open().subscribe("t", QoS::AtMostOnce);
     let writer = house.v5("writer").open();
     for id in 1..=50 {
@@ -304,6 +318,7 @@ fn outcomes_may_come_from_any_thread() {
 fn a_repeated_qos_2_message_waits_for_the_store_as_well() {
     let store = Late::with_messages();
     let house = House::with_store(store.clone());
+    house.keep_all_on("t");
     let reader = house.v5("reader").open();
     reader.subscribe("t", QoS::AtMostOnce);
     let writer = house.v5("writer").expiry(60).open();

@@ -113,6 +113,7 @@ fn an_overrun_of_receive_maximum_ends_the_connection_with_0x93() {
     setup.options.session.receive_maximum = 3;
     setup.store = store.clone();
     let house = setup.build();
+    house.keep_all_on("t");
     house.v5("reader").open().subscribe("t", QoS::AtMostOnce);
     let writer = house.v5("writer").open();
     for id in 1..=3 {
@@ -170,6 +171,7 @@ fn a_3_x_client_with_too_much_unacknowledged_is_not_read_and_goes_on_afterwards(
         setup.options.session.receive_maximum = 3;
         setup.store = store.clone();
         let house = setup.build();
+        house.keep_all_on("t");
         let reader = house.v5("reader").open();
         reader.subscribe("t", QoS::AtMostOnce);
         let writer = house.hello(version, "writer").keep_alive(10).open();
@@ -229,6 +231,7 @@ fn a_client_that_sends_and_does_not_read_is_not_read_either() {
 fn acknowledgements_of_another_kind_than_their_message_end_the_connection() {
     for kind in [Packet::Pubrec, Packet::Pubcomp] {
         let house = House::new();
+        house.keep_all_on("t");
         let reader = house.v5("reader").open();
         reader.subscribe("t", QoS::AtLeastOnce);
         house.v5("writer").open().publish1(1, "t", "x");

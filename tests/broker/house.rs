@@ -11,7 +11,7 @@ use postbud::broker::{
     Batch, Broker, Connection, Ending, Engines, Gauge, Now, Port, Snapshot, Turn,
 };
 use postbud::cluster::single::Single;
-use postbud::codec::{Connect, ConnectProperties, Version};
+use postbud::codec::{Connect, ConnectProperties, QoS, Version};
 use postbud::message::Timestamp;
 use postbud::queue::DropReason;
 use postbud::session::Written;
@@ -150,6 +150,13 @@ impl House {
 
     pub fn v311<'a>(&'a self, client_id: &'a str) -> Hello<'a> {
         self.hello(Version::V311, client_id)
+    }
+
+    /// A session that is away and is to have all on this topic, so that the store has something to keep.
+    pub fn keep_all_on(&self, topic: &str) {
+        let away = self.v5("away").expiry(3600).open();
+        away.subscribe(topic, QoS::ExactlyOnce);
+        away.hang_up();
     }
 
     /// A connection that was just accepted and has sent nothing.

@@ -15,6 +15,7 @@
 //! | module | what must hold |
 //! |---|---|
 //! | `acknowledgements`, `failures` | what waits for the store, and what follows if it cannot keep it |
+//! | `keeping` | what the store is told, of whom, and in which order |
 //! | `sessions`, `takeover`, `expiry` | the life of a session |
 //! | `wills`, `keep_alive` | what happens when a client goes, or is silent |
 //! | `exactly_once`, `flow` | QoS 2 over reconnects, Receive Maximum both ways |
@@ -26,6 +27,7 @@
 mod client;
 mod engines;
 mod house;
+mod keeping;
 mod pipe;
 mod received;
 mod stores;

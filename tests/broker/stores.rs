@@ -1,15 +1,19 @@
 //! Stores that are late, out of order, or broken.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use postbud::store::{Failure, Progress, Receipt, Record, Store};
+use postbud::store::record::Record;
+use postbud::store::{Failure, Progress, Receipt, Store};
 
 /// Tells its outcomes when the test says so, in whatever order.
 pub struct Late {
     waits: fn(&Record<'_>) -> bool,
     pending: Mutex<Vec<(String, Receipt)>>,
+    /// Client Identifiers by session.
+    names: Mutex<HashMap<u64, String>>,
 }
 
 impl Late {
@@ -28,6 +32,7 @@ impl Late {
         Arc::new(Self {
             waits,
             pending: Mutex::default(),
+            names: Mutex::default(),
         })
     }
 
@@ -58,24 +63,32 @@ impl Late {
 }
 
 impl Store for Late {
-    fn append(&self, record: Record<'_>, receipt: &mut dyn FnMut() -> Receipt) -> Progress {
-        if !(self.waits)(&record) {
-            return Progress::Done;
+    fn append(&self, record: Record<'_>, receipt: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+        if let Record::Opened(opened) = record {
+            let mut names = self.names.lock();
+            names.insert(opened.session, opened.client_id.to_owned());
         }
-        self.pending.lock().push((describe(&record), receipt()));
+        let Some(receipt) = receipt.filter(|_| (self.waits)(&record)) else {
+            return Progress::Done;
+        };
+        let what = describe(&record, &self.names.lock());
+        self.pending.lock().push((what, receipt()));
         Progress::Later
     }
 }
 
-fn describe(record: &Record<'_>) -> String {
+fn describe(record: &Record<'_>, names: &HashMap<u64, String>) -> String {
+    let name = |session: &u64| names.get(session).map_or("?", String::as_str);
     match record {
-        Record::Message(message) => {
-            format!("message {}", String::from_utf8_lossy(message.payload()))
+        Record::Message(accepted) => {
+            let payload = String::from_utf8_lossy(accepted.message.payload());
+            format!("message {payload}")
         }
-        Record::Released { client_id, id } => format!("released {client_id} {id}"),
-        Record::Subscribed { client_id, .. } => format!("subscribed {client_id}"),
-        Record::Unsubscribed { client_id, .. } => format!("unsubscribed {client_id}"),
-        Record::Opened { client_id, .. } => format!("opened {client_id}"),
+        Record::Released { session, id } => format!("released {} {id}", name(session)),
+        Record::Subscribed { session, .. } => format!("subscribed {}", name(session)),
+        Record::Unsubscribed { session, .. } => format!("unsubscribed {}", name(session)),
+        Record::Opened(opened) => format!("opened {}", opened.client_id),
+        other => format!("{other:?}"),
     }
 }
 
@@ -101,7 +114,10 @@ impl Failing {
 }
 
 impl Store for Failing {
-    fn append(&self, record: Record<'_>, receipt: &mut dyn FnMut() -> Receipt) -> Progress {
+    fn append(&self, record: Record<'_>, receipt: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+        let Some(receipt) = receipt else {
+            return Progress::Done;
+        };
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         match (self.fails)(number, &record) {
             None => Progress::Done,
@@ -110,5 +126,55 @@ impl Store for Failing {
                 Progress::Later
             }
         }
+    }
+}
+
+/// Writes down what it is told.
+#[derive(Default)]
+pub struct Recorder {
+    told: Mutex<Vec<String>>,
+}
+
+impl Recorder {
+    /// What it has been told since it was last asked.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.told.lock())
+    }
+}
+
+impl Store for Recorder {
+    fn append(&self, record: Record<'_>, _: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+        self.told.lock().push(in_short(&record));
+        Progress::Done
+    }
+}
+
+fn in_short(record: &Record<'_>) -> String {
+    match *record {
+        Record::Opened(opened) => format!("opened {} for {}", opened.client_id, opened.expiry),
+        Record::Left { expiry, will, .. } => format!("left for {expiry}, will {will}"),
+        Record::WillDone { .. } => "will done".to_owned(),
+        Record::Ended { .. } => "ended".to_owned(),
+        Record::Subscribed { filters, .. } => {
+            let filters = filters.iter().map(|(filter, _)| *filter);
+            format!("subscribed {}", filters.collect::<Vec<_>>().join(" "))
+        }
+        Record::Unsubscribed { filters, .. } => format!("unsubscribed {}", filters.join(" ")),
+        Record::Group { share, filter, .. } => format!("group {share} {filter}"),
+        Record::Dissolved { .. } => "dissolved".to_owned(),
+        Record::Message(accepted) => {
+            let payload = String::from_utf8_lossy(accepted.message.payload());
+            let held = accepted.held.map_or(0, |(_, id)| id.get());
+            let count = accepted.targets.len();
+            let retained = accepted.retained;
+            format!("message {payload} for {count}, held {held}, retained {retained}")
+        }
+        Record::Cleared { topic } => format!("cleared {topic}"),
+        Record::Released { id, .. } => format!("released {id}"),
+        Record::Fed { .. } => "fed".to_owned(),
+        Record::Sent { id, group, .. } => format!("sent {id}, of a group {}", group.is_some()),
+        Record::Received { id, .. } => format!("received {id}"),
+        Record::Done { id, .. } => format!("done {id}"),
+        Record::Dropped { .. } => "dropped".to_owned(),
     }
 }
