@@ -1,6 +1,7 @@
 //! Nothing but the broker's own memory.
 
-use super::{Progress, Receipt, Record, Store};
+use super::{Failure, Progress, Receipt, Record, Store};
+use super::{contract, record};
 
 /// Keeps nothing beyond what the broker holds in its own structures, and so is never late and never
 /// full: their bounds are the bounds.
@@ -10,6 +11,20 @@ pub struct Memory;
 impl Store for Memory {
     fn append(&self, _: Record<'_>, _: &mut dyn FnMut() -> Receipt) -> Progress {
         Progress::Done
+    }
+}
+
+impl contract::Store for Memory {
+    fn append(&self, _: record::Record<'_>, _: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+        Progress::Done
+    }
+
+    fn accepts(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn health(&self) -> contract::Health {
+        contract::Health::default()
     }
 }
 

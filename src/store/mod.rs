@@ -14,8 +14,12 @@
 //! With [`memory::Memory`] a record is safe as soon as the broker holds it: state outlives
 //! connections but not the process.
 
+pub mod contract;
+pub mod disk;
 pub mod memory;
 pub mod options;
+pub mod record;
+pub mod state;
 
 use std::fmt;
 use std::sync::Arc;
