@@ -1,3 +1,128 @@
-//! A store on the disk.
+//! A store on the disk: a log of records, and a mirror in memory of what they add up to.
+//!
+//! ```text
+//!   append ──> writer (a thread) ──> engine ──> segments   files, flushes, recovery
+//!                                      ├──> mirror         who holds which message, and where it is
+//!                                      └──> compaction     the oldest segment is given up
+//! ```
+//!
+//! Messages are not held in memory: the mirror knows where each is, in about 32 bytes. They are read
+//! back when the store is opened.
 
+mod bytes;
+mod compaction;
+pub mod engine;
+mod entry;
+mod format;
+mod line;
+mod messages;
+mod mirror;
+pub mod options;
+mod recall;
 pub mod segments;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+use super::contract::{Health, Store};
+use super::record::Record;
+use super::state::State;
+use super::{Failure, Progress, Receipt};
+use engine::{Engine, Report};
+use options::Options;
+use segments::error::OpenError;
+use segments::files;
+use writer::Desk;
+
+/// A store on the disk. Dropping it closes it.
+pub struct Disk {
+    desk: Arc<Desk>,
+    pending_maximum: usize,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Disk {
+    /// Opens the store in a folder, or creates one.
+    ///
+    /// # Errors
+    ///
+    /// If another process has it open, it is of a later version, or the disk fails; if it is damaged,
+    /// and the options ask to refuse that.
+    pub fn open(path: &Path, options: Options) -> Result<(Self, State, Report), OpenError> {
+        let pending_maximum = options.pending_maximum;
+        let files = files::Disk::new(path)?;
+        let (mut engine, mut report) = Engine::open(files, options, writer::now())?;
+        let (state, unread) = engine.state();
+        report.unread = unread;
+        let desk = Arc::new(Desk::default());
+        let shared = Arc::clone(&desk);
+        let writer = std::thread::Builder::new().name("store".into());
+        let writer = writer.spawn(move || writer::run(engine, &shared))?;
+        let disk = Self {
+            desk,
+            pending_maximum,
+            writer: Mutex::new(Some(writer)),
+        };
+        Ok((disk, state, report))
+    }
+
+    /// Writes and flushes everything and ends the writer.
+    ///
+    /// # Errors
+    ///
+    /// If the last records could not be written.
+    pub fn close(&self) -> Result<(), Failure> {
+        self.desk.close();
+        if let Some(writer) = self.writer.lock().take()
+            && writer.join().is_err()
+        {
+            return Err(Failure::Broken);
+        }
+        self.desk.failure().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Who wants to know how it went calls `close`.
+        let _ = self.close();
+    }
+}
+
+impl Store for Disk {
+    fn append(&self, record: Record<'_>, receipt: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+        let receipt = receipt.map(|make| make());
+        let progress = match receipt {
+            Some(_) => Progress::Later,
+            None => Progress::Done,
+        };
+        self.desk.put(&record, receipt, self.pending_maximum);
+        progress
+    }
+
+    fn accepts(&self) -> Result<(), Failure> {
+        match self.desk.failure() {
+            Some(failure) => Err(failure),
+            None if self.desk.is_behind(self.pending_maximum) => Err(Failure::Full),
+            None => Ok(()),
+        }
+    }
+
+    fn health(&self) -> Health {
+        self.desk.health()
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk").finish_non_exhaustive()
+    }
+}

@@ -50,6 +50,6 @@ pub mod types;
 mod write;
 
 #[cfg(test)]
-mod faulty;
+pub mod faulty;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,318 @@
+//! Version 1 of what the store says to its log.
+//!
+//! An entry of the log is a *frame*: records one behind the other, each a byte that says which kind it
+//! is and how it is laid out, the length of the rest, and the rest. A layout that changes gets a new
+//! byte, so the byte is the version too; one that is not known is passed over and counted. Numbers
+//! have seven bits a byte; strings stand behind their length.
+//!
+//! | byte | record | rest |
+//! |---|---|---|
+//! | 1 | Opened | session, expiry, client id, Will or nothing |
+//! | 2 | Left | session, time, expiry, whether the Will waits |
+//! | 3 | WillDone | session |
+//! | 4 | Ended | session |
+//! | 5 | Subscribed | session, id or 0, filters: text, options |
+//! | 6 | Unsubscribed | session, filters |
+//! | 7 | Group | group, ShareName, Topic Filter |
+//! | 8 | Dissolved | group |
+//! | 9 | Message | see [`message`] |
+//! | 10 | Cleared | topic |
+//! | 11 | Released | session, Packet Identifier |
+//! | 12 | Fed | number, target |
+//! | 13 | Sent | holder, Packet Identifier, number, group or 0, QoS |
+//! | 14 | Received | holder, Packet Identifier |
+//! | 15 | Done | holder, Packet Identifier |
+//! | 16 | Dropped | owner, number |
+//! | 17 | *Restart* | time, the next number: the store was opened |
+//! | 18 | *Clock* | time, the next number |
+//! | 19 | *Carried* | as Message: what is left of it, from a segment that is given up |
+//! | 20 | *Again* | number, targets: what is left of Fed |
+//! | 21 | *Holder* | see [`super::entry::Holder`] |
+//!
+//! A will: delay, expiry plus one or 0, message as bytes. Options: as in SUBSCRIBE.
+
+use super::bytes::{number, stretch};
+use crate::codec::{RetainHandling, SubscriptionOptions};
+use crate::message::Message;
+use crate::store::record::{Accepted, KeptWill, Opened, Record, Target};
+
+pub(super) const OPENED: u8 = 1;
+pub(super) const LEFT: u8 = 2;
+pub(super) const WILL_DONE: u8 = 3;
+pub(super) const ENDED: u8 = 4;
+pub(super) const SUBSCRIBED: u8 = 5;
+pub(super) const UNSUBSCRIBED: u8 = 6;
+pub(super) const GROUP: u8 = 7;
+pub(super) const DISSOLVED: u8 = 8;
+pub(super) const MESSAGE: u8 = 9;
+pub(super) const CLEARED: u8 = 10;
+pub(super) const RELEASED: u8 = 11;
+pub(super) const FED: u8 = 12;
+pub(super) const SENT: u8 = 13;
+pub(super) const RECEIVED: u8 = 14;
+pub(super) const DONE: u8 = 15;
+pub(super) const DROPPED: u8 = 16;
+pub(super) const RESTART: u8 = 17;
+pub(super) const CLOCK: u8 = 18;
+pub(super) const CARRIED: u8 = 19;
+pub(super) const AGAIN: u8 = 20;
+pub(super) const HOLDER: u8 = 21;
+
+/// Whether a record of this kind makes the store larger, so that it is refused when there is no room.
+/// What only the store itself writes never does.
+pub(super) fn grows(kind: u8) -> bool {
+    matches!(kind, OPENED | SUBSCRIBED | GROUP | MESSAGE | FED)
+}
+
+/// The kind that a record is written as.
+pub(super) fn kind(record: &Record<'_>) -> u8 {
+    match record {
+        Record::Opened(_) => OPENED,
+        Record::Left { .. } => LEFT,
+        Record::WillDone { .. } => WILL_DONE,
+        Record::Ended { .. } => ENDED,
+        Record::Subscribed { .. } => SUBSCRIBED,
+        Record::Unsubscribed { .. } => UNSUBSCRIBED,
+        Record::Group { .. } => GROUP,
+        Record::Dissolved { .. } => DISSOLVED,
+        Record::Message(_) => MESSAGE,
+        Record::Cleared { .. } => CLEARED,
+        Record::Released { .. } => RELEASED,
+        Record::Fed { .. } => FED,
+        Record::Sent { .. } => SENT,
+        Record::Received { .. } => RECEIVED,
+        Record::Done { .. } => DONE,
+        Record::Dropped { .. } => DROPPED,
+    }
+}
+
+/// Appends a record to a frame. `rest` is a buffer that is used again.
+pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_>) {
+    rest.clear();
+    match record {
+        Record::Opened(it) => opened(rest, it),
+        Record::Left {
+            session,
+            at,
+            expiry,
+            will,
+        } => numbers(
+            rest,
+            &[
+                *session,
+                at.as_millis(),
+                u64::from(*expiry),
+                u64::from(*will),
+            ],
+        ),
+        Record::WillDone { session: it }
+        | Record::Ended { session: it }
+        | Record::Dissolved { group: it } => number(rest, *it),
+        Record::Subscribed {
+            session,
+            filters,
+            id,
+        } => {
+            numbers(rest, &[*session, u64::from(id.unwrap_or(0))]);
+            for (filter, options) in *filters {
+                stretch(rest, filter.as_bytes());
+                rest.push(options_byte(*options));
+            }
+        }
+        Record::Unsubscribed { session, filters } => texts(rest, *session, filters),
+        Record::Group {
+            group,
+            share,
+            filter,
+        } => texts(rest, *group, &[share, filter]),
+        Record::Message(it) => message(rest, it),
+        Record::Cleared { topic } => rest.extend_from_slice(topic.as_bytes()),
+        Record::Released { session, id } => numbers(rest, &[*session, u64::from(id.get())]),
+        Record::Fed { number: it, target } => {
+            number(rest, *it);
+            push_target(rest, target);
+        }
+        Record::Sent {
+            holder,
+            id,
+            number,
+            group,
+            qos,
+        } => numbers(
+            rest,
+            &[
+                *holder,
+                u64::from(id.get()),
+                *number,
+                group.unwrap_or(0),
+                *qos as u64,
+            ],
+        ),
+        Record::Received { holder, id } | Record::Done { holder, id } => {
+            numbers(rest, &[*holder, u64::from(id.get())]);
+        }
+        Record::Dropped { owner, number } => numbers(rest, &[*owner, *number]),
+    }
+    finish(frame, kind(record), rest);
+}
+
+fn texts(rest: &mut Vec<u8>, of: u64, texts: &[&str]) {
+    number(rest, of);
+    for text in texts {
+        stretch(rest, text.as_bytes());
+    }
+}
+
+/// Appends what was made of a record.
+pub(super) fn finish(frame: &mut Vec<u8>, kind: u8, rest: &[u8]) {
+    frame.push(kind);
+    stretch(frame, rest);
+}
+
+pub(super) fn numbers(into: &mut Vec<u8>, values: &[u64]) {
+    for value in values {
+        number(into, *value);
+    }
+}
+
+fn opened(rest: &mut Vec<u8>, it: &Opened<'_>) {
+    numbers(rest, &[it.session, u64::from(it.expiry)]);
+    stretch(rest, it.client_id.as_bytes());
+    if let Some(it) = &it.will {
+        will(rest, it);
+    }
+}
+
+fn will(rest: &mut Vec<u8>, it: &KeptWill<'_>) {
+    let expiry = it.expiry.map_or(0, |it| u64::from(it) + 1);
+    numbers(rest, &[u64::from(it.delay), expiry]);
+    let header = Written {
+        number: 0,
+        held: None,
+        retained: false,
+        publisher: None,
+        targets: &[],
+    };
+    body(rest, &header, it.message);
+}
+
+/// What stands before a message.
+pub(super) struct Written<'a> {
+    pub number: u64,
+    pub held: Option<(u64, u16)>,
+    pub retained: bool,
+    pub publisher: Option<&'a str>,
+    /// Owners, already as bytes.
+    pub targets: &'a [u8],
+}
+
+const RETAIN: u8 = 4;
+const EXPIRES: u8 = 8;
+const HELD: u8 = 16;
+const RETAINED: u8 = 32;
+const PUBLISHER: u8 = 64;
+
+/// A message: number, flags (QoS, RETAIN, and which of the rest there are), time of expiry, session and
+/// id that are held, publisher, length of the targets and they, topic, properties, payload.
+pub(super) fn message(rest: &mut Vec<u8>, it: &Accepted<'_>) {
+    let mut targets = Vec::new();
+    for target in it.targets {
+        push_target(&mut targets, target);
+    }
+    let header = Written {
+        number: it.number,
+        held: it.held.map(|(session, id)| (session, id.get())),
+        retained: it.retained,
+        publisher: it.publisher,
+        targets: &targets,
+    };
+    body(rest, &header, it.message);
+}
+
+fn body(rest: &mut Vec<u8>, header: &Written<'_>, message: &Message) {
+    let plain = super::entry::Plain {
+        qos: message.qos(),
+        retain: message.retain(),
+        expires: message.expires(),
+        topic: message.topic(),
+        forwarded: message.forwarded(),
+        payload: message.payload(),
+    };
+    write_body(rest, header, &plain);
+}
+
+pub(super) fn write_body(
+    rest: &mut Vec<u8>,
+    header: &Written<'_>,
+    message: &super::entry::Plain<'_>,
+) {
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    number(rest, header.number);
+    rest.push(
+        message.qos as u8
+            | flag(message.retain, RETAIN)
+            | flag(message.expires.is_some(), EXPIRES)
+            | flag(header.held.is_some(), HELD)
+            | flag(header.retained, RETAINED)
+            | flag(header.publisher.is_some(), PUBLISHER),
+    );
+    if let Some(expires) = message.expires {
+        number(rest, expires.as_millis());
+    }
+    if let Some((session, id)) = header.held {
+        numbers(rest, &[session, u64::from(id)]);
+    }
+    if let Some(publisher) = header.publisher {
+        stretch(rest, publisher.as_bytes());
+    }
+    stretch(rest, header.targets);
+    stretch(rest, message.topic.as_bytes());
+    stretch(rest, message.forwarded);
+    rest.extend_from_slice(message.payload);
+}
+
+/// The flags of a message, taken apart: QoS bits, RETAIN, expiry, held, retained, publisher.
+pub(super) fn body_flags(flags: u8) -> (u8, [bool; 5]) {
+    let each = [RETAIN, EXPIRES, HELD, RETAINED, PUBLISHER].map(|it| flags & it != 0);
+    (flags & 3, each)
+}
+
+fn push_target(into: &mut Vec<u8>, target: &Target<'_>) {
+    let flags = super::entry::Flags {
+        group: target.group,
+        qos: target.qos,
+        retain: target.retain,
+    };
+    write_target(into, target.owner, flags.to_byte(), target.subscription_ids);
+}
+
+/// A target: owner, flags, Subscription Identifiers behind their count.
+pub(super) fn write_target(into: &mut Vec<u8>, owner: u64, flags: u8, ids: &[u32]) {
+    number(into, owner);
+    into.push(flags);
+    number(into, ids.len() as u64);
+    for id in ids {
+        number(into, u64::from(*id));
+    }
+}
+
+pub(super) fn options_byte(options: SubscriptionOptions) -> u8 {
+    options.qos as u8
+        | u8::from(options.no_local) << 2
+        | u8::from(options.retain_as_published) << 3
+        | (options.retain_handling as u8) << 4
+}
+
+pub(super) fn options_from(byte: u8) -> Option<SubscriptionOptions> {
+    Some(SubscriptionOptions {
+        qos: crate::codec::QoS::from_bits(byte & 3)?,
+        no_local: byte & 4 != 0,
+        retain_as_published: byte & 8 != 0,
+        retain_handling: match byte >> 4 {
+            0 => RetainHandling::Always,
+            1 => RetainHandling::IfNew,
+            2 => RetainHandling::Never,
+            _ => return None,
+        },
+    })
+}

@@ -1,0 +1,28 @@
+//! The store against a model that knows nothing of logs; formats; what a real disk holds.
+
+mod contract;
+mod formats;
+mod model;
+mod random;
+
+use super::engine::Engine;
+use super::options::Options;
+use super::segments::faulty::Faulty;
+
+/// Small enough that everything happens within a few hundred records.
+fn small() -> Options {
+    Options {
+        segment: 12 << 10,
+        reserve: 16 << 10,
+        stride: 1500,
+        ..Options::default()
+    }
+}
+
+fn open(disk: &Faulty) -> Engine<Faulty> {
+    let (engine, report) = Engine::open(disk.clone(), small(), 1000).expect("opens");
+    assert_eq!(report.undecoded, 0);
+    assert_eq!(report.missing, []);
+    assert_eq!(report.log.damage, []);
+    engine
+}
