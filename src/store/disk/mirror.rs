@@ -310,10 +310,10 @@ impl Mirror {
     }
 
     fn forget(&mut self, number: u64) {
-        if let Some(slot) = self.messages.remove(number) {
-            if let Some(share) = self.shares.get_mut(&slot.segment) {
-                share.live = share.live.saturating_sub(1);
-            }
+        if let Some(slot) = self.messages.remove(number)
+            && let Some(share) = self.shares.get_mut(&slot.segment)
+        {
+            share.live = share.live.saturating_sub(1);
         }
     }
 

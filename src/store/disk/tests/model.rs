@@ -45,8 +45,10 @@ pub fn message(number: u64, topic: usize) -> Message {
         forwarded: &[1, 1],
         payload: &vec![number as u8; (number % 7 * 40) as usize],
         qos: QoS::ExactlyOnce,
-        retain: number % 2 == 0,
-        expires: (number % 3 == 0).then(|| Timestamp::from_millis(number * 1000)),
+        retain: number.is_multiple_of(2),
+        expires: number
+            .is_multiple_of(3)
+            .then(|| Timestamp::from_millis(number * 1000)),
     };
     Message::new(parts, &mut Vec::new())
 }
