@@ -1,7 +1,7 @@
 //! Nothing but the broker's own memory.
 
+use super::contract::{Failure, Health, Progress, Receipt, Store};
 use super::record::Record;
-use super::{Progress, Receipt, Store};
 
 /// Keeps nothing beyond what the broker holds in its own structures, and so is never late and never
 /// full: their bounds are the bounds.
@@ -11,6 +11,14 @@ pub struct Memory;
 impl Store for Memory {
     fn append(&self, _: Record<'_>, _: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
         Progress::Done
+    }
+
+    fn accepts(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn health(&self) -> Health {
+        Health::default()
     }
 }
 

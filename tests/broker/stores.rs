@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use postbud::store::record::Record;
-use postbud::store::{Failure, Progress, Receipt, Store};
+use postbud::store::{Failure, Health, Progress, Receipt, Store};
 
 /// Tells its outcomes when the test says so, in whatever order.
 pub struct Late {
@@ -75,6 +75,14 @@ impl Store for Late {
         self.pending.lock().push((what, receipt()));
         Progress::Later
     }
+
+    fn accepts(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn health(&self) -> Health {
+        Health::default()
+    }
 }
 
 fn describe(record: &Record<'_>, names: &HashMap<u64, String>) -> String {
@@ -127,6 +135,14 @@ impl Store for Failing {
             }
         }
     }
+
+    fn accepts(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn health(&self) -> Health {
+        Health::default()
+    }
 }
 
 /// Writes down what it is told.
@@ -146,6 +162,14 @@ impl Store for Recorder {
     fn append(&self, record: Record<'_>, _: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
         self.told.lock().push(in_short(&record));
         Progress::Done
+    }
+
+    fn accepts(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn health(&self) -> Health {
+        Health::default()
     }
 }
 

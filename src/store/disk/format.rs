@@ -1,234 +1,318 @@
-//! Format version 1: bytes on the disk. Integers are little-endian.
+//! Version 1 of what the store says to its log.
 //!
-//! Header of a file of records, 64 bytes, at 0 and again at 2048; the records begin at 4096:
+//! An entry of the log is a *frame*: records one behind the other, each a byte that says which kind it
+//! is and how it is laid out, the length of the rest, and the rest. A layout that changes gets a new
+//! byte, so the byte is the version too; one that is not known is passed over and counted. Numbers
+//! have seven bits a byte; strings stand behind their length.
 //!
-//! | at | size | what |
+//! | byte | record | rest |
 //! |---|---|---|
-//! | 0 | 8 | `PBUDLOG\0` |
-//! | 8 | 4 | format version |
-//! | 12 | 4 | CRC-32C of the other 60 bytes; stays here in all versions |
-//! | 16 | 8 | identity of the log |
-//! | 24 | 4 | number of the file, as in its name |
-//! | 28 | 4 | segment |
-//! | 32 | 4 | base: the offset in the segment at which this file begins |
-//! | 36 | 4 | 1 if the file was used before, else 0 |
-//! | 40 | 8 | first: the sequence from which on this file takes over |
-//! | 48 | 8 | every sequence below was durable when this was written |
-//! | 56 | 8 | 0 |
+//! | 1 | Opened | session, expiry, client id, Will or nothing |
+//! | 2 | Left | session, time, expiry, whether the Will waits |
+//! | 3 | WillDone | session |
+//! | 4 | Ended | session |
+//! | 5 | Subscribed | session, id or 0, filters: text, options |
+//! | 6 | Unsubscribed | session, filters |
+//! | 7 | Group | group, ShareName, Topic Filter |
+//! | 8 | Dissolved | group |
+//! | 9 | Message | see [`message`] |
+//! | 10 | Cleared | topic |
+//! | 11 | Released | session, Packet Identifier |
+//! | 12 | Fed | number, target |
+//! | 13 | Sent | holder, Packet Identifier, number, group or 0, QoS |
+//! | 14 | Received | holder, Packet Identifier |
+//! | 15 | Done | holder, Packet Identifier |
+//! | 16 | Dropped | owner, number |
+//! | 17 | *Restart* | time, the next number: the store was opened |
+//! | 18 | *Clock* | time, the next number |
+//! | 19 | *Carried* | as Message: what is left of it, from a segment that is given up |
+//! | 20 | *Again* | number, targets: what is left of Fed |
+//! | 21 | *Holder* | see [`super::entry::Holder`] |
 //!
-//! Record, at multiples of 8:
-//!
-//! | at | size | what |
-//! |---|---|---|
-//! | 0 | 4 | CRC-32C of the rest without padding, begun with a seed of identity, segment and offset |
-//! | 4 | 4 | length of the entry |
-//! | 8 | 7 | sequence; of the next entry, for kinds 0 and 255, which have none of their own |
-//! | 15 | 1 | kind |
-//! | 16 | | the entry, and zeros up to a multiple of 8 |
-//!
-//! After the last record there are 16 zeros, or as many as the file has room for, whatever it held before.
-//!
-//! Kind 0, first after each flush: 8 bytes, every sequence below was durable when this was written.
-//! Kind 255, last in a full segment: 8 bytes, the number of entries in the file before it; 8 bytes, the
-//! first sequence of the file.
+//! A will: delay, expiry plus one or 0, message as bytes. Options: as in SUBSCRIBE.
 
-use std::ops::RangeInclusive;
+use super::bytes::{number, stretch};
+use crate::codec::{RetainHandling, SubscriptionOptions};
+use crate::message::Message;
+use crate::store::record::{Accepted, KeptWill, Opened, Record, Target};
 
-/// The version of all files.
-pub(super) const VERSION: u32 = 1;
-/// Where records begin in a file.
-pub(super) const HEADER: u64 = 4096;
-/// The second copy of a header: in another sector, so that no single bad one hides a file.
-const COPY: usize = 2048;
-const HEADER_BYTES: usize = 64;
-const MAGIC: &[u8; 8] = b"PBUDLOG\0";
+pub(super) const OPENED: u8 = 1;
+pub(super) const LEFT: u8 = 2;
+pub(super) const WILL_DONE: u8 = 3;
+pub(super) const ENDED: u8 = 4;
+pub(super) const SUBSCRIBED: u8 = 5;
+pub(super) const UNSUBSCRIBED: u8 = 6;
+pub(super) const GROUP: u8 = 7;
+pub(super) const DISSOLVED: u8 = 8;
+pub(super) const MESSAGE: u8 = 9;
+pub(super) const CLEARED: u8 = 10;
+pub(super) const RELEASED: u8 = 11;
+pub(super) const FED: u8 = 12;
+pub(super) const SENT: u8 = 13;
+pub(super) const RECEIVED: u8 = 14;
+pub(super) const DONE: u8 = 15;
+pub(super) const DROPPED: u8 = 16;
+pub(super) const RESTART: u8 = 17;
+pub(super) const CLOCK: u8 = 18;
+pub(super) const CARRIED: u8 = 19;
+pub(super) const AGAIN: u8 = 20;
+pub(super) const HOLDER: u8 = 21;
 
-/// The part of a record before the entry.
-pub(super) const RECORD: usize = 16;
-/// Records begin at multiples of it.
-pub(super) const ALIGN: usize = 8;
-/// A footer with its record.
-pub(super) const FOOTER: u32 = 32;
-/// The kind of a durable mark.
-pub(super) const KIND_MARK: u8 = 0;
-/// The kind of a footer.
-pub(super) const KIND_FOOTER: u8 = 255;
-/// The kinds that a caller may use.
-pub(super) const KINDS: RangeInclusive<u8> = 1..=254;
-
-/// The beginning of a file of records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub identity: u64,
-    pub number: u32,
-    pub segment: u32,
-    pub base: u32,
-    pub recycled: bool,
-    pub first: u64,
-    pub durable: u64,
+/// Whether a record of this kind makes the store larger, so that it is refused when there is no room.
+/// What only the store itself writes never does.
+pub(super) fn grows(kind: u8) -> bool {
+    matches!(kind, OPENED | SUBSCRIBED | GROUP | MESSAGE | FED)
 }
 
-/// Why a header or mark is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unreadable {
-    Newer(u32),
-    Bad,
-}
-
-/// Reads four bytes; the caller has seen to it that they exist.
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    let mut value = [0; 4];
-    value.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_le_bytes(value)
-}
-
-/// Reads eight bytes; the caller has seen to it that they exist.
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    let mut value = [0; 8];
-    value.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(value)
-}
-
-/// Puts version and checksum into a block that begins with a magic of eight bytes.
-pub(super) fn seal(block: &mut [u8]) {
-    block[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    let sum = block_sum(block);
-    block[12..16].copy_from_slice(&sum.to_le_bytes());
-}
-
-/// Checks magic, checksum and version of a block, in this order: a bad byte is no newer version.
-pub(super) fn check(block: &[u8], magic: &[u8; 8]) -> Result<(), Unreadable> {
-    if block.len() < 16 || block[..8] != *magic || u32_at(block, 12) != block_sum(block) {
-        return Err(Unreadable::Bad);
-    }
-    match u32_at(block, 8) {
-        VERSION => Ok(()),
-        version if version > VERSION => Err(Unreadable::Newer(version)),
-        _ => Err(Unreadable::Bad),
+/// The kind that a record is written as.
+pub(super) fn kind(record: &Record<'_>) -> u8 {
+    match record {
+        Record::Opened(_) => OPENED,
+        Record::Left { .. } => LEFT,
+        Record::WillDone { .. } => WILL_DONE,
+        Record::Ended { .. } => ENDED,
+        Record::Subscribed { .. } => SUBSCRIBED,
+        Record::Unsubscribed { .. } => UNSUBSCRIBED,
+        Record::Group { .. } => GROUP,
+        Record::Dissolved { .. } => DISSOLVED,
+        Record::Message(_) => MESSAGE,
+        Record::Cleared { .. } => CLEARED,
+        Record::Released { .. } => RELEASED,
+        Record::Fed { .. } => FED,
+        Record::Sent { .. } => SENT,
+        Record::Received { .. } => RECEIVED,
+        Record::Done { .. } => DONE,
+        Record::Dropped { .. } => DROPPED,
     }
 }
 
-fn block_sum(block: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&block[..12]), &block[16..])
-}
-
-impl Header {
-    /// The first page of a file.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut block = [0; HEADER_BYTES];
-        block[..8].copy_from_slice(MAGIC);
-        block[16..24].copy_from_slice(&self.identity.to_le_bytes());
-        block[24..28].copy_from_slice(&self.number.to_le_bytes());
-        block[28..32].copy_from_slice(&self.segment.to_le_bytes());
-        block[32..36].copy_from_slice(&self.base.to_le_bytes());
-        block[36..40].copy_from_slice(&u32::from(self.recycled).to_le_bytes());
-        block[40..48].copy_from_slice(&self.first.to_le_bytes());
-        block[48..56].copy_from_slice(&self.durable.to_le_bytes());
-        seal(&mut block);
-        let mut page = vec![0; HEADER as usize];
-        page[..HEADER_BYTES].copy_from_slice(&block);
-        page[COPY..COPY + HEADER_BYTES].copy_from_slice(&block);
-        page
-    }
-
-    /// Reads the first page, from either copy.
-    pub fn decode(page: &[u8]) -> Result<Self, Unreadable> {
-        let copies = [0, COPY].map(|at| page.get(at..at + HEADER_BYTES).unwrap_or_default());
-        let good = copies
-            .iter()
-            .find(|it| check(it, MAGIC) != Err(Unreadable::Bad));
-        let block = good.ok_or(Unreadable::Bad)?;
-        check(block, MAGIC)?;
-        Ok(Self {
-            identity: u64_at(block, 16),
-            number: u32_at(block, 24),
-            segment: u32_at(block, 28),
-            base: u32_at(block, 32),
-            recycled: u32_at(block, 36) != 0,
-            first: u64_at(block, 40),
-            durable: u64_at(block, 48),
-        })
-    }
-}
-
-/// What checksums of a segment's records begin with.
-///
-/// Segments of one log never share a number, and CRC-32C tells any two values of 32 bits apart, so no
-/// two segments of a log have the same seed; nor two offsets of one segment.
-pub(super) fn seed(identity: u64, segment: u32) -> u32 {
-    crc32c::crc32c_append(
-        crc32c::crc32c(&identity.to_le_bytes()),
-        &segment.to_le_bytes(),
-    )
-}
-
-/// The part of a record before the entry, without its checksum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
-    pub len: u32,
-    pub kind: u8,
-    pub sequence: u64,
-}
-
-impl Head {
-    /// Reads what may be a record.
-    pub fn decode(bytes: &[u8; RECORD]) -> Self {
-        let tagged = u64_at(bytes, 8);
-        Self {
-            len: u32_at(bytes, 4),
-            kind: bytes[15],
-            sequence: tagged & !(0xff << 56),
+/// Appends a record to a frame. `rest` is a buffer that is used again.
+pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_>) {
+    rest.clear();
+    match record {
+        Record::Opened(it) => opened(rest, it),
+        Record::Left {
+            session,
+            at,
+            expiry,
+            will,
+        } => numbers(
+            rest,
+            &[
+                *session,
+                at.as_millis(),
+                u64::from(*expiry),
+                u64::from(*will),
+            ],
+        ),
+        Record::WillDone { session: it }
+        | Record::Ended { session: it }
+        | Record::Dissolved { group: it } => number(rest, *it),
+        Record::Subscribed {
+            session,
+            filters,
+            id,
+        } => {
+            numbers(rest, &[*session, u64::from(id.unwrap_or(0))]);
+            for (filter, options) in *filters {
+                stretch(rest, filter.as_bytes());
+                rest.push(options_byte(*options));
+            }
         }
+        Record::Unsubscribed { session, filters } => texts(rest, *session, filters),
+        Record::Group {
+            group,
+            share,
+            filter,
+        } => texts(rest, *group, &[share, filter]),
+        Record::Message(it) => message(rest, it),
+        Record::Cleared { topic } => rest.extend_from_slice(topic.as_bytes()),
+        Record::Released { session, id } => numbers(rest, &[*session, u64::from(id.get())]),
+        Record::Fed { number: it, target } => {
+            number(rest, *it);
+            push_target(rest, target);
+        }
+        Record::Sent {
+            holder,
+            id,
+            number,
+            group,
+            qos,
+        } => numbers(
+            rest,
+            &[
+                *holder,
+                u64::from(id.get()),
+                *number,
+                group.unwrap_or(0),
+                *qos as u64,
+            ],
+        ),
+        Record::Received { holder, id } | Record::Done { holder, id } => {
+            numbers(rest, &[*holder, u64::from(id.get())]);
+        }
+        Record::Dropped { owner, number } => numbers(rest, &[*owner, *number]),
     }
+    finish(frame, kind(record), rest);
+}
 
-    /// Whether the log wrote it for itself.
-    pub fn is_internal(&self) -> bool {
-        !KINDS.contains(&self.kind)
-    }
-
-    /// What the record takes with its padding.
-    pub fn size(&self) -> u64 {
-        size(self.len as usize) as u64
+fn texts(rest: &mut Vec<u8>, of: u64, texts: &[&str]) {
+    number(rest, of);
+    for text in texts {
+        stretch(rest, text.as_bytes());
     }
 }
 
-/// What a record with `len` bytes of entry takes.
-pub(super) fn size(len: usize) -> usize {
-    (RECORD + len).next_multiple_of(ALIGN)
+/// Appends what was made of a record.
+pub(super) fn finish(frame: &mut Vec<u8>, kind: u8, rest: &[u8]) {
+    frame.push(kind);
+    stretch(frame, rest);
 }
 
-/// Whether a whole record without padding is good at this offset.
-pub(super) fn is_good(record: &[u8], seed: u32, offset: u32) -> bool {
-    u32_at(record, 0) == crc32c::crc32c_append(seed ^ offset, &record[4..])
+pub(super) fn numbers(into: &mut Vec<u8>, values: &[u64]) {
+    for value in values {
+        number(into, *value);
+    }
 }
 
-/// Appends a record.
-pub(super) fn push(into: &mut Vec<u8>, seed: u32, offset: u32, head: Head, bytes: &[u8]) {
-    let start = into.len();
-    into.reserve(size(bytes.len()));
-    let mut fixed = [0; RECORD];
-    fixed[4..8].copy_from_slice(&head.len.to_le_bytes());
-    fixed[8..16].copy_from_slice(&(head.sequence | u64::from(head.kind) << 56).to_le_bytes());
-    into.extend_from_slice(&fixed);
-    into.extend_from_slice(bytes);
-    let sum = crc32c::crc32c_append(seed ^ offset, &into[start + 4..]);
-    into[start..start + 4].copy_from_slice(&sum.to_le_bytes());
-    into.resize(start + size(bytes.len()), 0);
+fn opened(rest: &mut Vec<u8>, it: &Opened<'_>) {
+    numbers(rest, &[it.session, u64::from(it.expiry)]);
+    stretch(rest, it.client_id.as_bytes());
+    if let Some(it) = &it.will {
+        will(rest, it);
+    }
 }
 
-/// A file's name by its number.
-pub(super) fn log_name(number: u32) -> String {
-    format!("{number:010}.log")
+fn will(rest: &mut Vec<u8>, it: &KeptWill<'_>) {
+    let expiry = it.expiry.map_or(0, |it| u64::from(it) + 1);
+    numbers(rest, &[u64::from(it.delay), expiry]);
+    let header = Written {
+        number: 0,
+        held: None,
+        retained: false,
+        publisher: None,
+        targets: &[],
+    };
+    body(rest, &header, it.message);
 }
 
-/// A spare file's name by the number that it had.
-pub(super) fn spare_name(number: u32) -> String {
-    format!("{number:010}.spare")
+/// What stands before a message.
+pub(super) struct Written<'a> {
+    pub number: u64,
+    pub held: Option<(u64, u16)>,
+    pub retained: bool,
+    pub publisher: Option<&'a str>,
+    /// Owners, already as bytes.
+    pub targets: &'a [u8],
 }
 
-/// The number in a name with that ending.
-pub(super) fn number_of(name: &str, ending: &str) -> Option<u32> {
-    let digits = name.strip_suffix(ending)?;
-    let canonical = digits.len() == 10 && digits.bytes().all(|it| it.is_ascii_digit());
-    canonical.then(|| digits.parse().ok()).flatten()
+const RETAIN: u8 = 4;
+const EXPIRES: u8 = 8;
+const HELD: u8 = 16;
+const RETAINED: u8 = 32;
+const PUBLISHER: u8 = 64;
+
+/// A message: number, flags (QoS, RETAIN, and which of the rest there are), time of expiry, session and
+/// id that are held, publisher, length of the targets and they, topic, properties, payload.
+pub(super) fn message(rest: &mut Vec<u8>, it: &Accepted<'_>) {
+    let mut targets = Vec::new();
+    for target in it.targets {
+        push_target(&mut targets, target);
+    }
+    let header = Written {
+        number: it.number,
+        held: it.held.map(|(session, id)| (session, id.get())),
+        retained: it.retained,
+        publisher: it.publisher,
+        targets: &targets,
+    };
+    body(rest, &header, it.message);
+}
+
+fn body(rest: &mut Vec<u8>, header: &Written<'_>, message: &Message) {
+    let plain = super::entry::Plain {
+        qos: message.qos(),
+        retain: message.retain(),
+        expires: message.expires(),
+        topic: message.topic(),
+        forwarded: message.forwarded(),
+        payload: message.payload(),
+    };
+    write_body(rest, header, &plain);
+}
+
+pub(super) fn write_body(
+    rest: &mut Vec<u8>,
+    header: &Written<'_>,
+    message: &super::entry::Plain<'_>,
+) {
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    number(rest, header.number);
+    rest.push(
+        message.qos as u8
+            | flag(message.retain, RETAIN)
+            | flag(message.expires.is_some(), EXPIRES)
+            | flag(header.held.is_some(), HELD)
+            | flag(header.retained, RETAINED)
+            | flag(header.publisher.is_some(), PUBLISHER),
+    );
+    if let Some(expires) = message.expires {
+        number(rest, expires.as_millis());
+    }
+    if let Some((session, id)) = header.held {
+        numbers(rest, &[session, u64::from(id)]);
+    }
+    if let Some(publisher) = header.publisher {
+        stretch(rest, publisher.as_bytes());
+    }
+    stretch(rest, header.targets);
+    stretch(rest, message.topic.as_bytes());
+    stretch(rest, message.forwarded);
+    rest.extend_from_slice(message.payload);
+}
+
+/// The flags of a message, taken apart: QoS bits, RETAIN, expiry, held, retained, publisher.
+pub(super) fn body_flags(flags: u8) -> (u8, [bool; 5]) {
+    let each = [RETAIN, EXPIRES, HELD, RETAINED, PUBLISHER].map(|it| flags & it != 0);
+    (flags & 3, each)
+}
+
+fn push_target(into: &mut Vec<u8>, target: &Target<'_>) {
+    let flags = super::entry::Flags {
+        group: target.group,
+        qos: target.qos,
+        retain: target.retain,
+    };
+    write_target(into, target.owner, flags.to_byte(), target.subscription_ids);
+}
+
+/// A target: owner, flags, Subscription Identifiers behind their count.
+pub(super) fn write_target(into: &mut Vec<u8>, owner: u64, flags: u8, ids: &[u32]) {
+    number(into, owner);
+    into.push(flags);
+    number(into, ids.len() as u64);
+    for id in ids {
+        number(into, u64::from(*id));
+    }
+}
+
+pub(super) fn options_byte(options: SubscriptionOptions) -> u8 {
+    options.qos as u8
+        | u8::from(options.no_local) << 2
+        | u8::from(options.retain_as_published) << 3
+        | (options.retain_handling as u8) << 4
+}
+
+pub(super) fn options_from(byte: u8) -> Option<SubscriptionOptions> {
+    Some(SubscriptionOptions {
+        qos: crate::codec::QoS::from_bits(byte & 3)?,
+        no_local: byte & 4 != 0,
+        retain_as_published: byte & 8 != 0,
+        retain_handling: match byte >> 4 {
+            0 => RetainHandling::Always,
+            1 => RetainHandling::IfNew,
+            2 => RetainHandling::Never,
+            _ => return None,
+        },
+    })
 }

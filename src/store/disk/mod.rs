@@ -1,55 +1,128 @@
-//! A segmented log of opaque entries that survives power loss, torn writes and bad sectors.
-//!
-//! # The shape
+//! A store on the disk: a log of records, and a mirror in memory of what they add up to.
 //!
 //! ```text
-//!   append ──> chunks (memory) ──commit──> file ──fdatasync──> durable
-//!
-//!   segment 7   offset 0 ........................... end      what a Location names
-//!   files       [ 0000000009.log         ][ 0000000011.log ]  parts: 9 failed to be written at some
-//!                 number 9, base 0          number 11, base X  offset X, and 11 went on from there
+//!   append ──> writer (a thread) ──> engine ──> segments   files, flushes, recovery
+//!                                      ├──> mirror         who holds which message, and where it is
+//!                                      └──> compaction     the oldest segment is given up
 //! ```
 //!
-//! An entry is named by its segment and its offset there for as long as the segment exists. A segment
-//! is one file, or several after failures: a file whose write or flush failed is never written again
-//! (what the page cache says of it cannot be trusted); everything since the last good flush is still
-//! in a chunk, and is written to a new file that takes over from the old one at the chunk's offset.
-//!
-//! | file | what |
-//! |---|---|
-//! | `0000000001.log` | records of a segment, from its base on; see [`format`](mod@format) |
-//! | `mark-a`, `mark-b` | written in turn: which files must exist, and what has been promised |
-//! | `0000000001.spare` | a retired file, to be used again without writing zeros first |
-//! | `reserve` | zeros: room for what makes the log smaller when the disk is full |
-//! | `damaged/` | files that were set aside |
-//! | `lock` | held by the process that has the log open |
-//!
-//! # Invariants
-//!
-//! - Sequences are consecutive. Sequences below `durable` were flushed before anybody was told so.
-//! - File and segment numbers only grow, and the checksum of a record covers its segment and offset,
-//!   so what a file held in an earlier life is never taken for a record.
-//! - A file takes over all sequences from its `first` on: what older files hold of them counts no more.
-//! - A file is listed in the mark only after it was flushed, and removed only after a flushed mark no
-//!   longer lists it. So a listed file that is missing was lost, and an old one unlisted was retired.
-//! - A bad place is a torn tail if nothing at or after it was ever promised; then the log ends there,
-//!   and a new file begins. Otherwise it is damage: what follows is kept, what is missing is named.
-//! - Opening never writes to a file of records but to make durable what it found there.
+//! Messages are not held in memory: the mirror knows where each is, in about 32 bytes. They are read
+//! back when the store is opened.
 
-pub mod error;
-pub mod files;
+mod bytes;
+mod compaction;
+pub mod engine;
+mod entry;
 mod format;
-mod inventory;
-pub mod log;
-mod mark;
-mod recovery;
-mod retire;
-mod room;
-mod scan;
-pub mod types;
-mod write;
+mod line;
+mod messages;
+mod mirror;
+pub mod options;
+mod recall;
+pub mod segments;
+mod writer;
 
-#[cfg(test)]
-mod faulty;
 #[cfg(test)]
 mod tests;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+use super::contract::{Failure, Progress, Receipt};
+use super::contract::{Health, Store};
+use super::record::Record;
+use super::state::State;
+use engine::{Engine, Report};
+use options::Options;
+use segments::error::OpenError;
+use segments::files;
+use writer::Desk;
+
+/// A store on the disk. Dropping it closes it.
+pub struct Disk {
+    desk: Arc<Desk>,
+    pending_maximum: usize,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Disk {
+    /// Opens the store in a folder, or creates one.
+    ///
+    /// # Errors
+    ///
+    /// If another process has it open, it is of a later version, or the disk fails; if it is damaged,
+    /// and the options ask to refuse that.
+    pub fn open(path: &Path, options: Options) -> Result<(Self, State, Report), OpenError> {
+        let pending_maximum = options.pending_maximum;
+        let files = files::Disk::new(path)?;
+        let (mut engine, mut report) = Engine::open(files, options, writer::now())?;
+        let (state, unread) = engine.state();
+        report.unread = unread;
+        let desk = Arc::new(Desk::default());
+        let shared = Arc::clone(&desk);
+        let writer = std::thread::Builder::new().name("store".into());
+        let writer = writer.spawn(move || writer::run(engine, &shared))?;
+        let disk = Self {
+            desk,
+            pending_maximum,
+            writer: Mutex::new(Some(writer)),
+        };
+        Ok((disk, state, report))
+    }
+
+    /// Writes and flushes everything and ends the writer.
+    ///
+    /// # Errors
+    ///
+    /// If the last records could not be written.
+    pub fn close(&self) -> Result<(), Failure> {
+        self.desk.close();
+        if let Some(writer) = self.writer.lock().take()
+            && writer.join().is_err()
+        {
+            return Err(Failure::Broken);
+        }
+        self.desk.failure().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Who wants to know how it went calls `close`.
+        let _ = self.close();
+    }
+}
+
+impl Store for Disk {
+    fn append(&self, record: Record<'_>, receipt: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+        let receipt = receipt.map(|make| make());
+        let progress = match receipt {
+            Some(_) => Progress::Later,
+            None => Progress::Done,
+        };
+        self.desk.put(&record, receipt, self.pending_maximum);
+        progress
+    }
+
+    fn accepts(&self) -> Result<(), Failure> {
+        match self.desk.failure() {
+            Some(failure) => Err(failure),
+            None if self.desk.is_behind(self.pending_maximum) => Err(Failure::Full),
+            None => Ok(()),
+        }
+    }
+
+    fn health(&self) -> Health {
+        self.desk.health()
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk").finish_non_exhaustive()
+    }
+}

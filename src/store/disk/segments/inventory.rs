@@ -92,10 +92,13 @@ fn examine<F: Files>(files: &F, name: &str) -> Result<State, OpenError> {
     let file = files.open(name)?;
     let mut page = vec![0; HEADER as usize];
     let mut read = files.read_at(&file, &mut page, 0);
-    if read.is_err() {
-        read = files.read_at(&file, &mut page, 0);
+    for _ in 0..3 {
+        if read.is_err() {
+            read = files.read_at(&file, &mut page, 0);
+        }
     }
-    page.truncate(read.unwrap_or(0));
+    // Without its header a whole file would be taken for damaged: better not to start.
+    page.truncate(read?);
     match Header::decode(&page) {
         Ok(header) => Ok(State::Good(header)),
         Err(Unreadable::Newer(version)) => Err(OpenError::Newer {

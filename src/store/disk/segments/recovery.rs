@@ -276,6 +276,9 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
                 },
             }
         }
+        if scanner.is_out_of_reach() {
+            return Err(io::Error::other("a file of records cannot be read").into());
+        }
         if self.expected == header.first {
             // Nothing of it counts, and that its header could be read does not make it durable.
             self.found.dropped.push(format::log_name(header.number));

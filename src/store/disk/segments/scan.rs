@@ -10,6 +10,9 @@ const PAGE: usize = 4096;
 /// How often a page that cannot be read is tried: an error that passes must not cost an entry.
 const ATTEMPTS: usize = 4;
 
+/// How many pages of one file may be unreadable before the disk is held to be at fault.
+const UNREADABLE: usize = 8;
+
 /// Finds good records in a file. Positions are those in the file.
 ///
 /// At most the larger of [`STRETCH`] and twice a record is in memory.
@@ -46,6 +49,12 @@ impl<'a, F: Files> Scanner<'a, F> {
     pub fn offset(&self, position: u64) -> Option<u32> {
         let inside = u32::try_from(position.checked_sub(HEADER)?).ok()?;
         self.base.checked_add(inside)
+    }
+
+    /// Whether more pages could not be read than a few bad sectors explain: then it is not the file that
+    /// is damaged, and nothing should be concluded from what it seems to hold.
+    pub fn is_out_of_reach(&self) -> bool {
+        self.unreadable.len() > UNREADABLE
     }
 
     /// Whether a page from here on could not be read.
@@ -85,7 +94,9 @@ impl<'a, F: Files> Scanner<'a, F> {
             let mut attempts =
                 (0..ATTEMPTS).map(|_| self.files.read_at(&self.file, page, position));
             let read = attempts.find_map(Result::ok).unwrap_or_else(|| {
-                self.unreadable.push(position);
+                if !self.unreadable.contains(&position) {
+                    self.unreadable.push(position);
+                }
                 0
             });
             page[read..].fill(0);

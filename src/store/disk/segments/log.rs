@@ -32,6 +32,34 @@ pub(super) struct Chunk {
     pub file: Option<u32>,
 }
 
+/// How far a segment was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor {
+    segment: u32,
+    part: usize,
+    position: u64,
+    expected: u64,
+}
+
+impl Cursor {
+    /// The beginning of a segment.
+    #[must_use]
+    pub fn new(segment: u32) -> Self {
+        Self {
+            segment,
+            part: 0,
+            position: 0,
+            expected: 0,
+        }
+    }
+
+    /// Which segment is read.
+    #[must_use]
+    pub fn segment(&self) -> u32 {
+        self.segment
+    }
+}
+
 /// The segment that takes entries.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tail {
@@ -315,6 +343,43 @@ impl<F: Files> Log<F> {
         Ok(record)
     }
 
+    /// Reads an entry of which only the place is known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::read`].
+    pub fn read_from(&mut self, segment: u32, offset: u32) -> Result<Vec<u8>, ReadError> {
+        let mut chunks = self.chunks.iter();
+        let chunk = chunks.find(|it| it.segment == segment && it.offset <= offset);
+        let mut fixed = [0; RECORD];
+        if let Some(chunk) = chunk {
+            let at = (offset - chunk.offset) as usize;
+            let bytes = chunk.bytes.get(at..at + RECORD);
+            fixed.copy_from_slice(bytes.ok_or(ReadError::Unknown)?);
+        } else {
+            let parts = self.parts.get(&segment).ok_or(ReadError::Unknown)?;
+            let part = parts.iter().rfind(|it| it.base <= offset);
+            let part = *part.ok_or(ReadError::Unknown)?;
+            let position = HEADER + u64::from(offset - part.base);
+            let reader = self.reader(part.number).map_err(ReadError::Io)?;
+            let file = &self.readers[reader].1;
+            let read = self.files.read_at(file, &mut fixed, position);
+            read.map_err(ReadError::Io)?;
+        }
+        let len = Head::decode(&fixed).len;
+        self.read(Location {
+            segment,
+            offset,
+            len,
+        })
+    }
+
+    /// Bytes of the files that hold records, and of those that are kept back.
+    #[must_use]
+    pub fn disk(&self) -> u64 {
+        self.disk
+    }
+
     /// The place of an open file among those kept; the last used is last.
     fn reader(&mut self, number: u32) -> std::io::Result<usize> {
         if let Some(index) = self.readers.iter().position(|it| it.0 == number) {
@@ -366,31 +431,66 @@ impl<F: Files> Log<F> {
         segment: u32,
         visitor: &mut dyn FnMut(Entry<'_>),
     ) -> Result<Vec<Damage>, ReadError> {
+        let mut cursor = Cursor::new(segment);
+        let mut damage = Vec::new();
+        while !self.scan_on(&mut cursor, u64::MAX, visitor, &mut damage)? {}
+        Ok(damage)
+    }
+
+    /// Tells the visitor the next entries of a sealed segment, until they are `most` bytes; returns
+    /// whether it was all. A segment that is read bit by bit keeps nobody waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::scan`].
+    pub fn scan_on(
+        &self,
+        cursor: &mut Cursor,
+        most: u64,
+        visitor: &mut dyn FnMut(Entry<'_>),
+        damage: &mut Vec<Damage>,
+    ) -> Result<bool, ReadError> {
+        let segment = cursor.segment;
         let parts = self
             .parts
             .get(&segment)
             .filter(|_| !self.is_current(segment));
-        let mut damage = Vec::new();
-        for part in parts.ok_or(ReadError::Unknown)? {
-            self.scan_part(part, visitor, &mut damage)
-                .map_err(ReadError::Io)?;
+        let parts = parts.ok_or(ReadError::Unknown)?;
+        let Some(part) = parts.get(cursor.part) else {
+            return Ok(true);
+        };
+        if cursor.position < HEADER {
+            (cursor.position, cursor.expected) = (HEADER, part.first);
         }
-        Ok(damage)
+        let over = self
+            .scan_part(part, cursor, most, visitor, damage)
+            .map_err(ReadError::Io)?;
+        if over {
+            (cursor.part, cursor.position) = (cursor.part + 1, 0);
+        }
+        Ok(cursor.part >= parts.len())
     }
 
+    /// Whether the part was read to its end.
     fn scan_part(
         &self,
         part: &Part,
+        cursor: &mut Cursor,
+        most: u64,
         visitor: &mut dyn FnMut(Entry<'_>),
         damage: &mut Vec<Damage>,
-    ) -> std::io::Result<()> {
+    ) -> std::io::Result<bool> {
         let name = format::log_name(part.number);
         let file = self.files.open(&name)?;
         let length = self.files.length(&file)?;
         let seed = format::seed(self.identity, part.segment);
         let mut scanner = Scanner::new(&self.files, file, length, seed, part.base);
-        let (mut position, mut expected) = (HEADER, part.first);
-        while expected < part.end {
+        let until = cursor.position.saturating_add(most);
+        while cursor.expected < part.end {
+            let (position, expected) = (cursor.position, cursor.expected);
+            if position >= until {
+                return Ok(false);
+            }
             let here = scanner.record(position).map(|head| (position, head));
             let here = here.filter(|(_, head)| head.sequence == expected);
             let found = here.or_else(|| scanner.resync(position, expected));
@@ -405,9 +505,9 @@ impl<F: Files> Log<F> {
                     sequences: expected..to,
                 });
             }
-            expected = to;
+            cursor.expected = to;
             let Some((at, head)) = found else { break };
-            if !head.is_internal() && expected < part.end {
+            if !head.is_internal() && to < part.end {
                 let offset = scanner.offset(at).unwrap_or(u32::MAX);
                 visitor(Entry {
                     sequence: head.sequence,
@@ -419,11 +519,11 @@ impl<F: Files> Log<F> {
                     },
                     bytes: scanner.entry(at, head),
                 });
-                expected += 1;
+                cursor.expected += 1;
             }
-            position = at + head.size();
+            cursor.position = at + head.size();
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Bytes in memory that are not durable yet.
@@ -439,6 +539,12 @@ impl<F: Files> Log<F> {
     /// All sequences below this one are durable.
     pub fn durable_sequence(&self) -> u64 {
         self.durable
+    }
+
+    /// Whether an entry of this kind and length would be taken.
+    #[must_use]
+    pub fn takes(&self, kind: u8, len: u64) -> bool {
+        self.has_room(kind, len)
     }
 
     /// Whether the disk was full, and only kinds that make the log smaller are taken.

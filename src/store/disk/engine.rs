@@ -1,0 +1,216 @@
+//! Log and mirror together: frames are written and taken in, and what lives is carried forward.
+//!
+//! One thread owns it. It knows no clock: time is an argument.
+
+use super::bytes::Reader;
+use super::compaction::Compaction;
+use super::entry::{self, Entry};
+use super::format;
+use super::mirror::{Mirror, Place};
+use super::options::Options;
+use super::segments::error::{AppendError, CommitError, OpenError};
+use super::segments::files::Files;
+use super::segments::log::Log;
+use super::segments::types::{self, Recovered};
+
+/// The kind of a frame with records that need room.
+const GROWING: u8 = 1;
+/// The kind of a frame without any.
+const SHRINKING: u8 = 2;
+/// At how many bytes a frame is closed.
+pub(super) const FRAME: usize = 64 << 10;
+/// How long nothing is said of the time, in milliseconds.
+const CLOCK: u64 = 10_000;
+
+/// What opening a store found, beside its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What the log found: what was cut, what is damaged.
+    pub log: Recovered,
+    /// Records that could not be understood.
+    pub undecoded: u64,
+    /// Records that named what is not kept.
+    pub unknown: u64,
+    /// Messages that could not be read.
+    pub unread: u64,
+    /// How many messages are missing for whom, by Client Identifier or ShareName.
+    pub missing: Vec<(Box<str>, u64)>,
+}
+
+/// See the module.
+pub(super) struct Engine<F: Files> {
+    pub log: Log<F>,
+    pub mirror: Mirror,
+    pub options: Options,
+    pub compaction: Option<Compaction>,
+    /// Bytes of what was last carried forward that is no message.
+    pub small: u64,
+    /// When the log last heard of the time.
+    clocked: u64,
+    /// Frames that were appended and not taken in yet: they are taken in when they are read again.
+    carry: Vec<u8>,
+}
+
+impl<F: Files> Engine<F> {
+    /// Opens the log and replays it.
+    pub fn open(files: F, options: Options, now: u64) -> Result<(Self, Report), OpenError> {
+        let mut mirror = Mirror::new();
+        let mut report = Report::default();
+        let log_options = types::Options {
+            segment: options.segment,
+            reserve: options.reserve,
+            spares: 1,
+            bytes_maximum: options.bytes_maximum,
+            shrinking: |kind| kind == SHRINKING,
+            strict: options.strict,
+            ..types::Options::default()
+        };
+        let (log, found) = Log::open(files, log_options, &mut |it| {
+            let (segment, offset) = (it.location.segment, it.location.offset);
+            report.undecoded += take_in(&mut mirror, segment, offset, it.bytes);
+        })?;
+        report.missing = mirror.finish();
+        report.unknown = mirror.unknown;
+        report.log = found;
+        let mut engine = Self {
+            log,
+            mirror,
+            options,
+            compaction: None,
+            small: 0,
+            clocked: now,
+            carry: Vec::new(),
+        };
+        engine.say(format::RESTART, now);
+        // Where nothing can be written the store opens all the same: what is there can be read.
+        let _ = engine.log.commit(true);
+        Ok((engine, report))
+    }
+
+    /// Appends one record of the store's own about the time.
+    fn say(&mut self, kind: u8, now: u64) {
+        let (mut frame, mut rest) = (Vec::new(), Vec::new());
+        format::numbers(&mut rest, &[now, self.mirror.next]);
+        format::finish(&mut frame, kind, &rest);
+        if self.append_frame(SHRINKING, &frame).is_ok() {
+            self.clocked = now;
+        }
+    }
+
+    /// Appends what is to be known of the time, if it is due. What is heard while nothing happens is
+    /// heard from here.
+    pub fn tick(&mut self, now: u64) {
+        if now.abs_diff(self.clocked) >= CLOCK {
+            self.say(format::CLOCK, now);
+        }
+    }
+
+    /// Appends records, one behind the other, and takes them in. Those that need room and find none
+    /// are left out; returns how many.
+    pub fn append(&mut self, records: &[u8]) -> u64 {
+        let mut refused = 0;
+        let mut reader = Reader(records);
+        let (mut from, mut grows) = (0, false);
+        while let Some((kind, _)) = entry::next(&mut reader) {
+            grows |= format::grows(kind);
+            let to = records.len() - reader.0.len();
+            if to - from >= FRAME || to == records.len() {
+                let kind = if grows { GROWING } else { SHRINKING };
+                if self.append_frame(kind, &records[from..to]).is_err() {
+                    refused += self.append_some(&records[from..to]);
+                }
+                (from, grows) = (to, false);
+            }
+        }
+        refused
+    }
+
+    /// There is no room for a frame: what needs none is still taken.
+    fn append_some(&mut self, records: &[u8]) -> u64 {
+        let (mut some, mut refused) = (Vec::new(), 0);
+        let mut reader = Reader(records);
+        while let Some((kind, rest)) = entry::next(&mut reader) {
+            match format::grows(kind) {
+                true => refused += 1,
+                false => format::finish(&mut some, kind, rest),
+            }
+        }
+        if !some.is_empty() && self.append_frame(SHRINKING, &some).is_err() {
+            refused += 1;
+        }
+        refused
+    }
+
+    fn append_frame(&mut self, kind: u8, frame: &[u8]) -> Result<(), AppendError> {
+        let location = self.log.append(kind, frame)?;
+        take_in(&mut self.mirror, location.segment, location.offset, frame);
+        Ok(())
+    }
+
+    /// Appends a record that is carried forward; small ones are gathered.
+    pub fn carry(&mut self, kind: u8, rest: &[u8]) -> Result<(), AppendError> {
+        format::finish(&mut self.carry, kind, rest);
+        match self.carry.len() >= FRAME {
+            true => self.carry_out(),
+            false => Ok(()),
+        }
+    }
+
+    /// Appends what was gathered. After an error it is still there.
+    pub fn carry_out(&mut self) -> Result<(), AppendError> {
+        if self.carry.is_empty() {
+            return Ok(());
+        }
+        let frame = std::mem::take(&mut self.carry);
+        let outcome = self.append_frame(SHRINKING, &frame);
+        if outcome.is_err() {
+            self.carry = frame;
+        }
+        outcome
+    }
+
+    /// Forgets what was gathered: the compaction that it belongs to begins anew.
+    pub fn carry_nothing(&mut self) {
+        self.carry.clear();
+    }
+
+    /// Whether records that need room are taken.
+    pub fn takes(&self) -> bool {
+        self.log.takes(GROWING, FRAME as u64)
+    }
+
+    /// Makes what was appended as safe as is asked for.
+    pub fn commit(&mut self) -> Result<(), CommitError> {
+        self.log.commit(self.options.flush)
+    }
+
+    /// Appends the last word on the time and on numbers, for what is given up may have been the last to
+    /// know of them.
+    pub fn remember(&mut self) -> Result<(), AppendError> {
+        let mut rest = Vec::new();
+        format::numbers(&mut rest, &[self.mirror.clock, self.mirror.next]);
+        self.carry(format::CLOCK, &rest)
+    }
+}
+
+/// Takes a frame in; returns how many records could not be understood.
+fn take_in(mirror: &mut Mirror, segment: u32, offset: u32, frame: &[u8]) -> u64 {
+    let (mut reader, mut bad) = (Reader(frame), 0);
+    while !reader.0.is_empty() {
+        let at = (frame.len() - reader.0.len()) as u32;
+        let Some((kind, rest)) = entry::next(&mut reader) else {
+            return bad + 1;
+        };
+        let place = Place {
+            segment,
+            offset,
+            at,
+        };
+        let decoded: Option<Entry<'_>> = entry::decode(kind, rest);
+        match decoded {
+            Some(it) => mirror.apply(place, it),
+            None => bad += 1,
+        }
+    }
+    bad
+}

@@ -1,0 +1,107 @@
+//! Who waits in the queue of one session or group.
+//!
+//! The order of a queue is that of the numbers of its messages. The broker gives them as messages are
+//! accepted, so those of one publisher to one topic keep their order, which is all that is promised; and
+//! it is the same whether a message is read where it was first written or where it was carried to.
+
+use std::collections::VecDeque;
+use std::collections::vec_deque::Iter;
+
+use super::entry::Flags;
+
+/// One that waits, in twelve bytes: 61 bits of its number, QoS and RETAIN, Subscription Identifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiting([u32; 3]);
+
+impl Waiting {
+    pub fn new(number: u64, flags: Flags, ids: u32) -> Self {
+        let packed = number << 3 | u64::from(flags.to_byte() & 7);
+        Self([packed as u32, (packed >> 32) as u32, ids])
+    }
+
+    pub fn number(self) -> u64 {
+        (u64::from(self.0[1]) << 32 | u64::from(self.0[0])) >> 3
+    }
+
+    /// How it is to be sent; whether it waits for a group, its queue must know.
+    pub fn flags(self) -> Flags {
+        Flags::from_byte(self.0[0] as u8 & 7).unwrap_or(Flags {
+            group: false,
+            qos: crate::codec::QoS::AtMostOnce,
+            retain: false,
+        })
+    }
+
+    /// Where the mirror keeps its Subscription Identifiers.
+    pub fn ids(self) -> u32 {
+        self.0[2]
+    }
+}
+
+/// A queue.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    entries: VecDeque<Waiting>,
+    /// The order was disturbed: it is made good when somebody asks for a number.
+    unsorted: bool,
+}
+
+impl Line {
+    pub fn push(&mut self, it: Waiting) {
+        self.unsorted |= self
+            .entries
+            .back()
+            .is_some_and(|last| last.number() > it.number());
+        self.entries.push_back(it);
+    }
+
+    /// Takes the oldest with this number.
+    pub fn take(&mut self, number: u64) -> Option<Waiting> {
+        if self.entries.front().is_some_and(|it| it.number() == number) {
+            // Sorting is stable, so this is the one that would be first.
+            return self.entries.pop_front();
+        }
+        let from = self.find(number);
+        let found = self
+            .entries
+            .get(from)
+            .is_some_and(|it| it.number() == number);
+        let taken = if found {
+            self.entries.remove(from)
+        } else {
+            None
+        };
+        if self.entries.len() < self.entries.capacity() / 4 {
+            self.entries.shrink_to(self.entries.len() * 2);
+        }
+        taken
+    }
+
+    /// All with this number, the oldest first.
+    pub fn all(&mut self, number: u64) -> Vec<Waiting> {
+        let from = self.find(number);
+        let from = self.entries.range(from..).copied();
+        from.take_while(|it| it.number() == number).collect()
+    }
+
+    /// All of them, in order.
+    pub fn sorted(&mut self) -> Iter<'_, Waiting> {
+        self.sort();
+        self.entries.iter()
+    }
+
+    pub fn retain(&mut self, keep: impl FnMut(&Waiting) -> bool) {
+        self.entries.retain(keep);
+    }
+
+    fn find(&mut self, number: u64) -> usize {
+        self.sort();
+        self.entries.partition_point(|it| it.number() < number)
+    }
+
+    fn sort(&mut self) {
+        if std::mem::take(&mut self.unsorted) {
+            self.entries.make_contiguous().sort_by_key(|it| it.number());
+        }
+    }
+}

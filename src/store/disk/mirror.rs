@@ -1,0 +1,700 @@
+//! The state that the records in the log add up to, without the messages themselves.
+//!
+//! The same code runs while records are replayed and while they are written, so what is found at a
+//! start is what there was. The log may begin anywhere: its oldest segments are given up one by one,
+//! after what lives in them was carried to the end. So a replay meets names before what they stand for
+//! (*lenient*): it takes them on trust, lets what is carried later set things right, and at its end
+//! drops what nothing ever explained. What is carried says how things *are*, not what happened, so it
+//! does no harm where its original is still there.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::entry::{Body, Entry, Flags, Flight, Holder, Session, Wanted};
+use super::line::{Line, Waiting};
+use super::messages::{Messages, Slot};
+use crate::codec::{QoS, SubscriptionOptions};
+
+/// Keeps a message that was carried, though nobody holds it yet, until the replay is over.
+const PINNED: u32 = 1 << 31;
+
+/// Where a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub segment: u32,
+    /// The offset of the frame in the segment.
+    pub offset: u32,
+    /// The offset of the record in the frame.
+    pub at: u32,
+}
+
+/// A session, or another holder of messages.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Nothing if it is not kept.
+    pub session: Option<Session>,
+    /// The segment from which on all of it but its queue can be read.
+    pub since: u32,
+    pub waiting: Line,
+    /// In the order of the first sending.
+    pub in_flight: VecDeque<Flight>,
+}
+
+/// A group.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    /// ShareName and Topic Filter; nothing if it is not known.
+    pub names: Option<(Box<str>, Box<str>)>,
+    pub since: u32,
+    pub waiting: Line,
+}
+
+/// How many messages were written to a segment, and how many of them are held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Share {
+    pub total: u32,
+    pub live: u32,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Mirror {
+    pub holders: HashMap<u64, Held>,
+    pub groups: HashMap<u64, Group>,
+    pub messages: Messages,
+    /// Retained messages and their publishers, by topic.
+    pub retained: HashMap<Box<str>, (u64, Option<Box<str>>)>,
+    pub shares: HashMap<u32, Share>,
+    sets: Vec<Box<[u32]>>,
+    set_numbers: HashMap<Box<[u32]>, u32>,
+    pub lenient: bool,
+    /// Records that named what is not kept.
+    pub unknown: u64,
+    /// The last time that was heard of, in milliseconds since the Unix epoch.
+    pub clock: u64,
+    /// Above all numbers that were seen.
+    pub next: u64,
+}
+
+impl Mirror {
+    /// A mirror before a replay.
+    pub fn new() -> Self {
+        Self {
+            lenient: true,
+            next: 1,
+            ..Self::default()
+        }
+    }
+
+    /// Takes a record in.
+    pub fn apply(&mut self, place: Place, entry: Entry<'_>) {
+        match entry {
+            Entry::Opened {
+                session,
+                expiry,
+                client_id,
+                will,
+            } => self.opened(place, session, expiry, client_id, will),
+            Entry::Left {
+                session,
+                at,
+                expiry,
+                will,
+            } => self.left(session, at, expiry, will),
+            Entry::WillDone(session) => {
+                if let Some(it) = self.session(session) {
+                    it.will = Box::default();
+                }
+            }
+            Entry::Ended(number) => self.ended(number),
+            Entry::Subscribed(session, id, filters) => self.subscribed(session, id, &filters),
+            Entry::Unsubscribed(session, filters) => {
+                if let Some(it) = self.session(session) {
+                    it.subscriptions.retain(|it| !filters.contains(&&*it.0));
+                }
+            }
+            Entry::Group(group, share, filter) => {
+                self.seen(group);
+                let it = self.groups.entry(group).or_default();
+                it.names = Some((share.into(), filter.into()));
+                it.since = place.segment;
+            }
+            Entry::Dissolved(group) => match self.groups.remove(&group) {
+                Some(it) => self.release_all(it.waiting, VecDeque::new()),
+                None => self.unknown(),
+            },
+            Entry::Message(body) => self.message(place, &body),
+            Entry::Cleared(topic) => match self.retained.remove(topic) {
+                Some((number, _)) => self.release(number),
+                None => self.unknown(),
+            },
+            Entry::Released(session, id) => {
+                if let Some(it) = self.session(session) {
+                    it.held.retain(|it| *it != id);
+                }
+            }
+            Entry::Fed(number, targets) => {
+                for it in &targets {
+                    self.wait(number, it, place.segment);
+                }
+            }
+            Entry::Restart(at, next) => self.restart(at, next),
+            Entry::Clock(at, next) => self.clock(at, next),
+            Entry::Carried(body) => self.carried(place, &body),
+            Entry::Again(number, targets) => {
+                self.set(number, &targets, place.segment);
+            }
+            Entry::Holder(it) => self.holder(place, it),
+            delivery => self.delivery(place, delivery),
+        }
+    }
+
+    /// What happens to one delivery.
+    fn delivery(&mut self, place: Place, entry: Entry<'_>) {
+        match entry {
+            Entry::Sent {
+                holder,
+                id,
+                number,
+                group,
+                qos,
+            } => self.sent(place, holder, id, number, group, qos),
+            Entry::Received(holder, id) => match self.flight(holder, id) {
+                Some(it) => {
+                    if let Some(number) = it.number.take() {
+                        self.release(number);
+                    }
+                }
+                None => self.unknown(),
+            },
+            Entry::Done(holder, id) => self.done(holder, id),
+            Entry::Dropped(owner, number) => {
+                let taken = match self.groups.get_mut(&owner) {
+                    Some(it) => it.waiting.take(number),
+                    None => {
+                        let it = self.holders.get_mut(&owner);
+                        it.and_then(|it| it.waiting.take(number))
+                    }
+                };
+                match taken {
+                    Some(_) => self.release(number),
+                    None => self.unknown(),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn seen(&mut self, number: u64) {
+        self.next = self.next.max(number.saturating_add(1));
+    }
+
+    /// In a replay nothing is known for sure to be unknown.
+    fn unknown(&mut self) {
+        self.unknown += u64::from(!self.lenient);
+    }
+
+    fn session(&mut self, number: u64) -> Option<&mut Session> {
+        let found = self.holders.get_mut(&number);
+        let found = found.and_then(|it| it.session.as_mut());
+        if found.is_none() {
+            self.unknown += u64::from(!self.lenient);
+        }
+        found
+    }
+
+    fn subscribed(
+        &mut self,
+        number: u64,
+        id: Option<u32>,
+        filters: &[(&str, SubscriptionOptions)],
+    ) {
+        let Some(it) = self.session(number) else {
+            return;
+        };
+        for (filter, options) in filters {
+            it.subscriptions.retain(|it| *it.0 != **filter);
+            it.subscriptions.push(((*filter).into(), *options, id));
+        }
+    }
+
+    fn flight(&mut self, holder: u64, id: u16) -> Option<&mut Flight> {
+        let it = self.holders.get_mut(&holder)?;
+        it.in_flight.iter_mut().find(|it| it.id == id)
+    }
+
+    fn opened(&mut self, place: Place, number: u64, expiry: u32, client_id: &str, will: &[u8]) {
+        self.seen(number);
+        let held = self.holders.entry(number).or_default();
+        if held.session.is_none() {
+            held.since = place.segment;
+        }
+        let it = held.session.get_or_insert_default();
+        it.client_id = client_id.into();
+        (it.expiry, it.left, it.will) = (expiry, None, will.into());
+    }
+
+    /// QoS 1 messages from groups go back, whoever holds them. One of QoS 2 that was begun with a
+    /// session stays with it while it is kept [MQTT5-4.8.2-4], and goes to nobody else after that
+    /// [MQTT5-4.8.2-5].
+    fn left(&mut self, number: u64, at: u64, expiry: u32, will: bool) {
+        self.clock = self.clock.max(at);
+        let Some(held) = self.holders.get_mut(&number) else {
+            return;
+        };
+        let kept = held.session.is_some();
+        if let Some(it) = &mut held.session {
+            (it.left, it.expiry) = (Some(at), expiry);
+            if !will {
+                it.will = Box::default();
+            }
+        }
+        self.give_back(number);
+        if !kept && !self.lenient {
+            self.ended(number);
+        }
+    }
+
+    fn give_back(&mut self, number: u64) {
+        let Some(held) = self.holders.get_mut(&number) else {
+            return;
+        };
+        let (mut back, mut stays) = (Vec::new(), VecDeque::new());
+        for it in std::mem::take(&mut held.in_flight) {
+            match (it.group, it.number) {
+                (Some(group), Some(number)) if it.flags.qos == QoS::AtLeastOnce => {
+                    back.push((group, number, it));
+                }
+                _ => stays.push_back(it),
+            }
+        }
+        held.in_flight = stays;
+        for (group, number, it) in back {
+            let ids = self.intern(&it.ids);
+            match self.groups.get_mut(&group) {
+                Some(group) => group.waiting.push(Waiting::new(number, it.flags, ids)),
+                None if self.lenient => {
+                    let group = self.groups.entry(group).or_default();
+                    group.waiting.push(Waiting::new(number, it.flags, ids));
+                }
+                None => self.release(number),
+            }
+        }
+    }
+
+    fn ended(&mut self, number: u64) {
+        self.give_back(number);
+        match self.holders.remove(&number) {
+            Some(it) => self.release_all(it.waiting, it.in_flight),
+            None => self.unknown(),
+        }
+    }
+
+    fn release_all(&mut self, mut waiting: Line, in_flight: VecDeque<Flight>) {
+        for it in waiting.sorted() {
+            self.release(it.number());
+        }
+        for number in in_flight.into_iter().filter_map(|it| it.number) {
+            self.release(number);
+        }
+    }
+
+    /// One less holds a message; the last one lets it go.
+    fn release(&mut self, number: u64) {
+        let Some(slot) = self.messages.get(number) else {
+            return;
+        };
+        slot.refs = (slot.refs & PINNED) | (slot.refs & !PINNED).saturating_sub(1);
+        if slot.refs == 0 {
+            self.forget(number);
+        }
+    }
+
+    fn forget(&mut self, number: u64) {
+        if let Some(slot) = self.messages.remove(number)
+            && let Some(share) = self.shares.get_mut(&slot.segment)
+        {
+            share.live = share.live.saturating_sub(1);
+        }
+    }
+
+    /// One more holds a message. False if there is no such message.
+    fn hold(&mut self, number: u64) -> bool {
+        if let Some(slot) = self.messages.get(number) {
+            slot.refs += 1;
+            return true;
+        }
+        if self.lenient {
+            let (segment, offset, at, refs) = (0, 0, 0, 1);
+            let slot = Slot {
+                segment,
+                offset,
+                at,
+                refs,
+            };
+            self.messages.insert(number, slot);
+        }
+        self.lenient
+    }
+
+    fn locate(&mut self, number: u64, place: Place, refs: u32) {
+        let Place {
+            segment,
+            offset,
+            at,
+        } = place;
+        let slot = Slot {
+            segment,
+            offset,
+            at,
+            refs,
+        };
+        if let Some(old) = self.messages.get(number).map(|it| it.segment)
+            && let Some(share) = self.shares.get_mut(&old)
+        {
+            share.live = share.live.saturating_sub(1);
+        }
+        self.messages.insert(number, slot);
+        let share = self.shares.entry(segment).or_default();
+        share.total += 1;
+        share.live += 1;
+    }
+
+    fn message(&mut self, place: Place, body: &Body<'_>) {
+        self.seen(body.number);
+        if let Some((session, id)) = body.held
+            && let Some(it) = self.session(session)
+            && !it.held.contains(&id)
+        {
+            it.held.push(id);
+        }
+        if self
+            .messages
+            .get(body.number)
+            .is_some_and(|it| it.segment > 0)
+        {
+            self.unknown += 1;
+            return;
+        }
+        let refs = self.messages.get(body.number).map_or(0, |it| it.refs);
+        // Held until all are told, so that it is not let go in between.
+        self.locate(body.number, place, refs + 1);
+        for it in &body.targets {
+            self.wait(body.number, it, place.segment);
+        }
+        if body.retained {
+            self.retain(body);
+        }
+        self.release(body.number);
+    }
+
+    fn retain(&mut self, body: &Body<'_>) {
+        let (topic, publisher) = (body.plain.topic, body.publisher.map(Box::from));
+        if self
+            .retained
+            .get(topic)
+            .is_some_and(|it| it.0 == body.number)
+        {
+            return;
+        }
+        self.hold(body.number);
+        let old = self.retained.insert(topic.into(), (body.number, publisher));
+        if let Some((number, _)) = old {
+            self.release(number);
+        }
+    }
+
+    /// The queue of an owner; a replay makes one for whoever is not known yet.
+    pub fn line(&mut self, owner: u64, group: bool, segment: u32) -> Option<&mut Line> {
+        let (lenient, since) = (self.lenient, segment);
+        if group {
+            if lenient {
+                let it = self.groups.entry(owner);
+                return Some(
+                    &mut it
+                        .or_insert_with(|| Group {
+                            since,
+                            ..Group::default()
+                        })
+                        .waiting,
+                );
+            }
+            return self.groups.get_mut(&owner).map(|it| &mut it.waiting);
+        }
+        if lenient {
+            let it = self.holders.entry(owner);
+            return Some(
+                &mut it
+                    .or_insert_with(|| Held {
+                        since,
+                        ..Held::default()
+                    })
+                    .waiting,
+            );
+        }
+        let it = self
+            .holders
+            .get_mut(&owner)
+            .filter(|it| it.session.is_some());
+        it.map(|it| &mut it.waiting)
+    }
+
+    fn wait(&mut self, number: u64, it: &Wanted, segment: u32) {
+        if self.line(it.owner, it.flags.group, segment).is_none() || !self.hold(number) {
+            self.unknown();
+            return;
+        }
+        let ids = self.intern(&it.ids);
+        if let Some(line) = self.line(it.owner, it.flags.group, segment) {
+            line.push(Waiting::new(number, it.flags, ids));
+        }
+    }
+
+    /// Lets a message wait as is said, and not otherwise, with the owners that are named.
+    fn set(&mut self, number: u64, targets: &[Wanted], segment: u32) {
+        if !self.hold(number) {
+            return self.unknown();
+        }
+        let known = self
+            .messages
+            .get(number)
+            .is_some_and(|it| it.refs & !PINNED > 1);
+        for (index, it) in targets.iter().enumerate() {
+            let same = |other: &&Wanted| other.owner == it.owner;
+            if targets[..index].iter().any(|other| same(&other)) {
+                continue;
+            }
+            let wanted = targets.iter().filter(same).filter(|it| !it.nowhere);
+            let wanted: Vec<_> = wanted.collect();
+            let new = wanted.iter().map(|it| {
+                let ids = self.intern(&it.ids);
+                Waiting::new(number, it.flags, ids)
+            });
+            let new: Vec<_> = new.collect();
+            let Some(line) = self.line(it.owner, it.flags.group, segment) else {
+                self.unknown();
+                continue;
+            };
+            let old = if known { line.all(number) } else { Vec::new() };
+            if old == new {
+                continue;
+            }
+            for _ in &old {
+                if let Some(line) = self.line(it.owner, it.flags.group, segment) {
+                    line.take(number);
+                }
+                self.release(number);
+            }
+            for it in wanted {
+                self.wait(number, it, segment);
+            }
+        }
+        self.release(number);
+    }
+
+    fn carried(&mut self, place: Place, body: &Body<'_>) {
+        self.seen(body.number);
+        let pinned = if self.lenient { PINNED } else { 0 };
+        let refs = match self.messages.get(body.number) {
+            Some(it) => it.refs | pinned,
+            None if self.lenient => pinned,
+            None => return self.unknown(),
+        };
+        self.locate(body.number, place, refs);
+        self.set(body.number, &body.targets, place.segment);
+        if body.retained {
+            self.retain(body);
+        }
+    }
+
+    fn sent(
+        &mut self,
+        place: Place,
+        holder: u64,
+        id: u16,
+        number: u64,
+        group: Option<u64>,
+        qos: QoS,
+    ) {
+        self.seen(holder);
+        let taken = match group {
+            Some(group) => self
+                .groups
+                .get_mut(&group)
+                .and_then(|it| it.waiting.take(number)),
+            None => self
+                .holders
+                .get_mut(&holder)
+                .and_then(|it| it.waiting.take(number)),
+        };
+        if taken.is_none() && !(self.lenient && self.hold(number)) {
+            return self.unknown();
+        }
+        let flags = taken.map(Waiting::flags);
+        let qos = match (group, flags) {
+            (None, Some(it)) => it.qos,
+            _ => qos,
+        };
+        let flags = Flags {
+            group: group.is_some(),
+            qos,
+            retain: flags.is_some_and(|it| it.retain),
+        };
+        let ids = taken.map_or(Vec::new(), |it| self.ids(it.ids()).to_vec());
+        let segment = place.segment;
+        let held = self.holders.entry(holder).or_insert_with(|| Held {
+            since: segment,
+            ..Held::default()
+        });
+        let flight = Flight {
+            id,
+            number: Some(number),
+            group,
+            flags,
+            ids,
+        };
+        let old = held.in_flight.iter().position(|it| it.id == id);
+        let old = old.and_then(|it| held.in_flight.remove(it));
+        held.in_flight.push_back(flight);
+        if let Some(number) = old.and_then(|it| it.number) {
+            self.release(number);
+            self.unknown();
+        }
+    }
+
+    fn done(&mut self, holder: u64, id: u16) {
+        let Some(held) = self.holders.get_mut(&holder) else {
+            return self.unknown();
+        };
+        let Some(index) = held.in_flight.iter().position(|it| it.id == id) else {
+            return self.unknown();
+        };
+        let done = held.in_flight.remove(index);
+        if held.in_flight.is_empty() && held.session.is_none() && !self.lenient {
+            self.holders.remove(&holder);
+        }
+        if let Some(number) = done.and_then(|it| it.number) {
+            self.release(number);
+        }
+    }
+
+    fn holder(&mut self, place: Place, it: Holder) {
+        self.seen(it.number);
+        let held = self.holders.entry(it.number).or_default();
+        held.session = it.session;
+        held.since = place.segment;
+        let old = std::mem::replace(&mut held.in_flight, it.in_flight.into());
+        let new: Vec<_> = held.in_flight.iter().filter_map(|it| it.number).collect();
+        for number in new {
+            self.hold(number);
+        }
+        for number in old.into_iter().filter_map(|it| it.number) {
+            self.release(number);
+        }
+    }
+
+    fn clock(&mut self, at: u64, next: u64) {
+        self.clock = self.clock.max(at);
+        self.next = self.next.max(next);
+    }
+
+    /// The process ended and another began: all connections are gone.
+    fn restart(&mut self, at: u64, next: u64) {
+        let mut numbers: Vec<_> = self.holders.keys().copied().collect();
+        numbers.sort_unstable();
+        let last = self.clock;
+        for number in numbers {
+            self.give_back(number);
+            let kept = self.holders.get_mut(&number);
+            match kept.and_then(|it| it.session.as_mut()) {
+                Some(it) => it.left = it.left.or(Some(last)),
+                None if self.lenient => {}
+                None => self.ended(number),
+            }
+        }
+        self.clock(at, next);
+    }
+
+    /// The replay is over: what nothing explained is dropped. Returns how many messages are missing,
+    /// by the Client Identifier or ShareName of who was to have them.
+    pub fn finish(&mut self) -> Vec<(Box<str>, u64)> {
+        self.lenient = false;
+        let mut unexplained: Vec<_> = self.holders.iter().collect();
+        unexplained.retain(|it| it.1.session.is_none());
+        let mut unexplained: Vec<_> = unexplained.into_iter().map(|it| *it.0).collect();
+        unexplained.sort_unstable();
+        for number in unexplained {
+            self.ended(number);
+        }
+        let groups = self.groups.iter().filter(|it| it.1.names.is_none());
+        let groups: Vec<_> = groups.map(|it| *it.0).collect();
+        for it in groups
+            .iter()
+            .filter_map(|it| self.groups.remove(it))
+            .collect::<Vec<_>>()
+        {
+            self.release_all(it.waiting, VecDeque::new());
+        }
+        let missing = self.drop_missing();
+        let loose: Vec<_> = self.messages.iter().collect();
+        for (number, slot) in loose {
+            if slot.refs & !PINNED == 0 || slot.segment == 0 {
+                self.forget(number);
+            } else if let Some(slot) = self.messages.get(number) {
+                slot.refs &= !PINNED;
+            }
+        }
+        missing
+    }
+
+    fn drop_missing(&mut self) -> Vec<(Box<str>, u64)> {
+        let mut missing = Vec::new();
+        let messages = &mut self.messages;
+        let mut here = |number| messages.get(number).is_some_and(|it| it.segment > 0);
+        for it in self.holders.values_mut() {
+            let mut count = 0;
+            let mut keep = |number| {
+                let here = here(number);
+                count += u64::from(!here);
+                here
+            };
+            it.waiting.retain(|it| keep(it.number()));
+            it.in_flight.retain(|it| it.number.is_none_or(&mut keep));
+            if let Some(session) = it.session.as_ref().filter(|_| count > 0) {
+                missing.push((session.client_id.clone(), count));
+            }
+        }
+        for it in self.groups.values_mut() {
+            let mut count = 0;
+            it.waiting.retain(|it| {
+                let here = here(it.number());
+                count += u64::from(!here);
+                here
+            });
+            if let Some(names) = it.names.as_ref().filter(|_| count > 0) {
+                missing.push((names.0.clone(), count));
+            }
+        }
+        missing.sort_unstable();
+        missing
+    }
+
+    /// A number for a set of Subscription Identifiers.
+    fn intern(&mut self, ids: &[u32]) -> u32 {
+        if ids.is_empty() {
+            return 0;
+        }
+        if let Some(number) = self.set_numbers.get(ids) {
+            return *number;
+        }
+        self.sets.push(ids.into());
+        let number = self.sets.len() as u32;
+        self.set_numbers.insert(ids.into(), number);
+        number
+    }
+
+    /// The set with this number.
+    pub fn ids(&self, number: u32) -> &[u32] {
+        let index = (number as usize).checked_sub(1);
+        index.and_then(|it| self.sets.get(it)).map_or(&[], |it| it)
+    }
+}

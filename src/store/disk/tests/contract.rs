@@ -1,0 +1,230 @@
+//! The store on a real disk, with its thread, held to the contract.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use super::super::Disk;
+use super::super::options::Options;
+use super::super::segments::error::OpenError;
+use super::model::{Model, Op, say};
+use crate::codec::QoS;
+use crate::store::contract::Store;
+use crate::store::contract::{Failure, Progress, Receipt, Waits};
+use crate::store::memory::Memory;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A folder that is gone after the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("postbud-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Hears outcomes.
+struct Ear(Sender<(u64, Result<(), Failure>)>);
+
+impl Waits for Ear {
+    fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
+        self.0.send((ticket, outcome)).expect("the test listens");
+    }
+}
+
+type Heard = Receiver<(u64, Result<(), Failure>)>;
+
+fn ear() -> (Arc<Ear>, Heard) {
+    let (sender, receiver) = channel();
+    (Arc::new(Ear(sender)), receiver)
+}
+
+fn append(store: &dyn Store, op: &Op, to: Option<(&Arc<Ear>, u64)>) -> Progress {
+    let mut progress = Progress::Done;
+    op.with(&mut |record| {
+        let mut make = || Receipt {
+            to: to.expect("somebody waits").0.clone(),
+            ticket: to.expect("somebody waits").1,
+        };
+        let make: &mut dyn FnMut() -> Receipt = &mut make;
+        progress = store.append(record, to.map(|_| make));
+    });
+    progress
+}
+
+fn message(number: u64, owner: u64) -> Op {
+    Op::Message {
+        number,
+        topic: 0,
+        held: None,
+        retained: false,
+        targets: vec![(owner, false, QoS::AtLeastOnce)],
+    }
+}
+
+/// Whatever the store: nobody waits for ever, each receipt is told once, and in order.
+fn keeps_the_contract(store: &dyn Store) {
+    let (to, heard) = ear();
+    assert_eq!(store.accepts(), Ok(()));
+    assert_eq!(append(store, &Op::Opened(1, false), None), Progress::Done);
+    let mut later = Vec::new();
+    for number in 2..500 {
+        if append(store, &message(number, 1), Some((&to, number))) == Progress::Later {
+            later.push(number);
+        }
+    }
+    for number in later {
+        assert_eq!(heard.recv_timeout(DEADLINE), Ok((number, Ok(()))));
+    }
+    assert!(heard.try_recv().is_err(), "nothing is told twice");
+    assert_eq!(store.health().failure, None);
+}
+
+// Breaks if: a receipt is told twice, out of order, or not at all.
+#[test]
+fn memory_keeps_the_contract() {
+    keeps_the_contract(&Memory);
+}
+
+// Breaks if: the writer loses a receipt, or what it told is not found at the next start.
+#[test]
+fn the_disk_keeps_the_contract() {
+    let folder = Folder::new("contract");
+    for flush in [true, false] {
+        let options = Options {
+            flush,
+            ..Options::default()
+        };
+        let path = folder.0.join(flush.to_string());
+        let (disk, state, _) = Disk::open(&path, options.clone()).expect("opens");
+        assert!(state.sessions.is_empty());
+        keeps_the_contract(&disk);
+        let again = Disk::open(&path, options.clone());
+        assert!(matches!(again, Err(OpenError::Locked)), "one at a time");
+        assert_eq!(disk.close(), Ok(()));
+        let (_disk, state, report) = Disk::open(&path, options).expect("opens");
+        assert_eq!(state.sessions[0].waiting.len(), 498);
+        assert_eq!((report.unknown, report.log.damage.len()), (0, 0));
+        assert_eq!(state.next_number, 500);
+    }
+}
+
+// Breaks if: the order of records is lost between threads and the log, or idle stores do not commit.
+#[test]
+fn what_is_appended_one_by_one_is_found() {
+    let folder = Folder::new("one");
+    let (disk, _, _) = Disk::open(&folder.0, Options::default()).expect("opens");
+    let (to, heard) = ear();
+    let ops = [
+        Op::Opened(1, true),
+        Op::Group(2),
+        message(3, 1),
+        message(4, 1),
+        Op::Sent(1, 9, 3, None, QoS::AtLeastOnce),
+        Op::Subscribed(1, "a", QoS::ExactlyOnce),
+        Op::Left(1, true),
+    ];
+    let mut model = Model::default();
+    for (index, op) in ops.iter().enumerate() {
+        model.apply(op);
+        assert_eq!(
+            append(&disk, op, Some((&to, index as u64))),
+            Progress::Later
+        );
+        assert_eq!(heard.recv_timeout(DEADLINE), Ok((index as u64, Ok(()))));
+    }
+    drop(disk);
+    let (_disk, state, _) = Disk::open(&folder.0, Options::default()).expect("opens");
+    assert_eq!(say(&state), model.found());
+}
+
+// Breaks if: what was drained is not given up, or too much is written for it.
+#[test]
+fn a_drained_store_gives_the_disk_back() {
+    let folder = Folder::new("drain");
+    let options = Options {
+        segment: 1 << 20,
+        reserve: 2 << 20,
+        ..Options::default()
+    };
+    let (disk, _, _) = Disk::open(&folder.0, options.clone()).expect("opens");
+    append(&disk, &Op::Opened(1, false), None);
+    append(&disk, &message(2, 1), None);
+    for number in 3..100_000 {
+        append(&disk, &message(number, 1), None);
+    }
+    let (to, heard) = ear();
+    append(
+        &disk,
+        &Op::Subscribed(1, "a", QoS::AtLeastOnce),
+        Some((&to, 0)),
+    );
+    assert_eq!(heard.recv_timeout(DEADLINE), Ok((0, Ok(()))));
+    let full = disk.health().disk;
+    assert!(full > 10 << 20, "{full}");
+    for number in 3..100_000 {
+        let sent = Op::Sent(1, 1, number, None, QoS::AtLeastOnce);
+        append(&disk, &sent, None);
+        append(&disk, &Op::Done(1, 1), None);
+    }
+    let until = Instant::now() + DEADLINE;
+    while disk.health().disk > 3 << 20 || disk.health().messages > 1 {
+        assert!(Instant::now() < until, "{:?}", disk.health());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(disk.health().unknown, 0);
+    drop(disk);
+    let (_disk, state, _) = Disk::open(&folder.0, options).expect("opens");
+    let waiting: Vec<_> = state.sessions[0].waiting.iter().collect();
+    assert_eq!(waiting.len(), 1, "the sleeping message is still there");
+    assert_eq!(waiting[0].number, 2);
+    assert_eq!(state.next_number, 100_000);
+}
+
+// Breaks if: a full store goes on to promise, or cannot be drained.
+#[test]
+fn a_full_store_says_so_and_can_be_drained() {
+    let folder = Folder::new("full");
+    let options = Options {
+        segment: 256 << 10,
+        reserve: 512 << 10,
+        bytes_maximum: Some(2 << 20),
+        ..Options::default()
+    };
+    let (disk, _, _) = Disk::open(&folder.0, options).expect("opens");
+    let (to, heard) = ear();
+    append(&disk, &Op::Opened(1, false), None);
+    let mut number = 2;
+    loop {
+        append(&disk, &message(number, 1), Some((&to, number)));
+        let (told, outcome) = heard.recv_timeout(DEADLINE).expect("told");
+        assert_eq!(told, number);
+        if outcome.is_err() {
+            assert_eq!(outcome, Err(Failure::Full));
+            break;
+        }
+        number += 1;
+        assert!(number < 100_000, "there is a bound");
+    }
+    assert_eq!(disk.accepts(), Err(Failure::Full));
+    for kept in 2..number {
+        append(&disk, &Op::Dropped(1, kept), None);
+    }
+    let until = Instant::now() + DEADLINE;
+    while disk.accepts().is_err() {
+        assert!(Instant::now() < until, "{:?}", disk.health());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    append(&disk, &message(number + 1, 1), Some((&to, 0)));
+    assert_eq!(heard.recv_timeout(DEADLINE), Ok((0, Ok(()))));
+}

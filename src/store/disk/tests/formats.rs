@@ -1,0 +1,98 @@
+//! Bytes stay as they are, and no bytes do harm.
+
+use super::super::bytes::Reader;
+use super::super::entry;
+use super::model::Op;
+use crate::codec::QoS;
+
+fn each() -> Vec<Op> {
+    vec![
+        Op::Opened(8, true),
+        Op::Left(3, true),
+        Op::WillDone(3),
+        Op::Ended(3),
+        Op::Subscribed(3, "a", QoS::ExactlyOnce),
+        Op::Unsubscribed(3, "a"),
+        Op::Group(4),
+        Op::Dissolved(4),
+        Op::Message {
+            number: 302,
+            topic: 1,
+            held: Some((3, 7)),
+            retained: true,
+            targets: vec![(3, false, QoS::AtLeastOnce), (4, true, QoS::ExactlyOnce)],
+        },
+        Op::Cleared(1),
+        Op::Released(3, 7),
+        Op::Fed(3, 302),
+        Op::Sent(3, 1, 302, Some(4), QoS::AtLeastOnce),
+        Op::Received(3, 1),
+        Op::Done(3, 1),
+        Op::Dropped(4, 302),
+    ]
+}
+
+// Breaks if: the layout of any record changes, so that an older store could not be read.
+#[test]
+fn records_are_written_as_they_always_were() {
+    let mut text = String::new();
+    for op in each() {
+        let mut bytes = Vec::new();
+        op.encode(&mut bytes);
+        let hex = bytes.iter().map(|it| format!("{it:02x}"));
+        text += &hex.collect::<String>();
+        text.push('\n');
+    }
+    assert_eq!(text, include_str!("golden-records-1.txt"));
+}
+
+// Breaks if: decoding trusts a length or a number.
+#[test]
+fn no_bytes_do_harm() {
+    let mut frame = Vec::new();
+    for op in each() {
+        op.encode(&mut frame);
+    }
+    let read = |frame: &[u8]| {
+        let mut reader = Reader(frame);
+        let mut good = 0;
+        while let Some((kind, rest)) = entry::next(&mut reader) {
+            good += usize::from(entry::decode(kind, rest).is_some());
+            entry::will(rest);
+        }
+        good
+    };
+    assert_eq!(read(&frame), each().len());
+    for at in 0..frame.len() {
+        assert!(read(&frame[..at]) <= each().len());
+        for bit in 0..8 {
+            let mut bad = frame.clone();
+            bad[at] ^= 1 << bit;
+            read(&bad);
+            bad[at] = 0xff;
+            read(&bad);
+        }
+    }
+}
+
+// Breaks if: records say more than they need to.
+#[test]
+fn a_message_and_its_acknowledgement_are_small() {
+    let mut bytes = Vec::new();
+    let number = 3_000_000_000;
+    let targets = vec![(2_000_000_000, false, QoS::AtLeastOnce)];
+    let message = Op::Message {
+        number,
+        topic: 0,
+        held: None,
+        retained: false,
+        targets,
+    };
+    message.encode(&mut bytes);
+    Op::Sent(2_000_000_000, 60_000, number, None, QoS::AtLeastOnce).encode(&mut bytes);
+    Op::Done(2_000_000_000, 60_000).encode(&mut bytes);
+    let said = super::model::message(number, 0);
+    let payload = said.topic().len() + said.payload().len();
+    let over = bytes.len() - payload;
+    assert!(over < 64, "{over} bytes beside topic and payload");
+}
