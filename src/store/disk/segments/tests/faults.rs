@@ -5,9 +5,13 @@ use std::io::ErrorKind;
 use super::super::faulty::Fault;
 use super::*;
 
+/// How many times more cases than in an ordinary run: 60 for a long run.
+const TIMES: &str = "POSTBUD_FAULT_TIMES";
+
 /// Runs to the end with its seed printed if it fails.
 fn seeded(from: u64, count: u64, case: impl Fn(u64)) {
-    for seed in from..from + count {
+    let times = std::env::var(TIMES).map_or(1, |times| times.parse().expect("a number"));
+    for seed in from..from + count * times {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case(seed)));
         if let Err(cause) = outcome {
             eprintln!("seed {seed}");
@@ -19,7 +23,7 @@ fn seeded(from: u64, count: u64, case: impl Fn(u64)) {
 // Breaks if: the names of new files are not flushed before their records are acknowledged.
 #[test]
 fn what_was_flushed_survives_a_power_cut_at_any_call() {
-    seeded(0, 4000, |seed| {
+    seeded(0, 1000, |seed| {
         let mut model = Model::new(seed, options());
         assert!(model.try_open());
         for _ in 0..1 + seed % 4 {
@@ -103,13 +107,13 @@ fn errors(seed: u64, kind: ErrorKind) {
 // Breaks if: a commit after a failed flush goes on in the same file.
 #[test]
 fn what_was_flushed_survives_errors_at_any_call() {
-    seeded(0, 2000, |seed| errors(seed, ErrorKind::Other));
+    seeded(0, 500, |seed| errors(seed, ErrorKind::Other));
 }
 
 // Breaks if: only the chunk that did not fit is begun anew, but not from where it was flushed.
 #[test]
 fn what_was_flushed_survives_a_full_disk_at_any_call() {
-    seeded(0, 2000, |seed| errors(seed, ErrorKind::StorageFull));
+    seeded(0, 500, |seed| errors(seed, ErrorKind::StorageFull));
 }
 
 // Breaks if: recovery goes on in a file that it has cut.
