@@ -17,7 +17,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `0000000001.log` | records of a segment, from its base on; see [`format`](mod@format) |
+//! | `0000000001.log` | records of a segment, from its base on; see `format.rs` |
 //! | `mark-a`, `mark-b` | written in turn: which files must exist, and what has been promised |
 //! | `0000000001.spare` | a retired file, to be used again without writing zeros first |
 //! | `reserve` | zeros: room for what makes the log smaller when the disk is full |
