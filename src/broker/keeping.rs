@@ -34,6 +34,9 @@ impl Broker {
         what: &ToKeep<'_>,
         receipt: Option<&mut dyn FnMut() -> Receipt>,
     ) -> Progress {
+        if !self.store.remembers() {
+            return Progress::Done;
+        }
         let (message, route) = (what.message, what.route);
         let targets = targets(message, route);
         if targets.is_empty() && what.held.is_none() && !what.retained {

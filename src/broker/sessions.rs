@@ -171,7 +171,8 @@ impl Broker {
             // were answered.
             *port.own().lock() = None;
             outbound.port = Some(Arc::clone(port));
-            session.set_kept(&mut outbound, terms.expiry > 0);
+            let kept = terms.expiry > 0 && self.store.remembers();
+            session.set_kept(&mut outbound, kept);
             outbound
                 .outbound
                 .attach(terms, connack, &mut batch.context(limits));

@@ -92,6 +92,10 @@ pub trait Store: Send + Sync {
     /// Never blocks. May be called under any lock that [`Waits::outcome`] does not take.
     fn append(&self, record: Record<'_>, receipt: Option<&mut dyn FnMut() -> Receipt>) -> Progress;
 
+    /// Whether anything of the records is found again after the process: if not, nobody needs to make
+    /// those that nothing waits for, nor to number messages and follow their deliveries.
+    fn remembers(&self) -> bool;
+
     /// Whether records that need room are taken now. Costs no more than a load or two.
     ///
     /// # Errors

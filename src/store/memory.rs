@@ -13,6 +13,10 @@ impl Store for Memory {
         Progress::Done
     }
 
+    fn remembers(&self) -> bool {
+        false
+    }
+
     fn accepts(&self) -> Result<(), Failure> {
         Ok(())
     }

@@ -76,6 +76,10 @@ impl Store for Late {
         Progress::Later
     }
 
+    fn remembers(&self) -> bool {
+        true
+    }
+
     fn accepts(&self) -> Result<(), Failure> {
         Ok(())
     }
@@ -136,6 +140,10 @@ impl Store for Failing {
         }
     }
 
+    fn remembers(&self) -> bool {
+        true
+    }
+
     fn accepts(&self) -> Result<(), Failure> {
         Ok(())
     }
@@ -162,6 +170,10 @@ impl Store for Recorder {
     fn append(&self, record: Record<'_>, _: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
         self.told.lock().push(in_short(&record));
         Progress::Done
+    }
+
+    fn remembers(&self) -> bool {
+        true
     }
 
     fn accepts(&self) -> Result<(), Failure> {

@@ -32,8 +32,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use super::contract::{Failure, Progress, Receipt};
-use super::contract::{Health, Store};
+use super::contract::{Failure, Health, Progress, Receipt, Store};
 use super::record::Record;
 use super::state::State;
 use engine::{Engine, Report};
@@ -106,6 +105,10 @@ impl Store for Disk {
         };
         self.desk.put(&record, receipt, self.pending_maximum);
         progress
+    }
+
+    fn remembers(&self) -> bool {
+        true
     }
 
     fn accepts(&self) -> Result<(), Failure> {

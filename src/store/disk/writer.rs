@@ -18,8 +18,7 @@ use super::engine::Engine;
 use super::format;
 use super::segments::error::CommitError;
 use super::segments::files::Files;
-use crate::store::contract::Health;
-use crate::store::contract::{Failure, Receipt};
+use crate::store::contract::{Failure, Health, Receipt};
 use crate::store::record::Record;
 
 /// How long nothing came before the log is told to rest.
