@@ -8,7 +8,7 @@ use crate::codec::{
     Auth, Connack, Connect, Context, Packet, ReasonCode, Sender, Version, connect_version, encode,
 };
 use crate::session::{Fault, Line, Terms};
-use crate::store::{Failure, Progress, Receipt};
+use crate::store::{Failure, Progress, Receipt, Safety};
 
 use super::batch::Batch;
 use super::connection::{Connection, NO_CONNECT, Phase};
@@ -259,12 +259,18 @@ impl Connection {
             let receipt = &mut || Receipt {
                 to: Arc::clone(port) as _,
                 ticket: 0,
+                safety: Safety::Flushed,
+                patient: false,
             };
             let number = self.broker.number_for(terms);
             waiting.number = Some(number);
-            if self.broker.keep_session(number, terms, Some(receipt)) == Progress::Later {
-                waiting.what_for = WaitsFor::Store(identity, data);
-                return Ok(());
+            match self.broker.keep_session(number, terms, Some(receipt)) {
+                Progress::Done => {}
+                Progress::Later => {
+                    waiting.what_for = WaitsFor::Store(identity, data);
+                    return Ok(());
+                }
+                Progress::Refused(_) => return Err(CANNOT_KEEP),
             }
         }
         self.open_in_turn(identity, data, batch);
@@ -283,10 +289,7 @@ impl Connection {
         };
         match outcome {
             Ok(()) => self.open_in_turn(identity, data, batch),
-            Err(_) => {
-                let fault = Fault::new(ReasonCode::ServerUnavailable, "the session cannot be kept");
-                self.refuse(&[], fault, batch);
-            }
+            Err(_) => self.refuse(&[], CANNOT_KEEP, batch),
         }
     }
 
@@ -427,6 +430,8 @@ impl Connection {
         self.port.signal(Signal::Write);
     }
 }
+
+const CANNOT_KEEP: Fault = Fault::new(ReasonCode::ServerUnavailable, "the session cannot be kept");
 
 const STOPPING: Fault = Fault::new(ReasonCode::ServerUnavailable, "the broker is stopping");
 

@@ -9,7 +9,7 @@ use crate::message::{Message, Timestamp};
 use crate::queue::Delivery;
 use crate::session::{Source, Step, Terms};
 use crate::store::record::{Accepted, KeptWill, Opened, Record, Target};
-use crate::store::{Progress, Receipt};
+use crate::store::{Progress, Receipt, Safety};
 
 use super::core::Broker;
 use super::routes::SharedRoute;
@@ -25,6 +25,8 @@ pub(super) struct ToKeep<'a> {
     pub held: Option<PacketId>,
     /// Whether it is the retained message of its topic now, or clears it.
     pub retained: bool,
+    /// Whether it is refused if it is to be retained and there is no room.
+    pub must_be_retained: bool,
 }
 
 impl Broker {
@@ -38,8 +40,13 @@ impl Broker {
             return Progress::Done;
         }
         let (message, route) = (what.message, what.route);
+        let Some(safety) = self.options.promise.of(message.topic()) else {
+            return Progress::Done;
+        };
         let targets = targets(message, route);
-        if targets.is_empty() && what.held.is_none() && !what.retained {
+        // What the broker says of itself is told anew when it starts.
+        let retained = what.retained && what.publisher.is_some();
+        if targets.is_empty() && what.held.is_none() && !retained {
             return Progress::Done;
         }
         let number = self.number();
@@ -49,11 +56,44 @@ impl Broker {
             number: number.get(),
             message,
             held: publisher.map(|session| session.number).zip(what.held),
-            retained: what.retained,
+            retained,
             publisher: publisher.map(|session| &*session.client_id),
             targets: &targets,
         };
-        self.store.append(Record::Message(accepted), receipt)
+        self.append(Record::Message(accepted), safety, receipt)
+    }
+
+    fn append(
+        &self,
+        record: Record<'_>,
+        safety: Safety,
+        receipt: Option<&mut dyn FnMut() -> Receipt>,
+    ) -> Progress {
+        let Some(make) = receipt else {
+            return self.store.append(record, None);
+        };
+        let mut receipt = || Receipt { safety, ..make() };
+        self.store.append(record, Some(&mut receipt))
+    }
+
+    /// Asks the store to keep a change of a session's state.
+    pub(super) fn keep_state(
+        &self,
+        record: Record<'_>,
+        receipt: &mut dyn FnMut() -> Receipt,
+    ) -> Progress {
+        match self.options.promise.of_sessions() {
+            Some(safety) => self.append(record, safety, Some(receipt)),
+            None => Progress::Done,
+        }
+    }
+
+    /// Tells that the retained message of a topic is no more.
+    pub(super) fn tell_cleared(&self, message: &Message) {
+        if message.number().is_some() {
+            let topic = message.topic();
+            self.store.append(Record::Cleared { topic }, None);
+        }
     }
 
     /// Tells what has become of deliveries to a session.
@@ -134,7 +174,11 @@ impl Broker {
                 expiry: will.expiry,
             }),
         };
-        self.store.append(Record::Opened(opened), receipt)
+        let record = Record::Opened(opened);
+        match receipt {
+            Some(receipt) => self.keep_state(record, receipt),
+            None => self.store.append(record, None),
+        }
     }
 
     /// A kept session has joined a group, which is kept from now on, if it was not before.

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::cluster::Epoch;
 use crate::pubsub::{Granted, Group};
 use crate::session::{Inbound, NEVER, Outbound, Source, Subscriptions, Will};
-use crate::store::{Failure, Receipt, Waits};
+use crate::store::{Failure, Receipt, Safety, Waits};
 
 use super::port::{Port, Signal};
 use super::publish::FanOut;
@@ -180,11 +180,13 @@ impl SessionRef {
 }
 
 impl SessionRef {
-    /// Where an outcome of the store goes.
+    /// Where an outcome of the store goes. How safe it is to be depends on what is kept.
     pub(super) fn receipt(&self, ticket: u64) -> Receipt {
         Receipt {
             to: Arc::clone(&self.0) as _,
             ticket,
+            safety: Safety::Flushed,
+            patient: false,
         }
     }
 }

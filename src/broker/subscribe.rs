@@ -103,6 +103,9 @@ impl Broker {
         text: &str,
         options: SubscriptionOptions,
     ) -> Option<ReasonCode> {
+        if session.is_kept() && self.store.accepts().is_err() {
+            return Some(ReasonCode::QuotaExceeded);
+        }
         let limits = &self.options.session;
         let plain = filter::parse(text).map_or(text, |parsed| parsed.filter);
         let full = side.subscriptions.len() >= limits.subscriptions_maximum
