@@ -49,6 +49,15 @@ pub(super) struct Journal {
 }
 
 impl Journal {
+    /// Of a session that was kept; `followed` is whether anything is in its window.
+    pub(super) fn restored(followed: bool) -> Self {
+        Self {
+            steps: Vec::new(),
+            kept: true,
+            followed,
+        }
+    }
+
     pub(super) fn is_kept(&self) -> bool {
         self.kept
     }

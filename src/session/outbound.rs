@@ -99,6 +99,21 @@ impl Default for Outbound {
 }
 
 impl Outbound {
+    /// The outbound side of a session that was kept: what was in flight, oldest first, of which only
+    /// the id is known once PUBREC had come, and what waited.
+    pub fn restored(
+        in_flight: impl Iterator<Item = (PacketId, Option<Delivery>)>,
+        waiting: impl DoubleEndedIterator<Item = Delivery>,
+    ) -> Self {
+        let mut outbound = Self {
+            window: Window::restored(in_flight),
+            ..Self::default()
+        };
+        outbound.journal = Journal::restored(outbound.window.len() > 0);
+        outbound.waiting.give_back(waiting);
+        outbound
+    }
+
     /// A connection takes this side over; `first` is committed before anything else (CONNACK).
     /// What is in flight is sent again, in its order, as far as the quota goes.
     // [MQTT5-3.2.0-1] [MQTT5-4.4.0-1] [MQTT311-3.2.0-1] [MQTT311-4.4.0-1]

@@ -93,6 +93,27 @@ impl Window {
         }
     }
 
+    /// A window as it was kept, oldest first: ids, and the deliveries of those that no PUBREC had come
+    /// for.
+    pub(super) fn restored(kept: impl Iterator<Item = (PacketId, Option<Delivery>)>) -> Self {
+        let entries: VecDeque<_> = kept
+            .map(|(id, delivery)| InFlight {
+                id,
+                stage: delivery.map_or(Stage::Release, Stage::Publish),
+                source: None,
+                sent: false,
+                kept: true,
+            })
+            .collect();
+        Self {
+            last_id: entries.back().map_or(0, |newest| newest.id.get()),
+            // Ids may have gone around before.
+            lapped: !entries.is_empty(),
+            unsent: entries.len(),
+            entries,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
