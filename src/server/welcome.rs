@@ -4,11 +4,39 @@ use std::net::SocketAddr;
 
 use crate::config::Config;
 use crate::listener::certificates::{AUTHORITY, Generated};
+use crate::store::options::{Durability, Options};
+use crate::store::state::State;
+
+use super::store::Kept;
+
+/// How much the store had kept.
+pub(super) struct Found {
+    sessions: usize,
+    groups: usize,
+    retained: usize,
+    messages: usize,
+}
+
+impl Found {
+    pub(super) fn of(state: &State) -> Self {
+        let sessions = state.sessions.iter();
+        let of_sessions = sessions.map(|it| it.waiting.len() + it.in_flight.len());
+        let of_groups = state.groups.iter().map(|it| it.backlog.len());
+        Self {
+            sessions: state.sessions.len(),
+            groups: state.groups.len(),
+            retained: state.retained.len(),
+            messages: of_sessions.chain(of_groups).sum(),
+        }
+    }
+}
 
 /// Says where it listens, what that means, and what to try.
 pub(super) fn say(
     config: &Config,
     generated: Generated,
+    kept: &Kept,
+    found: &Found,
     addresses: &[(&'static str, SocketAddr)],
     http: Option<SocketAddr>,
 ) {
@@ -17,6 +45,10 @@ pub(super) fn say(
     }
     if let Some(address) = http {
         tracing::info!("listening kind=http address={address}");
+    }
+    match kept {
+        Kept::InMemory(_) => tracing::info!("storing nothing: all state ends with the process"),
+        Kept::OnDisk(_) => say_store(&config.store, found),
     }
     match generated {
         Generated::Nothing => {}
@@ -35,6 +67,29 @@ pub(super) fn say(
     if let Some(directory) = config.development_certificates() {
         suggest(addresses, &directory.join(AUTHORITY).display().to_string());
     }
+}
+
+/// Says where state is kept, how safely, and what was there already.
+fn say_store(options: &Options, found: &Found) {
+    let durability = match options.promise.default {
+        Durability::Memory => "memory",
+        Durability::Write => "write",
+        Durability::Flush => "flush",
+    };
+    // The working directory is what a path in the configuration is relative to: not everybody knows.
+    let path = options.path.canonicalize();
+    let path = path.unwrap_or_else(|_| options.path.clone());
+    let Found {
+        sessions,
+        groups,
+        retained,
+        messages,
+    } = found;
+    tracing::info!(
+        "storing path={} durability={durability} sessions={sessions} groups={groups} \
+         retained={retained} messages={messages}",
+        path.display()
+    );
 }
 
 /// Lines to try, for a first start without a configuration file.
