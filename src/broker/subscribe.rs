@@ -5,6 +5,7 @@ use crate::codec::{
     ReasonCode, RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe, Version,
 };
 use crate::pubsub::{Granted, Group, Subscriptions};
+use crate::queue::DropReason;
 use crate::session::{Subscribed, cost};
 use crate::store::record::Record;
 use crate::topic::{filter, name};
@@ -242,20 +243,48 @@ impl Broker {
         let ended = shared.group.lock().leave(session);
         session.outbound.lock().outbound.disown(shared.source);
         if let Some(dropped) = ended {
-            batch.tally.drop(crate::queue::DropReason::Ended, dropped);
-            batch.tally.queue_changed(dropped, 0);
-            subscriptions.remove_group(filter, share);
-            if shared.is_kept() {
-                let group = shared.source.0.get();
-                self.store.append(Record::Dissolved { group }, None);
-            }
-            self.metrics.gauge(Gauge::Groups, -1);
+            self.group_ended(&mut subscriptions, &shared, dropped, batch);
         }
+    }
+
+    /// A group has ended, with so many messages in its backlog.
+    pub(super) fn group_ended(
+        &self,
+        subscriptions: &mut Subscriptions<SessionRef, GroupRef>,
+        shared: &GroupRef,
+        dropped: usize,
+        batch: &mut Batch,
+    ) {
+        batch.tally.drop(DropReason::Ended, dropped);
+        batch.tally.queue_changed(dropped, 0);
+        subscriptions.remove_group(&shared.filter, &shared.share);
+        if shared.is_kept() {
+            let group = shared.source.0.get();
+            self.store.append(Record::Dissolved { group }, None);
+        }
+        self.metrics.gauge(Gauge::Groups, -1);
+    }
+
+    /// Makes the subscriptions of a session that was kept known again.
+    pub(super) fn resubscribe<'a>(
+        &self,
+        session: &SessionRef,
+        side: &mut InboundSide,
+        kept: impl Iterator<Item = (&'a str, Subscribed)>,
+    ) {
+        let mut accepted = Vec::new();
+        for (filter, subscribed) in kept {
+            side.subscriptions.insert(filter, subscribed);
+            accepted.push((filter, subscribed, None));
+        }
+        self.metrics
+            .gauge(Gauge::Subscriptions, accepted.len() as i64);
+        self.enter(session, side, &accepted);
     }
 }
 
 /// Makes the numbers of groups into seeds that are far apart.
-const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
+pub(super) const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 
 // [MQTT5-3.3.1-9] [MQTT5-3.3.1-10] [MQTT5-3.3.1-11] [MQTT5-3.8.4-4] [MQTT311-3.8.4-3]
 fn wants_retained(handling: RetainHandling, replaced: bool) -> bool {

@@ -91,6 +91,12 @@ impl<S: Clone + Eq> Group<S> {
     pub fn leave(&mut self, subscriber: &S) -> Option<usize> {
         self.members
             .retain(|member| member.subscriber != *subscriber);
+        self.end_if_empty()
+    }
+
+    /// Ends a group that has no members. Returns the number of messages that were in its backlog, if
+    /// it ended.
+    pub fn end_if_empty(&mut self) -> Option<usize> {
         if !self.members.is_empty() || self.ended {
             return None;
         }
