@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::auth::anonymous::Anonymous;
-use crate::broker::{Batch, Broker, Engines, Gauge};
+use crate::broker::{Batch, Broker, Engines, Gauge, Restored};
 use crate::cluster::single::Single;
 use crate::config::Config;
 use crate::http;
@@ -124,7 +124,7 @@ struct House {
     config: Config,
     generated: Generated,
     kept: Kept,
-    found: welcome::Found,
+    restored: Restored,
     broker: Arc<Broker>,
 }
 
@@ -142,11 +142,12 @@ impl House {
             cluster: Arc::new(Single::default()),
         };
         let broker = Arc::new(Broker::new(config.broker.clone(), engines));
+        let restored = broker.restore(state, &mut Batch::new(now()));
         Self {
             config,
             generated,
             kept,
-            found: welcome::Found::of(&state),
+            restored,
             broker,
         }
     }
@@ -156,7 +157,7 @@ impl House {
             config,
             generated,
             kept,
-            found,
+            restored,
             broker,
         } = self;
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
@@ -184,7 +185,7 @@ impl House {
         tokio::spawn(publish_sys(Arc::clone(&broker)));
         ready.store(true, Ordering::Release);
         tokio::spawn(store::watch(kept.engine()));
-        welcome::say(&config, generated, &kept, &found, &addresses, http);
+        welcome::say(&config, generated, &kept, restored, &addresses, http);
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),

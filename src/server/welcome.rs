@@ -2,41 +2,19 @@
 
 use std::net::SocketAddr;
 
+use crate::broker::Restored;
 use crate::config::Config;
 use crate::listener::certificates::{AUTHORITY, Generated};
 use crate::store::options::{Durability, Options};
-use crate::store::state::State;
 
 use super::store::Kept;
-
-/// How much the store had kept.
-pub(super) struct Found {
-    sessions: usize,
-    groups: usize,
-    retained: usize,
-    messages: usize,
-}
-
-impl Found {
-    pub(super) fn of(state: &State) -> Self {
-        let sessions = state.sessions.iter();
-        let of_sessions = sessions.map(|it| it.waiting.len() + it.in_flight.len());
-        let of_groups = state.groups.iter().map(|it| it.backlog.len());
-        Self {
-            sessions: state.sessions.len(),
-            groups: state.groups.len(),
-            retained: state.retained.len(),
-            messages: of_sessions.chain(of_groups).sum(),
-        }
-    }
-}
 
 /// Says where it listens, what that means, and what to try.
 pub(super) fn say(
     config: &Config,
     generated: Generated,
     kept: &Kept,
-    found: &Found,
+    restored: Restored,
     addresses: &[(&'static str, SocketAddr)],
     http: Option<SocketAddr>,
 ) {
@@ -48,7 +26,7 @@ pub(super) fn say(
     }
     match kept {
         Kept::InMemory(_) => tracing::info!("storing nothing: all state ends with the process"),
-        Kept::OnDisk(_) => say_store(&config.store, found),
+        Kept::OnDisk(_) => say_store(&config.store, restored),
     }
     match generated {
         Generated::Nothing => {}
@@ -70,7 +48,7 @@ pub(super) fn say(
 }
 
 /// Says where state is kept, how safely, and what was there already.
-fn say_store(options: &Options, found: &Found) {
+fn say_store(options: &Options, restored: Restored) {
     let durability = match options.promise.default {
         Durability::Memory => "memory",
         Durability::Write => "write",
@@ -79,17 +57,24 @@ fn say_store(options: &Options, found: &Found) {
     // The working directory is what a path in the configuration is relative to: not everybody knows.
     let path = options.path.canonicalize();
     let path = path.unwrap_or_else(|_| options.path.clone());
-    let Found {
+    let Restored {
         sessions,
         groups,
+        queued,
+        in_flight,
         retained,
-        messages,
-    } = found;
+        without_room,
+    } = restored;
     tracing::info!(
         "storing path={} durability={durability} sessions={sessions} groups={groups} \
-         retained={retained} messages={messages}",
+         queued={queued} in_flight={in_flight} retained={retained}",
         path.display()
     );
+    if without_room > 0 {
+        tracing::warn!(
+            "{without_room} retained messages are beyond the bounds in force now, and left out"
+        );
+    }
 }
 
 /// Lines to try, for a first start without a configuration file.
