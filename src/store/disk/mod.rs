@@ -14,12 +14,15 @@ mod compaction;
 pub mod engine;
 mod entry;
 mod format;
+mod gone;
 mod line;
 mod messages;
 mod mirror;
 pub mod options;
 mod recall;
+pub mod report;
 pub mod segments;
+mod sets;
 mod writer;
 
 #[cfg(test)]
@@ -35,8 +38,9 @@ use parking_lot::Mutex;
 use super::contract::{Failure, Health, Progress, Receipt, Store};
 use super::record::Record;
 use super::state::State;
-use engine::{Engine, Report};
+use engine::Engine;
 use options::Options;
+use report::Report;
 use segments::error::OpenError;
 use segments::files;
 use writer::Desk;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::bytes::Reader;
 use super::engine::Engine;
 use super::entry::{self, Entry, Flags, Flight, Plain, Session};
+use super::format;
 use super::line::Waiting;
 use super::mirror::{Held, Mirror};
 use super::segments::files::Files;
@@ -64,7 +65,7 @@ impl<F: Files> Engine<F> {
     /// All messages, each read once, in the order in which they are in the log.
     fn read_messages(&mut self) -> (HashMap<u64, Message>, u64) {
         let mut places: Vec<_> = self.mirror.messages.iter().collect();
-        places.sort_unstable_by_key(|it| (it.1.segment, it.1.offset, it.1.at));
+        places.sort_unstable_by_key(|it| (it.1.segment, it.1.offset));
         let mut messages = HashMap::with_capacity(places.len());
         let (mut frame, mut of) = (Vec::new(), (0, 0));
         let (mut scratch, mut unread) = (Vec::new(), 0);
@@ -73,7 +74,7 @@ impl<F: Files> Engine<F> {
                 of = (slot.segment, slot.offset);
                 frame = self.log.read_from(of.0, of.1).unwrap_or_default();
             }
-            match plain(&frame, slot.at, number) {
+            match plain(&frame, number) {
                 Some(it) => _ = messages.insert(number, it.to_message(&mut scratch)),
                 None => unread += 1,
             }
@@ -82,13 +83,16 @@ impl<F: Files> Engine<F> {
     }
 }
 
-/// The message with this number, if it is at this place of a frame.
-fn plain(frame: &[u8], at: u32, number: u64) -> Option<Plain<'_>> {
-    let mut reader = Reader(frame.get(at as usize..)?);
-    let (kind, rest) = entry::next(&mut reader)?;
-    match entry::decode(kind, rest)? {
-        Entry::Message(it) | Entry::Carried(it) if it.number == number => Some(it.plain),
-        _ => None,
+/// The message with this number in a frame.
+fn plain(frame: &[u8], number: u64) -> Option<Plain<'_>> {
+    let mut reader = Reader(frame);
+    loop {
+        let (kind, rest) = entry::next(&mut reader)?;
+        let is_it = matches!(kind, format::MESSAGE | format::CARRIED)
+            && Reader(rest).number() == Some(number);
+        if is_it && let Some(Entry::Message(it) | Entry::Carried(it)) = entry::decode(kind, rest) {
+            return Some(it.plain);
+        }
     }
 }
 
