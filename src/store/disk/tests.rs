@@ -1,6 +1,7 @@
 //! The store against a model that knows nothing of logs; formats; what a real disk holds.
 
 mod contract;
+mod damage;
 mod formats;
 mod model;
 mod random;
