@@ -1,5 +1,6 @@
 //! The store against a model that knows nothing of logs; formats; what a real disk holds.
 
+mod archive;
 mod contract;
 mod formats;
 mod model;

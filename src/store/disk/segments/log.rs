@@ -144,7 +144,7 @@ impl<F: Files> Log<F> {
         Ok((log, report))
     }
 
-    fn assemble(
+    pub(super) fn assemble(
         files: F,
         lock: F::Lock,
         options: Options,

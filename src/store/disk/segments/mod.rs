@@ -41,13 +41,17 @@ pub mod files;
 mod format;
 mod inventory;
 pub mod log;
+mod look;
 mod mark;
 mod recovery;
 mod retire;
 mod room;
 mod scan;
+pub mod still;
 pub mod types;
 mod write;
+
+pub use format::VERSION;
 
 #[cfg(test)]
 pub mod faulty;

@@ -17,10 +17,10 @@ use crate::store::memory::Memory;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A folder that is gone after the test.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("postbud-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         Self(path)
