@@ -64,7 +64,7 @@ impl Broker {
         if side.outbound.deliver(delivery, source, &mut cx) {
             touch(session, side, batch);
         }
-        self.tell_steps(session, side);
+        self.tell_steps(session, side, batch);
     }
 
     /// Gives a message to one member of a group, or to its backlog.
@@ -190,7 +190,7 @@ impl Broker {
             {
                 touch(session, &mut side, batch);
             }
-            self.tell_steps(session, &mut side);
+            self.tell_steps(session, &mut side, batch);
             self.feed(session, &mut side, batch)
         };
         for group in &inbound.groups {
@@ -314,7 +314,7 @@ impl Broker {
         }
         let cx = &mut batch.context(&self.options.session);
         let drew = side.outbound.draw(cx);
-        self.tell_steps(session, side);
+        self.tell_steps(session, side, batch);
         if !drew {
             return Written::All;
         }

@@ -11,7 +11,9 @@ use crate::session::{Source, Step, Terms};
 use crate::store::record::{Accepted, KeptWill, Opened, Record, Target};
 use crate::store::{Progress, Receipt, Safety};
 
+use super::batch::Batch;
 use super::core::Broker;
+use super::delivery::touch;
 use super::routes::SharedRoute;
 use super::shared::{InboundSide, OutboundSide, SessionRef, SharedGroup};
 
@@ -96,31 +98,45 @@ impl Broker {
         }
     }
 
-    /// Tells what has become of deliveries to a session.
-    pub(super) fn tell_steps(&self, session: &SessionRef, side: &mut OutboundSide) {
-        let holder = session.number;
-        for step in side.outbound.take_steps().into_iter().flatten() {
-            let record = match step {
-                Step::Sent {
-                    id,
-                    number,
-                    source,
-                    qos,
-                } => Record::Sent {
-                    holder,
-                    id,
-                    number: number.get(),
-                    group: source.map(|Source(group)| group.get()),
-                    qos,
-                },
-                Step::Received(id) => Record::Received { holder, id },
-                Step::Done(id) => Record::Done { holder, id },
-                Step::Dropped { number, source } => Record::Dropped {
-                    owner: source.map_or(holder, |Source(group)| group.get()),
-                    number: number.get(),
-                },
-            };
-            self.store.append(record, None);
+    /// Tells what has become of deliveries to a session, and opens the gates that need not wait.
+    pub(super) fn tell_steps(
+        &self,
+        session: &SessionRef,
+        side: &mut OutboundSide,
+        batch: &mut Batch,
+    ) {
+        // What opens a gate may be followed by further steps.
+        while let Some(steps) = side.outbound.take_steps() {
+            // The outcome of one covers all before it.
+            let gate = steps.iter().rev().find_map(Step::gate);
+            for step in &steps {
+                let last = gate.filter(|_| step.gate() == gate);
+                let record = step_record(session.number, step);
+                let Some(gate) = last else {
+                    self.store.append(record, None);
+                    continue;
+                };
+                let safety = self.options.promise.of_sessions();
+                let safety = safety.unwrap_or(Safety::Written);
+                let mut receipt = || session.gate_receipt(gate, safety);
+                if self.store.append(record, Some(&mut receipt)) != Progress::Later {
+                    self.open_gates(session, side, gate.get(), batch);
+                }
+            }
+        }
+    }
+
+    /// Lets what has become safe up to this gate go its way.
+    pub(super) fn open_gates(
+        &self,
+        session: &SessionRef,
+        side: &mut OutboundSide,
+        safe: u64,
+        batch: &mut Batch,
+    ) {
+        let mut cx = batch.context(&self.options.session);
+        if side.outbound.open_gates(safe, &mut cx) {
+            touch(session, side, batch);
         }
     }
 
@@ -210,6 +226,30 @@ impl Broker {
             will,
         };
         self.store.append(record, None);
+    }
+}
+
+fn step_record(holder: u64, step: &Step) -> Record<'static> {
+    match *step {
+        Step::Sent {
+            id,
+            number,
+            source,
+            qos,
+            ..
+        } => Record::Sent {
+            holder,
+            id,
+            number: number.get(),
+            group: source.map(|Source(group)| group.get()),
+            qos,
+        },
+        Step::Received { id, .. } => Record::Received { holder, id },
+        Step::Done(id) => Record::Done { holder, id },
+        Step::Dropped { number, source } => Record::Dropped {
+            owner: source.map_or(holder, |Source(group)| group.get()),
+            number: number.get(),
+        },
     }
 }
 

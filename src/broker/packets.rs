@@ -203,7 +203,7 @@ impl Open {
         if acked == Acked::Onward {
             touch(&self.session, &mut side, batch);
         }
-        broker.tell_steps(&self.session, &mut side);
+        broker.tell_steps(&self.session, &mut side, batch);
         Ok(acked == Acked::Done)
     }
 

@@ -11,6 +11,7 @@ use crate::message::{Message, Timestamp};
 use crate::pubsub::Group;
 use crate::queue::Delivery;
 use crate::session::{Inbound, NEVER, Outbound, Subscribed, Will};
+use crate::store::record::Record;
 use crate::store::state::{KeptGroup, KeptRetained, KeptSession, Numbered, State as Kept};
 
 use super::batch::{Batch, Now};
@@ -52,7 +53,7 @@ impl Broker {
             restored.queued += group.backlog.len();
             groups.push(self.restore_group(group, batch));
         }
-        for session in kept.sessions {
+        for session in self.one_for_each_client(kept.sessions) {
             restored.queued += session.waiting.len();
             restored.in_flight += session.in_flight.len();
             restored.sessions += 1;
@@ -97,11 +98,30 @@ impl Broker {
         true
     }
 
+    /// The store may have two sessions of one client: one that was to be opened when the process ended,
+    /// and the one that was there before, or was opened instead. What was never open has nothing.
+    fn one_for_each_client(&self, mut sessions: Vec<KeptSession>) -> Vec<KeptSession> {
+        sessions.sort_by(|a, b| {
+            let rank = |it: &KeptSession| (has_something(it), it.number);
+            let by_client = a.client_id.cmp(&b.client_id);
+            by_client.then_with(|| rank(b).cmp(&rank(a)))
+        });
+        sessions.dedup_by(|other, first| {
+            let same = other.client_id == first.client_id;
+            if same {
+                let session = other.number;
+                self.store.append(Record::Ended { session }, None);
+            }
+            same
+        });
+        sessions
+    }
+
     fn restore_session(&self, kept: KeptSession, batch: &mut Batch) {
         let session = SessionRef::new(kept.number, kept.client_id.into());
         let mut side = session.inbound.lock();
         if !self.registry.add(&session) {
-            return; // The store keeps one session for each Client Identifier.
+            return;
         }
         self.metrics.gauge(Gauge::Sessions, 1);
         side.inbound = Inbound::restored(kept.held);
@@ -152,6 +172,14 @@ impl Broker {
         let maximum = self.options.abandoned_sessions_maximum;
         self.schedule.lock().left(session, absence, maximum);
     }
+}
+
+fn has_something(session: &KeptSession) -> bool {
+    let nothing = session.subscriptions.is_empty()
+        && session.held.is_empty()
+        && session.in_flight.is_empty()
+        && session.waiting.is_empty();
+    !nothing
 }
 
 /// The message, with the number that the store knows it by.

@@ -34,6 +34,8 @@ pub(super) struct InFlight {
     pub sent: bool,
     /// Whether the store follows it.
     pub kept: bool,
+    /// What has to be safe before the packet that is due leaves: see [`super::journal`].
+    pub gate: Option<NonZeroU64>,
 }
 
 /// How far it got.
@@ -103,6 +105,7 @@ impl Window {
                 source: None,
                 sent: false,
                 kept: true,
+                gate: None,
             })
             .collect();
         Self {
@@ -146,17 +149,43 @@ impl Window {
                     source,
                     sent: true,
                     kept: false,
+                    gate: None,
                 });
                 return Ok(candidate);
             }
         }
     }
 
-    /// The store follows the message added last.
-    pub(super) fn keep_newest(&mut self) {
+    /// The store follows the message added last, which leaves once `gate` is open, if there is one.
+    pub(super) fn keep_newest(&mut self, gate: Option<NonZeroU64>) {
         if let Some(entry) = self.entries.back_mut() {
             entry.kept = true;
+            entry.gate = gate;
         }
+    }
+
+    /// What is due for this id leaves once `gate` is open.
+    pub(super) fn close_gate(&mut self, id: PacketId, gate: NonZeroU64) {
+        if let Some(index) = self.position(id) {
+            self.entries[index].gate = Some(gate);
+        }
+    }
+
+    /// Whether what is due for this id has to wait.
+    pub(super) fn is_gated(&self, id: PacketId) -> bool {
+        self.position(id)
+            .is_some_and(|index| self.entries[index].gate.is_some())
+    }
+
+    /// Opens a gate. Returns what may leave now, unless that is something to be sent again.
+    pub(super) fn open_gate(&mut self, id: PacketId, gate: NonZeroU64) -> Option<&Stage> {
+        let index = self.position(id)?;
+        let entry = &mut self.entries[index];
+        if entry.gate != Some(gate) {
+            return None;
+        }
+        entry.gate = None;
+        entry.sent.then_some(&entry.stage)
     }
 
     /// Whether the store follows the message with this id.
@@ -267,6 +296,7 @@ impl Window {
                         source,
                         sent: false,
                         kept: entry.kept,
+                        gate: entry.gate,
                     });
                 }
             }
@@ -293,9 +323,9 @@ impl Window {
         self.unsent > 0
     }
 
-    /// Offers each entry that was not sent on this connection to `send`, oldest first, with whether
-    /// the store follows it, and does what it says.
-    pub(super) fn resend(&mut self, mut send: impl FnMut(PacketId, bool, &mut Stage) -> Resend) {
+    /// Offers each entry that was not sent on this connection to `send`, oldest first, and does what it
+    /// says.
+    pub(super) fn resend(&mut self, mut send: impl FnMut(&mut InFlight) -> Resend) {
         if self.unsent == 0 {
             return;
         }
@@ -304,7 +334,7 @@ impl Window {
             let outcome = if entry.sent {
                 Resend::Later
             } else {
-                send(entry.id, entry.kept, &mut entry.stage)
+                send(entry)
             };
             if outcome != Resend::Later {
                 *unsent -= 1;

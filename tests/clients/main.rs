@@ -17,8 +17,8 @@
 //!
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
-//! [`observability`], [`archive`]; and about sockets that behave as clients of a library never do: [`limits`],
-//! [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
+//! [`observability`], [`store`], [`archive`]; and about sockets that behave as clients of a library never do:
+//! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
 macro_rules! features {
@@ -77,6 +77,7 @@ mod observability;
 mod rumqttc;
 mod scripts;
 mod slow_readers;
+mod store;
 mod streams;
 #[path = "../support/mod.rs"]
 #[allow(
