@@ -24,13 +24,14 @@ mod mirror;
 pub mod options;
 mod recall;
 pub mod segments;
+pub mod snapshot;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -47,6 +48,7 @@ use writer::Desk;
 
 /// A store on the disk. Dropping it closes it.
 pub struct Disk {
+    folder: PathBuf,
     desk: Arc<Desk>,
     pending_maximum: usize,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -70,6 +72,7 @@ impl Disk {
         let writer = std::thread::Builder::new().name("store".into());
         let writer = writer.spawn(move || writer::run(engine, &shared))?;
         let disk = Self {
+            folder: path.to_owned(),
             desk,
             pending_maximum,
             writer: Mutex::new(Some(writer)),

@@ -5,6 +5,7 @@ mod contract;
 mod formats;
 mod model;
 mod random;
+mod snapshot;
 
 use super::engine::Engine;
 use super::options::Options;

@@ -43,6 +43,7 @@ mod inventory;
 pub mod log;
 mod look;
 mod mark;
+pub mod picture;
 mod recovery;
 mod retire;
 mod room;

@@ -78,6 +78,10 @@ impl Files for Still {
         refused()
     }
 
+    fn names(&self, name: &str) -> io::Result<u64> {
+        self.disk.names(name)
+    }
+
     fn remove(&self, _: &str) -> io::Result<()> {
         refused()
     }

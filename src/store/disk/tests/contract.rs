@@ -34,7 +34,7 @@ impl Drop for Folder {
 }
 
 /// Hears outcomes.
-struct Ear(Sender<(u64, Result<(), Failure>)>);
+pub(super) struct Ear(Sender<(u64, Result<(), Failure>)>);
 
 impl Waits for Ear {
     fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
@@ -42,14 +42,14 @@ impl Waits for Ear {
     }
 }
 
-type Heard = Receiver<(u64, Result<(), Failure>)>;
+pub(super) type Heard = Receiver<(u64, Result<(), Failure>)>;
 
-fn ear() -> (Arc<Ear>, Heard) {
+pub(super) fn ear() -> (Arc<Ear>, Heard) {
     let (sender, receiver) = channel();
     (Arc::new(Ear(sender)), receiver)
 }
 
-fn append(store: &dyn Store, op: &Op, to: Option<(&Arc<Ear>, u64)>) -> Progress {
+pub(super) fn append(store: &dyn Store, op: &Op, to: Option<(&Arc<Ear>, u64)>) -> Progress {
     let mut progress = Progress::Done;
     op.with(&mut |record| {
         let mut make = || Receipt {
@@ -64,7 +64,7 @@ fn append(store: &dyn Store, op: &Op, to: Option<(&Arc<Ear>, u64)>) -> Progress 
     progress
 }
 
-fn message(number: u64, owner: u64) -> Op {
+pub(super) fn message(number: u64, owner: u64) -> Op {
     Op::Message {
         number,
         topic: 0,

@@ -289,7 +289,7 @@ fn compaction_may_end_at_any_call() {
 }
 
 /// Lets the log go round: all that was written so far is given up or carried forward.
-fn go_round(engine: &mut Engine<Faulty>, session: u64, from: u64) {
+pub(super) fn go_round(engine: &mut Engine<Faulty>, session: u64, from: u64) {
     let last = engine.log.segments().last().map_or(0, |it| it.segment);
     for number in from..from + 400 {
         let mut bytes = Vec::new();
