@@ -77,7 +77,7 @@ const WINDOW: u64 = 1000;
 const GOES: u64 = 24;
 
 /// Appends until it is told to stop.
-fn load(disk: &Disk, acknowledged: &Arc<Acknowledged>, over: &AtomicBool) {
+fn load(disk: &Disk, safety: Safety, acknowledged: &Arc<Acknowledged>, over: &AtomicBool) {
     for number in 3.. {
         while number > acknowledged.0.load(Ordering::SeqCst) + WINDOW {
             if over.load(Ordering::SeqCst) {
@@ -89,7 +89,7 @@ fn load(disk: &Disk, acknowledged: &Arc<Acknowledged>, over: &AtomicBool) {
             let mut make = || Receipt {
                 to: Arc::clone(acknowledged) as _,
                 ticket: number,
-                safety: Safety::Flushed,
+                safety,
                 patient: false,
             };
             assert_eq!(disk.append(record, Some(&mut make)), Progress::Later);
@@ -100,17 +100,28 @@ fn load(disk: &Disk, acknowledged: &Arc<Acknowledged>, over: &AtomicBool) {
     }
 }
 
-// Breaks if: the snapshot is taken before what waits is committed, or misses a file.
+// Breaks if: the snapshot is taken before what waits is committed, or misses a file, or what was written
+// and not flushed.
 #[test]
 fn what_was_acknowledged_before_a_snapshot_is_in_it() {
     let home = Folder::new("snapshot-load");
-    let (disk, ..) = Disk::open(&home.0.join("store"), options()).expect("opens");
+    for safety in [Safety::Flushed, Safety::Written] {
+        snapshots_under_load(&home.0.join(format!("{safety:?}")), safety);
+    }
+}
+
+fn snapshots_under_load(home: &Path, safety: Safety) {
+    let options = Options {
+        flush: safety == Safety::Flushed,
+        ..options()
+    };
+    let (disk, ..) = Disk::open(&home.join("store"), options.clone()).expect("opens");
     begin(&disk);
     let (acknowledged, over) = (Arc::new(Acknowledged::default()), AtomicBool::new(false));
     let taken: Mutex<Vec<(PathBuf, u64)>> = Mutex::default();
     std::thread::scope(|scope| {
-        scope.spawn(|| load(&disk, &acknowledged, &over));
-        for index in 0..8 {
+        scope.spawn(|| load(&disk, safety, &acknowledged, &over));
+        for index in 0..6 {
             let until = acknowledged.0.load(Ordering::SeqCst) + 500;
             let started = Instant::now();
             while acknowledged.0.load(Ordering::SeqCst) < until {
@@ -121,12 +132,12 @@ fn what_was_acknowledged_before_a_snapshot_is_in_it() {
                 std::thread::yield_now();
             }
             let (to, least) = (
-                home.0.join(index.to_string()),
+                home.join(index.to_string()),
                 acknowledged.0.load(Ordering::SeqCst),
             );
             let outcome = disk.snapshot(&to);
             taken.lock().expect("no panic").push((to, least));
-            if index == 7 || outcome.is_err() {
+            if index == 5 || outcome.is_err() {
                 over.store(true, Ordering::SeqCst);
             }
             let snapshot = outcome.expect("taken");
@@ -135,7 +146,7 @@ fn what_was_acknowledged_before_a_snapshot_is_in_it() {
     });
     for (folder, least) in taken.into_inner().expect("no panic") {
         whole(&folder);
-        let (_disk, state, report) = Disk::open(&folder, options()).expect("opens");
+        let (_disk, state, report) = Disk::open(&folder, options.clone()).expect("opens");
         assert_eq!((report.log.damage.len(), report.missing.len()), (0, 0));
         let found: Vec<_> = state.sessions[0]
             .waiting
