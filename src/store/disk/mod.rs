@@ -13,20 +13,25 @@ mod bytes;
 mod compaction;
 pub mod engine;
 mod entry;
+pub mod export;
 mod format;
+pub mod import;
+pub mod inspect;
 mod line;
+mod look;
 mod messages;
 mod mirror;
 pub mod options;
 mod recall;
 pub mod segments;
+pub mod snapshot;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -43,6 +48,7 @@ use writer::Desk;
 
 /// A store on the disk. Dropping it closes it.
 pub struct Disk {
+    folder: PathBuf,
     desk: Arc<Desk>,
     pending_maximum: usize,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -66,6 +72,7 @@ impl Disk {
         let writer = std::thread::Builder::new().name("store".into());
         let writer = writer.spawn(move || writer::run(engine, &shared))?;
         let disk = Self {
+            folder: path.to_owned(),
             desk,
             pending_maximum,
             writer: Mutex::new(Some(writer)),
