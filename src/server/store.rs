@@ -94,6 +94,9 @@ fn tell(report: &Report) {
             "store: {length} bytes at the end of {file} were cut: nobody relied on them"
         );
     }
+    if report.unknown > 0 {
+        tracing::error!("store: {} records name what is not kept", report.unknown);
+    }
     let lines = report.lines();
     for line in lines.iter().take(NAMED) {
         tracing::error!("store: {line}");

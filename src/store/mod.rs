@@ -6,8 +6,10 @@
 //!              memory ─────┴───── disk: a log of its own, one writer, one flush for many
 //! ```
 //!
-//! [`contract`] says what a store promises, [`record`] what it is told, [`state`] what is found again.
+//! [`contract`] says what a store promises, [`record`] what it is told, [`state`] what is found again;
+//! [`archive`] is for a store that no broker has open.
 
+pub mod archive;
 pub mod contract;
 pub mod disk;
 pub mod memory;
@@ -15,4 +17,4 @@ pub mod options;
 pub mod record;
 pub mod state;
 
-pub use contract::{Failure, Health, Progress, Receipt, Safety, Store, Waits};
+pub use contract::{Failure, Health, Progress, Recalls, Receipt, Safety, Store, Waits};

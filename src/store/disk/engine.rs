@@ -4,12 +4,13 @@
 
 use super::bytes::Reader;
 use super::compaction::Compaction;
-use super::entry::{self, Entry};
+use super::entry;
 use super::format;
 use super::gone::Gone;
 use super::mirror::{Mirror, Place};
 use super::options::Options;
-use super::report::{Missing, Report, Times};
+use super::replay::{Replay, take_in};
+use super::report::{Missing, Report};
 use super::segments::error::{AppendError, CommitError, OpenError};
 use super::segments::files::Files;
 use super::segments::log::Log;
@@ -50,8 +51,7 @@ pub(super) struct Engine<F: Files> {
 impl<F: Files> Engine<F> {
     /// Opens the log and replays it.
     pub fn open(files: F, options: Options, now: u64) -> Result<(Self, Report), OpenError> {
-        let mut mirror = Mirror::new();
-        let (mut undecoded, mut times) = (0, Times::default());
+        let mut replay = Replay::new();
         let log_options = types::Options {
             segment: options.segment,
             reserve: options.reserve,
@@ -61,14 +61,8 @@ impl<F: Files> Engine<F> {
             strict: options.strict,
             ..types::Options::default()
         };
-        let (log, found) = Log::open(files, log_options, &mut |it| {
-            let (segment, offset) = (it.location.segment, it.location.offset);
-            let place = Place { segment, offset };
-            undecoded += take_in(&mut mirror, place, it.bytes);
-            times.note(it.sequence, mirror.clock);
-        })?;
-        let gone = mirror.gone(|it| it.segment == 0);
-        let mut report = Report::new(found, undecoded, &mirror, &gone, &times);
+        let (log, found) = Log::open(files, log_options, &mut |it| replay.visit(&it))?;
+        let (mirror, mut report, gone) = replay.over(found);
         let mut engine = Self {
             log,
             mirror,
@@ -248,20 +242,4 @@ impl<F: Files> Engine<F> {
         format::numbers(&mut rest, &[self.mirror.clock, self.mirror.next]);
         self.carry(format::CLOCK, &rest)
     }
-}
-
-/// Takes a frame in; returns how many records could not be understood.
-fn take_in(mirror: &mut Mirror, place: Place, frame: &[u8]) -> u64 {
-    let (mut reader, mut bad) = (Reader(frame), 0);
-    while !reader.0.is_empty() {
-        let Some((kind, rest)) = entry::next(&mut reader) else {
-            return bad + 1;
-        };
-        let decoded: Option<Entry<'_>> = entry::decode(kind, rest);
-        match decoded {
-            Some(it) => mirror.apply(place, it),
-            None => bad += 1,
-        }
-    }
-    bad
 }

@@ -180,6 +180,18 @@ pub(super) fn next<'a>(frame: &mut Reader<'a>) -> Option<(u8, &'a [u8])> {
     Some((kind, frame.stretch()?))
 }
 
+/// The message with this number in a frame.
+pub(super) fn message_in(frame: &[u8], number: u64) -> Option<Body<'_>> {
+    let mut reader = Reader(frame);
+    loop {
+        let (kind, rest) = next(&mut reader)?;
+        let is_message = matches!(kind, format::MESSAGE | format::CARRIED);
+        if is_message && Reader(rest).number() == Some(number) {
+            return body(&mut Reader(rest));
+        }
+    }
+}
+
 /// Takes a record apart; nothing if it is no record of this version.
 pub(super) fn decode(kind: u8, rest: &[u8]) -> Option<Entry<'_>> {
     let mut r = Reader(rest);

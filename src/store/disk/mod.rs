@@ -13,29 +13,35 @@ mod bytes;
 mod compaction;
 pub mod engine;
 mod entry;
+pub mod export;
 mod format;
 mod gone;
+pub mod import;
+pub mod inspect;
 mod line;
+mod look;
 mod messages;
 mod mirror;
 pub mod options;
 mod recall;
+mod replay;
 pub mod report;
 pub mod segments;
 mod sets;
+pub mod snapshot;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use super::contract::{Failure, Health, Progress, Receipt, Store};
+use super::contract::{Failure, Health, Progress, Recalls, Receipt, Store};
 use super::record::Record;
 use super::state::State;
 use engine::Engine;
@@ -47,6 +53,7 @@ use writer::Desk;
 
 /// A store on the disk. Dropping it closes it.
 pub struct Disk {
+    folder: PathBuf,
     desk: Arc<Desk>,
     pending_maximum: usize,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -70,6 +77,7 @@ impl Disk {
         let writer = std::thread::Builder::new().name("store".into());
         let writer = writer.spawn(move || writer::run(engine, &shared))?;
         let disk = Self {
+            folder: path.to_owned(),
             desk,
             pending_maximum,
             writer: Mutex::new(Some(writer)),
@@ -115,6 +123,10 @@ impl Store for Disk {
             None if self.desk.is_behind(self.pending_maximum) => Err(Failure::Full),
             None => Ok(()),
         }
+    }
+
+    fn recall(&self, numbers: Vec<u64>, to: Arc<dyn Recalls>) {
+        self.desk.recall(numbers, to);
     }
 
     fn health(&self) -> Health {

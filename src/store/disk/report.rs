@@ -125,7 +125,7 @@ impl Report {
         }
     }
 
-    /// Everything that somebody should know, a line each.
+    /// Everything that is damaged or missing, a line each.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = self.log.lines();
@@ -133,7 +133,6 @@ impl Report {
         lines.extend(self.missing.iter().map(ToString::to_string));
         for (count, what) in [
             (self.undecoded, "records cannot be understood"),
-            (self.unknown, "records name what is not kept"),
             (self.unread, "messages cannot be read"),
         ] {
             if count > 0 {
@@ -233,7 +232,10 @@ impl fmt::Display for Damage {
             Defect::Record => write!(f, "{file} is damaged from byte {start} to {end}")?,
             Defect::Missing => write!(f, "{file} is missing")?,
             Defect::Header => write!(f, "the header of {file} cannot be read")?,
-            Defect::Mark => write!(f, "neither mark can be read")?,
+            Defect::Mark => {
+                let more = "no mark can be read, so that more may be missing than can be told";
+                return f.write_str(more);
+            }
         }
         match (self.sequences.end - self.sequences.start, self.told) {
             (0, _) => f.write_str(": nothing was lost"),

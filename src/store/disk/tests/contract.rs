@@ -10,17 +10,18 @@ use super::super::options::Options;
 use super::super::segments::error::OpenError;
 use super::model::{Model, Op, say};
 use crate::codec::QoS;
+use crate::message::Message;
 use crate::store::contract::Store;
-use crate::store::contract::{Failure, Progress, Receipt, Safety, Waits};
+use crate::store::contract::{Failure, Progress, Recalls, Receipt, Safety, Waits};
 use crate::store::memory::Memory;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A folder that is gone after the test.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("postbud-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         Self(path)
@@ -34,7 +35,7 @@ impl Drop for Folder {
 }
 
 /// Hears outcomes.
-struct Ear(Sender<(u64, Result<(), Failure>)>);
+pub(super) struct Ear(Sender<(u64, Result<(), Failure>)>);
 
 impl Waits for Ear {
     fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
@@ -42,14 +43,31 @@ impl Waits for Ear {
     }
 }
 
-type Heard = Receiver<(u64, Result<(), Failure>)>;
+/// Takes what is read back.
+struct Taker(Sender<Vec<(u64, Option<Message>)>>);
 
-fn ear() -> (Arc<Ear>, Heard) {
+impl Recalls for Taker {
+    fn recalled(&self, found: Vec<(u64, Option<Message>)>) {
+        self.0.send(found).expect("the test listens");
+    }
+}
+
+pub(super) fn recall(store: &dyn Store, number: u64) -> Option<Message> {
+    let (sender, receiver) = channel();
+    store.recall(vec![number], Arc::new(Taker(sender)));
+    let found = receiver.recv_timeout(DEADLINE).expect("told");
+    assert_eq!((found.len(), found[0].0), (1, number));
+    found.into_iter().next()?.1
+}
+
+pub(super) type Heard = Receiver<(u64, Result<(), Failure>)>;
+
+pub(super) fn ear() -> (Arc<Ear>, Heard) {
     let (sender, receiver) = channel();
     (Arc::new(Ear(sender)), receiver)
 }
 
-fn append(store: &dyn Store, op: &Op, to: Option<(&Arc<Ear>, u64)>) -> Progress {
+pub(super) fn append(store: &dyn Store, op: &Op, to: Option<(&Arc<Ear>, u64)>) -> Progress {
     let mut progress = Progress::Done;
     op.with(&mut |record| {
         let mut make = || Receipt {
@@ -64,7 +82,7 @@ fn append(store: &dyn Store, op: &Op, to: Option<(&Arc<Ear>, u64)>) -> Progress 
     progress
 }
 
-fn message(number: u64, owner: u64) -> Op {
+pub(super) fn message(number: u64, owner: u64) -> Op {
     Op::Message {
         number,
         topic: 0,
@@ -146,8 +164,8 @@ fn what_is_appended_one_by_one_is_found() {
         assert_eq!(heard.recv_timeout(DEADLINE), Ok((index as u64, Ok(()))));
     }
     drop(disk);
-    let (_disk, state, _) = Disk::open(&folder.0, Options::default()).expect("opens");
-    assert_eq!(say(&state), model.found());
+    let (disk, state, _) = Disk::open(&folder.0, Options::default()).expect("opens");
+    assert_eq!(say(&state, |number| recall(&disk, number)), model.found());
 }
 
 // Breaks if: what was drained is not given up, or too much is written for it.
@@ -192,7 +210,7 @@ fn a_drained_store_gives_the_disk_back() {
     let (_disk, state, _) = Disk::open(&folder.0, options).expect("opens");
     let waiting: Vec<_> = state.sessions[0].waiting.iter().collect();
     assert_eq!(waiting.len(), 1, "the sleeping message is still there");
-    assert_eq!(waiting[0].number, 2);
+    assert_eq!(waiting[0].number.get(), 2);
     assert_eq!(state.next_number, 100_000);
 }
 

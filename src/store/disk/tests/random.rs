@@ -1,6 +1,7 @@
 //! Random records, power cuts at any call, and compaction at any time.
 
 use super::super::segments::faulty::{Fault, Faulty, Random};
+use super::super::segments::files::Files;
 use super::model::{Model, Op, say};
 use super::*;
 use crate::codec::QoS;
@@ -160,6 +161,27 @@ impl Broker {
     }
 }
 
+/// Records at random, taken in by a store; returns what is to be found in it.
+pub(super) fn fill<F: Files>(engine: &mut Engine<F>, seed: u64, steps: u64) -> Model {
+    let mut broker = Broker::new(seed);
+    let mut bytes = Vec::new();
+    for step in 0..steps {
+        if let Some(op) = broker.op() {
+            op.encode(&mut bytes);
+            broker.model.apply(&op);
+        }
+        if step % 16 == 0 {
+            assert_eq!(engine.append(&bytes), 0);
+            bytes.clear();
+            engine.commit(true).expect("written");
+            engine.step(true);
+        }
+    }
+    assert_eq!(engine.append(&bytes), 0);
+    engine.commit(true).expect("written");
+    broker.model
+}
+
 /// One life of a store, up to a power cut. What had been acknowledged is there afterwards.
 struct Life {
     broker: Broker,
@@ -222,7 +244,7 @@ fn run(seed: u64, lives: u64, steps: u64, cut: bool) -> u64 {
         let (mut engine, _) = Engine::open(life.disk.clone(), small(), 1000).expect("opens");
         let (state, unread) = engine.state();
         assert_eq!(unread, 0, "seed {seed}");
-        let found = say(&state);
+        let found = say(&state, |number| engine.recall(&[number]).pop()?.1);
         let which = states.iter().rposition(|it| it.found() == found);
         let Some(which) = which else {
             let (first, last) = (states[0].found(), states[states.len() - 1].found());
@@ -267,7 +289,7 @@ fn compaction_may_end_at_any_call() {
 }
 
 /// Lets the log go round: all that was written so far is given up or carried forward.
-fn go_round(engine: &mut Engine<Faulty>, session: u64, from: u64) {
+pub(super) fn go_round(engine: &mut Engine<Faulty>, session: u64, from: u64) {
     let last = engine.log.segments().last().map_or(0, |it| it.segment);
     for number in from..from + 400 {
         let mut bytes = Vec::new();
@@ -320,7 +342,8 @@ fn what_was_carried_in_flight_goes_back_to_its_group() {
     go_round(&mut engine, 2, 1000);
     drop(engine);
     let (state, unread) = open(&disk).state();
-    let backlog: Vec<_> = state.groups[0].backlog.iter().map(|it| it.0).collect();
+    let backlog = state.groups[0].backlog.iter();
+    let backlog: Vec<_> = backlog.map(|it| it.number.get()).collect();
     assert_eq!((backlog, unread), (vec![4], 0));
     assert!(state.sessions[0].in_flight.is_empty());
 }

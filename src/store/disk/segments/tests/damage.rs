@@ -142,7 +142,7 @@ fn a_flipped_byte_without_a_mark_may_cost_only_the_last_commit() {
 fn cuts(bytes: &[u8]) -> impl Iterator<Item = usize> {
     let meant = |len: &usize| {
         let copy = |it: &std::ops::Range<usize>| it.contains(len) || it.end == *len;
-        *len >= 4096 || COPIES.iter().any(copy) || (*len).is_multiple_of(61)
+        *len >= 4096 || COPIES.iter().any(copy) || len.is_multiple_of(61)
     };
     (0..bytes.len()).filter(meant)
 }
@@ -250,7 +250,7 @@ fn a_damaged_file_is_set_aside_and_a_whole_one_takes_its_place() {
     let said = refused.as_ref().map_or(String::new(), ToString::to_string);
     let place = report.damage[0].bytes.start;
     assert!(
-        said.contains(&format!("{name} from byte {place}")),
+        said.contains(&format!("{name} is damaged from byte {place}")),
         "{said}"
     );
     assert!(disk.names().iter().all(|it| !it.starts_with("damaged/")));
