@@ -156,7 +156,7 @@ impl Broker {
     pub(super) fn drain_group(&self, shared: &GroupRef, batch: &mut Batch) {
         let mut guard = shared.group.lock();
         let before = guard.backlog();
-        if before == 0 {
+        if before == 0 && !guard.has_lost() {
             return;
         }
         let mut expired = 0;
@@ -171,6 +171,15 @@ impl Broker {
         );
         batch.tally.drop(DropReason::Expired, expired);
         batch.tally.queue_changed(before, guard.backlog());
+        let lost = guard.take_lost();
+        for number in &lost {
+            self.tell_lost(shared, *number);
+        }
+        batch.tally.drop(DropReason::Unreadable, lost.len());
+        batch.tally.queue_changed(lost.len(), 0);
+        if let Some(numbers) = guard.wanted() {
+            self.store.recall(numbers, shared.recalls());
+        }
     }
 
     /// Draws whatever the session's client can take now: its queues, retained messages for its new

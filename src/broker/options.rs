@@ -18,6 +18,9 @@ pub struct Options {
     pub session: SessionOptions,
     /// Routing, groups and retained messages.
     pub pubsub: PubsubOptions,
+    /// Bytes of what waits for one client, or for the members of one group, that are held in memory,
+    /// about; beyond that what the store keeps is read back from it when its turn comes.
+    pub queue_memory: usize,
     /// How safe what must be stored is before it is acknowledged.
     pub promise: Promise,
 }
@@ -29,6 +32,7 @@ impl Default for Options {
             sys_interval: Duration::from_secs(10),
             session: SessionOptions::default(),
             pubsub: PubsubOptions::default(),
+            queue_memory: 256 * 1024,
             promise: Promise::default(),
         }
     }

@@ -82,9 +82,9 @@ impl Broker {
         });
         shared.set_kept();
         batch.tally.queue_changed(0, kept.backlog.len());
-        let backlog = kept.backlog.into_iter();
-        let backlog = backlog.map(|(number, message)| numbered(message, number));
-        shared.group.lock().give_back(backlog);
+        let mut group = shared.group.lock();
+        group.restore(kept.backlog.into_iter(), self.options.queue_memory);
+        drop(group);
         shared
     }
 
@@ -135,11 +135,11 @@ impl Broker {
         {
             let in_flight = kept.in_flight.into_iter();
             let in_flight = in_flight.map(|it| (it.id, it.publish.map(delivery)));
-            let waiting = kept.waiting.into_iter().map(delivery);
+            let waiting = kept.waiting.into_iter();
             let mut outbound = session.outbound.lock();
             outbound.outbound = Outbound::restored(in_flight, waiting);
             batch.tally.queue_changed(0, outbound.outbound.queued());
-            session.set_kept(&mut outbound, true);
+            session.set_kept(&mut outbound, Some(self.options.queue_memory));
         }
         let subscriptions = kept.subscriptions.iter().map(|(filter, options, id)| {
             let subscribed = Subscribed {

@@ -10,9 +10,11 @@
 //!   member leaves ──> what it had not acknowledged at QoS 1 ──> front of the backlog ──> drain
 //! ```
 
+use std::num::NonZeroU64;
+
 use crate::message::{Message, Timestamp};
 use crate::queue::options::Options as QueueOptions;
-use crate::queue::{Delivery, Queue, SubscriptionIds};
+use crate::queue::{Delivery, Queue, Stored, SubscriptionIds};
 
 use super::options::Strategy;
 use super::subscriptions::Granted;
@@ -50,6 +52,8 @@ pub struct Group<S> {
     /// State of the generator behind [`Strategy::Random`].
     random: u64,
     ended: bool,
+    /// Messages that could not be read back.
+    lost: Vec<NonZeroU64>,
 }
 
 impl<S: Clone + Eq> Group<S> {
@@ -62,6 +66,7 @@ impl<S: Clone + Eq> Group<S> {
             turn: 0,
             random: seed,
             ended: false,
+            lost: Vec::new(),
         }
     }
 
@@ -171,7 +176,7 @@ impl<S: Clone + Eq> Group<S> {
     /// Drops messages of the backlog that have expired, and shows each to `gone`; returns how many.
     pub fn drop_expired(&mut self, now: Timestamp, mut gone: impl FnMut(&Message)) -> usize {
         self.backlog
-            .drop_expired(now, |delivery| gone(&delivery.message))
+            .drop_expired(now, |it| _ = it.message.map(&mut gone))
     }
 
     /// Puts a message into the backlog, as nobody can take it now. Returns how many messages were
@@ -183,9 +188,44 @@ impl<S: Clone + Eq> Group<S> {
         options: &QueueOptions,
         mut gone: impl FnMut(&Message),
     ) -> usize {
-        self.backlog.push(waiting(message), options, |delivery| {
-            gone(&delivery.message)
+        self.backlog.push(waiting(message), options, |it| {
+            _ = it.message.map(&mut gone);
         })
+    }
+
+    /// The backlog as it was kept, all of it in the store only. So many bytes of it are held in memory
+    /// from now on.
+    pub fn restore(&mut self, kept: impl Iterator<Item = Stored>, memory: usize) {
+        self.backlog.restore(kept);
+        self.spill(memory);
+    }
+
+    /// The store keeps the backlog: so many bytes of it are held in memory beside.
+    pub fn spill(&mut self, memory: usize) {
+        self.backlog.spill(Some(memory));
+    }
+
+    /// The numbers of the messages that are to be read back from the store next, if it is time.
+    pub fn wanted(&mut self) -> Option<Vec<u64>> {
+        self.backlog.wanted()
+    }
+
+    /// Takes what was read back. Returns how many messages are lost.
+    pub fn supply(&mut self, found: impl Iterator<Item = (u64, Option<Message>)>) -> usize {
+        let before = self.lost.len();
+        let lost = &mut self.lost;
+        self.backlog.supply(found, |it| lost.extend(it.number));
+        lost.len() - before
+    }
+
+    /// Whether messages are lost that nobody has been told of.
+    pub fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
+    /// Takes the numbers of the messages that are lost.
+    pub fn take_lost(&mut self) -> Vec<NonZeroU64> {
+        std::mem::take(&mut self.lost)
     }
 
     /// A member gives back what it was sent but did not acknowledge, oldest first.
@@ -203,7 +243,7 @@ impl<S: Clone + Eq> Group<S> {
     ) {
         loop {
             self.backlog
-                .drop_expired(now, |delivery| expired(&delivery.message));
+                .drop_expired(now, |it| _ = it.message.map(&mut expired));
             let Some(message) = self.backlog.front().map(|front| front.message.clone()) else {
                 return;
             };

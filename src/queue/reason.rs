@@ -14,16 +14,19 @@ pub enum DropReason {
     Away,
     /// Its session, or its group, ended.
     Ended,
+    /// The store has lost it.
+    Unreadable,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::QueueFull,
         Self::Expired,
         Self::PacketTooLarge,
         Self::Away,
         Self::Ended,
+        Self::Unreadable,
     ];
 
     /// The reason as a metric label.
@@ -34,6 +37,7 @@ impl DropReason {
             Self::PacketTooLarge => "packet_too_large",
             Self::Away => "away",
             Self::Ended => "ended",
+            Self::Unreadable => "unreadable",
         }
     }
 }

@@ -7,7 +7,7 @@ use super::super::Disk;
 use super::super::engine::Engine;
 use super::super::options::Options;
 use super::super::segments::files;
-use super::contract::Folder;
+use super::contract::{Folder, recall};
 use super::model::{Model, say};
 use super::random::fill;
 use super::small;
@@ -60,8 +60,12 @@ fn what_was_exported_and_imported_is_exported_again() {
         import(&new, &mut text.as_bytes()).expect("imported");
         assert_eq!(exported(&new), text, "seed {seed}");
         model.restart();
-        let (_disk, state, _) = Disk::open(&new, Options::default()).expect("opens");
-        assert_eq!(say(&state), model.found(), "seed {seed}");
+        let (disk, state, _) = Disk::open(&new, Options::default()).expect("opens");
+        assert_eq!(
+            say(&state, |number| recall(&disk, number)),
+            model.found(),
+            "seed {seed}"
+        );
     }
 }
 

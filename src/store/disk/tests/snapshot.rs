@@ -151,7 +151,7 @@ fn snapshots_under_load(home: &Path, safety: Safety) {
         let found: Vec<_> = state.sessions[0]
             .waiting
             .iter()
-            .map(|it| it.number)
+            .map(|it| it.number.get())
             .collect();
         for number in (2..=least).filter(|it| it % 64 != GOES) {
             assert!(
