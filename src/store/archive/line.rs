@@ -219,6 +219,10 @@ pub struct Backlog {
     pub group: u64,
     /// The message.
     pub message: u64,
+    /// The QoS it has for the group.
+    pub qos: u8,
+    /// The RETAIN flag it has for the group.
+    pub retain: bool,
 }
 
 /// See [`Line::End`].

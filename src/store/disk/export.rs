@@ -73,6 +73,8 @@ pub(super) fn write_all<F: Files>(look: &mut Look<F>, to: &mut dyn Write) -> io:
                 out.line(&Line::Backlog(Backlog {
                     group: number,
                     message: it.number(),
+                    qos: it.flags().qos as u8,
+                    retain: it.flags().retain,
                 }))?;
             }
         }

@@ -509,8 +509,8 @@ impl Taken {
     fn backlog(&mut self, it: &line::Backlog) -> Result<(), Refusal> {
         let flags = Flags {
             group: true,
-            qos: QoS::AtLeastOnce,
-            retain: false,
+            qos: qos(it.qos)?,
+            retain: it.retain,
         };
         self.imported.backlog += 1;
         self.wait(it.group, it.message, flags, &[])

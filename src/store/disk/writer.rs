@@ -216,6 +216,10 @@ pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
         if busy || failing || recall.is_some() {
             turn(&mut engine, desk, &mut taken);
             restless = true;
+            if failing && desk.failure().is_some() && desk.pending.lock().closing {
+                // It was tried once more, and nobody waits for ever.
+                break;
+            }
         } else if desk.pending.lock().closing {
             break;
         } else if step != Step::More {
