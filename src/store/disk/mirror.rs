@@ -12,6 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use super::entry::{Body, Entry, Flags, Flight, Holder, LostBody, Session, Wanted};
 use super::line::{Line, Waiting};
 use super::messages::{Messages, Slot};
+use super::numbers::Numbered;
 use super::sets::Sets;
 use crate::codec::{QoS, SubscriptionOptions};
 
@@ -57,12 +58,12 @@ pub(super) struct Share {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
-    pub holders: HashMap<u64, Held>,
-    pub groups: HashMap<u64, Group>,
+    pub holders: Numbered<Held>,
+    pub groups: Numbered<Group>,
     pub messages: Messages,
     /// Retained messages and their publishers, by topic.
     pub retained: HashMap<Box<str>, (u64, Option<Box<str>>)>,
-    pub shares: HashMap<u32, Share>,
+    pub shares: Numbered<Share>,
     sets: Sets,
     pub lenient: bool,
     /// Records that named what is not kept.
@@ -322,7 +323,7 @@ impl Mirror {
 
     pub fn forget(&mut self, number: u64) {
         if let Some(slot) = self.messages.remove(number)
-            && let Some(share) = self.shares.get_mut(&slot.segment)
+            && let Some(share) = self.shares.get_mut(&slot.segment.into())
         {
             share.live = share.live.saturating_sub(1);
         }
@@ -348,12 +349,12 @@ impl Mirror {
             refs,
         };
         if let Some(old) = self.messages.get(number).map(|it| it.segment)
-            && let Some(share) = self.shares.get_mut(&old)
+            && let Some(share) = self.shares.get_mut(&old.into())
         {
             share.live = share.live.saturating_sub(1);
         }
         self.messages.insert(number, slot);
-        let share = self.shares.entry(segment).or_default();
+        let share = self.shares.entry(segment.into()).or_default();
         share.total += 1;
         share.live += 1;
     }
@@ -376,7 +377,7 @@ impl Mirror {
             let clears = body.plain.payload.is_empty();
             refs += u32::from(self.replace_retained(body.number, topic, publisher, clears));
         }
-        let share = self.shares.entry(place.segment).or_default();
+        let share = self.shares.entry(place.segment.into()).or_default();
         share.total += 1;
         if refs > 0 {
             share.live += 1;
