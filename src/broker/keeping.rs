@@ -75,6 +75,7 @@ impl Broker {
                 },
                 Step::Received(id) => Record::Received { holder, id },
                 Step::Done(id) => Record::Done { holder, id },
+                Step::Returned(id) => Record::Returned { holder, id },
                 Step::Dropped { number, source } => Record::Dropped {
                     owner: source.map_or(holder, |Source(group)| group.get()),
                     number: number.get(),

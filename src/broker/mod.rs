@@ -12,6 +12,7 @@
 //!      core ── publish        route, fill queues, offer to groups        (routes: remembered)
 //!        │  ── delivery       flush wires, draw from queues, groups, retained
 //!        │  ── subscribe      trie, groups, retained feeds
+//!        │  ── groups         declared, not acknowledged in time, given up
 //!        │  ── sessions       open, take over, detach, end                (registry)
 //!        │  ── expiry         wills, sessions, retained: what happens later  (schedule)
 //!        v
@@ -34,6 +35,7 @@ mod core;
 mod delivery;
 mod ending;
 mod expiry;
+mod groups;
 mod handshake;
 mod keeping;
 mod metrics;

@@ -57,7 +57,7 @@ impl Broker {
         )
     }
 
-    fn look_up(&self, topic: &str, publisher: Option<&SessionRef>) -> SharedRoute {
+    pub(super) fn look_up(&self, topic: &str, publisher: Option<&SessionRef>) -> SharedRoute {
         Arc::new(self.subscriptions.read().route(topic, publisher))
     }
 

@@ -4,7 +4,7 @@ use crate::auth::{Access, Identity};
 use crate::codec::{
     ReasonCode, RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe, Version,
 };
-use crate::pubsub::{Granted, Group, Subscriptions};
+use crate::pubsub::Granted;
 use crate::session::{Subscribed, cost};
 use crate::store::record::Record;
 use crate::topic::{filter, name};
@@ -12,7 +12,7 @@ use crate::topic::{filter, name};
 use super::batch::Batch;
 use super::core::Broker;
 use super::metrics::Gauge;
-use super::shared::{Feed, GroupRef, InboundSide, SessionRef};
+use super::shared::{Feed, InboundSide, SessionRef};
 
 /// A subscription that is granted: its filter, what it is, and what it replaces.
 type Accepted<'a> = (&'a str, Subscribed, Option<Subscribed>);
@@ -119,23 +119,6 @@ impl Broker {
         };
         let allowed = self.auth.allows(&session.client_id, identity, access);
         (!allowed).then_some(ReasonCode::NotAuthorized)
-    }
-
-    fn group(
-        &self,
-        subscriptions: &mut Subscriptions<SessionRef, GroupRef>,
-        share: &str,
-        filter: &str,
-    ) -> GroupRef {
-        subscriptions.group(filter, share, || {
-            let number = self.number();
-            let group = Group::new(
-                self.options.pubsub.strategy,
-                number.get().wrapping_mul(SEED),
-            );
-            self.metrics.gauge(Gauge::Groups, 1);
-            GroupRef::new(number, share, filter, group)
-        })
     }
 
     fn note_feeds(&self, session: &SessionRef, accepted: &[Accepted<'_>]) {
@@ -247,12 +230,13 @@ impl Broker {
                 self.store.append(Record::Dissolved { group }, None);
             }
             self.metrics.gauge(Gauge::Groups, -1);
+        } else if shared.options.ordering.is_some() {
+            // What waited for this member waits for nobody now.
+            drop(subscriptions);
+            self.drain_group(&shared, batch);
         }
     }
 }
-
-/// Makes the numbers of groups into seeds that are far apart.
-const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 
 // [MQTT5-3.3.1-9] [MQTT5-3.3.1-10] [MQTT5-3.3.1-11] [MQTT5-3.8.4-4] [MQTT311-3.8.4-3]
 fn wants_retained(handling: RetainHandling, replaced: bool) -> bool {

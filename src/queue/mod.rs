@@ -72,7 +72,8 @@ impl Queue {
         dropped
     }
 
-    fn fits(&self, size: usize, options: &Options) -> bool {
+    /// Whether a message of this size finds room without another one giving way.
+    pub fn fits(&self, size: usize, options: &Options) -> bool {
         self.entries.is_empty()
             || (self.entries.len() < options.messages
                 && self.bytes.saturating_add(size) <= options.bytes)

@@ -14,16 +14,19 @@ pub enum DropReason {
     Away,
     /// Its session, or its group, ended.
     Ended,
+    /// It was given to as many members of its group as that allows. It may be a dead letter now.
+    DeliveryLimit,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::QueueFull,
         Self::Expired,
         Self::PacketTooLarge,
         Self::Away,
         Self::Ended,
+        Self::DeliveryLimit,
     ];
 
     /// The reason as a metric label.
@@ -34,6 +37,7 @@ impl DropReason {
             Self::PacketTooLarge => "packet_too_large",
             Self::Away => "away",
             Self::Ended => "ended",
+            Self::DeliveryLimit => "delivery_limit",
         }
     }
 }

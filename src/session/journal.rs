@@ -26,6 +26,8 @@ pub enum Step {
     Received(PacketId),
     /// It has come to its end.
     Done(PacketId),
+    /// It was taken back while its client has it, for another member of its group.
+    Returned(PacketId),
     /// It will not be sent, for it expired, or gave way, or is too large.
     Dropped {
         /// The message's number.

@@ -274,6 +274,8 @@ impl Outbound {
         self.window.resend(|id, kept, stage| {
             match stage {
                 Stage::Release => line.pubrel(id, ReasonCode::Success, cx),
+                // It ended with the connection.
+                Stage::Withdrawn => return Resend::Forget,
                 Stage::Publish(delivery) => {
                     stalled |= quota == 0 || line.wire.unsent() >= cx.options.unsent_maximum;
                     if stalled {
@@ -552,6 +554,7 @@ fn frame(
         subscription_ids,
         qos,
         retain,
+        ..
     } = delivery;
     let (topic, alias) = match naming {
         Naming::Name => (message.topic(), None),
@@ -571,6 +574,8 @@ fn frame(
         payload: message.payload(),
     }
 }
+
+mod withdrawal;
 
 #[cfg(test)]
 mod fixture;

@@ -34,6 +34,8 @@ pub(super) struct InFlight {
     pub sent: bool,
     /// Whether the store follows it.
     pub kept: bool,
+    /// Since when it is in flight, by the clock of whoever looks after its acknowledgement.
+    pub since: u32,
 }
 
 /// How far it got.
@@ -43,6 +45,9 @@ pub(super) enum Stage {
     Publish(Delivery),
     /// PUBREC came: only the id is needed any more. [MQTT5-4.3.3-5] [MQTT5-4.3.3-6]
     Release,
+    /// Another member of the group has it now: the id is taken until this client acknowledges it all
+    /// the same, or goes.
+    Withdrawn,
 }
 
 /// An acknowledgement that names an id in a state that does not go with it.
@@ -125,6 +130,7 @@ impl Window {
                     source,
                     sent: true,
                     kept: false,
+                    since: 0,
                 });
                 return Ok(candidate);
             }
@@ -148,7 +154,7 @@ impl Window {
     pub(super) fn newest(&self) -> Option<&Delivery> {
         match &self.entries.back()?.stage {
             Stage::Publish(delivery) => Some(delivery),
-            Stage::Release => None,
+            Stage::Release | Stage::Withdrawn => None,
         }
     }
 
@@ -171,6 +177,7 @@ impl Window {
         };
         match &self.entries[index].stage {
             Stage::Publish(delivery) if delivery.qos == QoS::AtLeastOnce => Ok(self.remove(index)),
+            Stage::Withdrawn => Ok(self.remove(index)),
             _ => Err(OutOfStep),
         }
     }
@@ -189,6 +196,7 @@ impl Window {
         let entry = &mut self.entries[index];
         match &entry.stage {
             Stage::Publish(delivery) if delivery.qos != QoS::ExactlyOnce => Err(OutOfStep),
+            Stage::Withdrawn => Err(OutOfStep),
             _ if code.is_error() => {
                 self.remove(index);
                 Ok(Received::Refused(true))
@@ -209,7 +217,7 @@ impl Window {
         };
         match self.entries[index].stage {
             Stage::Release => Ok(self.remove(index).is_some()),
-            Stage::Publish(_) => Err(OutOfStep),
+            Stage::Publish(_) | Stage::Withdrawn => Err(OutOfStep),
         }
     }
 
@@ -239,6 +247,8 @@ impl Window {
                 (Some(source), Stage::Publish(delivery)) if delivery.qos == QoS::AtLeastOnce => {
                     back.push((source, delivery));
                 }
+                // Another member has it.
+                (_, Stage::Withdrawn) => {}
                 (source, stage) => {
                     self.entries.push_back(InFlight {
                         id: entry.id,
@@ -246,6 +256,7 @@ impl Window {
                         source,
                         sent: false,
                         kept: entry.kept,
+                        since: entry.since,
                     });
                 }
             }
@@ -297,6 +308,8 @@ impl Window {
 
 /// Entries for which an empty window keeps room.
 const KEPT_CAPACITY: usize = 32;
+
+mod withdrawal;
 
 #[cfg(test)]
 mod tests;

@@ -123,6 +123,14 @@ pub enum Record<'a> {
         /// The id.
         id: PacketId,
     },
+    /// A message of a group that was sent to a holder is the group's again, although the holder has its
+    /// connection: it did not acknowledge in time. What becomes of the id is not told any more.
+    Returned {
+        /// To whom it was sent.
+        holder: u64,
+        /// The id.
+        id: PacketId,
+    },
     /// A message that was not sent yet will not be: it expired, or gave way, or is too large. The
     /// oldest with this number is meant.
     Dropped {

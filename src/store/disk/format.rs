@@ -28,6 +28,7 @@
 //! | 19 | *Carried* | as Message: what is left of it, from a segment that is given up |
 //! | 20 | *Again* | number, targets: what is left of Fed |
 //! | 21 | *Holder* | see [`super::entry::Holder`] |
+//! | 22 | Returned | holder, Packet Identifier |
 //!
 //! A will: delay, expiry plus one or 0, message as bytes. Options: as in SUBSCRIBE.
 
@@ -57,6 +58,7 @@ pub(super) const CLOCK: u8 = 18;
 pub(super) const CARRIED: u8 = 19;
 pub(super) const AGAIN: u8 = 20;
 pub(super) const HOLDER: u8 = 21;
+pub(super) const RETURNED: u8 = 22;
 
 /// Whether a record of this kind makes the store larger, so that it is refused when there is no room.
 /// What only the store itself writes never does.
@@ -82,6 +84,7 @@ pub(super) fn kind(record: &Record<'_>) -> u8 {
         Record::Sent { .. } => SENT,
         Record::Received { .. } => RECEIVED,
         Record::Done { .. } => DONE,
+        Record::Returned { .. } => RETURNED,
         Record::Dropped { .. } => DROPPED,
     }
 }
@@ -148,7 +151,9 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
                 *qos as u64,
             ],
         ),
-        Record::Received { holder, id } | Record::Done { holder, id } => {
+        Record::Received { holder, id }
+        | Record::Done { holder, id }
+        | Record::Returned { holder, id } => {
             numbers(rest, &[*holder, u64::from(id.get())]);
         }
         Record::Dropped { owner, number } => numbers(rest, &[*owner, *number]),

@@ -167,6 +167,7 @@ impl Mirror {
                 None => self.unknown(),
             },
             Entry::Done(holder, id) => self.done(holder, id),
+            Entry::Returned(holder, id) => self.returned(holder, id),
             Entry::Dropped(owner, number) => {
                 let taken = match self.groups.get_mut(&owner) {
                     Some(it) => it.waiting.take(number),
@@ -261,23 +262,29 @@ impl Mirror {
         let (mut back, mut stays) = (Vec::new(), VecDeque::new());
         for it in std::mem::take(&mut held.in_flight) {
             match (it.group, it.number) {
-                (Some(group), Some(number)) if it.flags.qos == QoS::AtLeastOnce => {
-                    back.push((group, number, it));
-                }
+                (Some(_), Some(_)) if it.flags.qos == QoS::AtLeastOnce => back.push(it),
                 _ => stays.push_back(it),
             }
         }
         held.in_flight = stays;
-        for (group, number, it) in back {
-            let ids = self.intern(&it.ids);
-            match self.groups.get_mut(&group) {
-                Some(group) => group.waiting.push(Waiting::new(number, it.flags, ids)),
-                None if self.lenient => {
-                    let group = self.groups.entry(group).or_default();
-                    group.waiting.push(Waiting::new(number, it.flags, ids));
-                }
-                None => self.release(number),
+        for it in back {
+            self.wait_again(it);
+        }
+    }
+
+    /// Lets the message of a delivery wait in its group again.
+    fn wait_again(&mut self, it: Flight) {
+        let Some(number) = it.number else {
+            return;
+        };
+        let ids = self.intern(&it.ids);
+        let waiting = Waiting::new(number, it.flags, ids);
+        match it.group.map(|it| (it, self.groups.get_mut(&it))) {
+            Some((_, Some(group))) => group.waiting.push(waiting),
+            Some((group, None)) if self.lenient => {
+                self.groups.entry(group).or_default().waiting.push(waiting);
             }
+            _ => self.release(number),
         }
     }
 
@@ -575,6 +582,21 @@ impl Mirror {
         if let Some(number) = done.and_then(|it| it.number) {
             self.release(number);
         }
+    }
+
+    /// A message goes back to its group from a holder that stays.
+    fn returned(&mut self, number: u64, id: u16) {
+        let Some(held) = self.holders.get_mut(&number) else {
+            return self.unknown();
+        };
+        let index = held.in_flight.iter().position(|it| it.id == id);
+        let Some(flight) = index.and_then(|it| held.in_flight.remove(it)) else {
+            return self.unknown();
+        };
+        if held.in_flight.is_empty() && held.session.is_none() && !self.lenient {
+            self.holders.remove(&number);
+        }
+        self.wait_again(flight);
     }
 
     fn holder(&mut self, place: Place, it: Holder) {

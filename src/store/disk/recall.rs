@@ -159,6 +159,7 @@ fn deliver(
             subscription_ids,
             qos: flags.qos,
             retain: flags.retain,
+            attempts: 0,
         },
     })
 }
