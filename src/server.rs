@@ -26,7 +26,6 @@ use crate::listener::accept::{self, Bound, bind_address};
 use crate::listener::certificates::{self, Generated};
 use crate::listener::driver::now;
 use crate::store::memory::Memory;
-use crate::store::options::Durability;
 
 mod welcome;
 
@@ -114,9 +113,7 @@ impl House {
     fn build(config: Config, generated: Generated) -> Self {
         let engines = Engines {
             auth: Arc::new(Anonymous::new(&config.auth)),
-            store: match config.store.durability {
-                Durability::Memory => Arc::new(Memory),
-            },
+            store: Arc::new(Memory),
             cluster: Arc::new(Single::default()),
         };
         let broker = Arc::new(Broker::new(config.broker.clone(), engines));

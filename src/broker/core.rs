@@ -92,6 +92,11 @@ impl Broker {
         (retained.len(), retained.bytes())
     }
 
+    /// Gives no number below this one any more.
+    pub(super) fn number_from(&self, next: u64) {
+        self.numbers.fetch_max(next, Ordering::Relaxed);
+    }
+
     /// A number that nothing else in this process has.
     pub(super) fn number(&self) -> NonZeroU64 {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);

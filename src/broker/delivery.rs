@@ -65,7 +65,7 @@ impl Broker {
         if side.outbound.deliver(delivery, source, &mut cx) {
             touch(session, side, batch);
         }
-        self.tell_steps(session, side);
+        self.tell_steps(session, side, batch);
     }
 
     /// Gives a message to one member of a group, or to its backlog.
@@ -230,7 +230,7 @@ impl Broker {
             {
                 touch(session, &mut side, batch);
             }
-            self.tell_steps(session, &mut side);
+            self.tell_steps(session, &mut side, batch);
             self.feed(session, &mut side, batch)
         };
         for group in &inbound.groups {
@@ -354,7 +354,7 @@ impl Broker {
         }
         let cx = &mut batch.context(&self.options.session);
         let drew = side.outbound.draw(cx);
-        self.tell_steps(session, side);
+        self.tell_steps(session, side, batch);
         if !drew {
             return Written::All;
         }

@@ -76,10 +76,12 @@ impl Broker {
             schedule.swept = Some(now.instant);
             schedule.sweep.take()
         };
-        let (next, _) = self
-            .retained
-            .write()
-            .sweep(from.as_deref(), SWEEP_STEPS, now.wall);
+        let (next, _) =
+            self.retained
+                .write()
+                .sweep(from.as_deref(), SWEEP_STEPS, now.wall, |message| {
+                    self.tell_cleared(message);
+                });
         self.schedule.lock().sweep = next;
     }
 }

@@ -14,6 +14,8 @@
 //! message. Nobody looks at a group without an acknowledgement timeout, and one that has one is looked
 //! at once per timeout, however many messages go through it.
 
+use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::codec::UserPropertiesBuf;
@@ -21,6 +23,7 @@ use crate::message::{Message, Parts};
 use crate::pubsub::{Group, Overdue, Subscriptions};
 use crate::queue::{Delivery, DropReason};
 use crate::session::Source;
+use crate::store::Progress;
 
 use super::batch::Batch;
 use super::core::Broker;
@@ -243,7 +246,7 @@ impl Broker {
                 left.push(it);
                 continue;
             }
-            let Some(delivery) = self.withdraw(shared, &it) else {
+            let Some(delivery) = self.withdraw(shared, &it, batch) else {
                 continue;
             };
             let (message, attempts) = (&delivery.message, delivery.attempts);
@@ -257,15 +260,20 @@ impl Broker {
     }
 
     /// Takes a message back from a member, unless it was acknowledged meanwhile.
-    fn withdraw(&self, shared: &GroupRef, it: &Overdue<SessionRef>) -> Option<Delivery> {
+    fn withdraw(
+        &self,
+        shared: &GroupRef,
+        it: &Overdue<SessionRef>,
+        batch: &mut Batch,
+    ) -> Option<Delivery> {
         let mut side = it.holder.outbound.lock();
         let withdrawn = side.outbound.withdraw(shared.source, it.id, &it.message);
-        self.tell_steps(&it.holder, &mut side);
+        self.tell_steps(&it.holder, &mut side, batch);
         withdrawn
     }
 
     fn give_up(&self, shared: &GroupRef, it: &Overdue<SessionRef>, batch: &mut Batch) {
-        if let Some(delivery) = self.withdraw(shared, it) {
+        if let Some(delivery) = self.withdraw(shared, it, batch) {
             let group = shared.clone();
             batch.letters.push(Letter { group, delivery });
         }
@@ -282,29 +290,45 @@ impl Broker {
 
     fn publish_letter(&self, letter: &Letter, batch: &mut Batch) {
         let Letter { group, delivery } = letter;
-        if let Some(topic) = &group.options.dead_letter {
-            let message = dead_letter(topic, group, delivery);
-            let route = self.look_up(topic, None);
-            let what = ToKeep {
-                message: &message,
-                route: &route,
-                publisher: None,
-                held: None,
-                retained: false,
-            };
-            self.keep(&what, None);
-            self.fan_out_all(&mut FanOut::new(message, route), batch);
+        if let Some(topic) = &group.options.dead_letter
+            && !self.publish_instead(topic, letter, batch)
+        {
+            // It cannot be kept as a dead letter now: it goes round once more.
+            batch.tally.queue_changed(0, 1);
+            let delivery = std::iter::once(delivery.clone());
+            group.group.lock().give_back(delivery);
+            return self.drain_group(group, batch);
         }
         // Only now: a crash in between makes two of it, and not none.
         self.tell_dropped(group, &delivery.message);
         batch.tally.drop(DropReason::DeliveryLimit, 1);
     }
 
-    fn make_group(&self, number: std::num::NonZeroU64, share: &str, filter: &str) -> GroupRef {
+    /// Publishes a dead letter; returns whether it was taken in.
+    fn publish_instead(&self, topic: &str, letter: &Letter, batch: &mut Batch) -> bool {
+        let message = dead_letter(topic, &letter.group, &letter.delivery);
+        let route = self.look_up(topic, None);
+        let what = ToKeep {
+            message: &message,
+            route: &route,
+            publisher: None,
+            held: None,
+            retained: false,
+            must_be_retained: false,
+        };
+        let taken = !matches!(self.keep(&what, None), Progress::Refused(_));
+        if taken {
+            self.fan_out_all(&mut FanOut::new(message, route), batch);
+        }
+        taken
+    }
+
+    /// A group that nobody knows yet.
+    pub(super) fn make_group(&self, number: NonZeroU64, share: &str, filter: &str) -> GroupRef {
         let named = self.options.pubsub.named(share, filter);
         let options = named.map_or(&self.unnamed_group, |it| &it.options);
         let seed = number.get().wrapping_mul(SEED);
-        let mut group = Group::new(std::sync::Arc::clone(options), seed);
+        let mut group = Group::new(Arc::clone(options), seed);
         if named.is_some_and(|it| it.declared) {
             group.declare();
         }

@@ -8,7 +8,8 @@ use crate::codec::{
     Auth, Connack, Connect, Context, Packet, ReasonCode, Sender, Version, connect_version, encode,
 };
 use crate::session::{Fault, Line, Terms};
-use crate::store::{Failure, Progress, Receipt};
+use crate::store::record::Record;
+use crate::store::{Failure, Progress, Receipt, Safety};
 
 use super::batch::Batch;
 use super::connection::{Connection, NO_CONNECT, Phase};
@@ -16,6 +17,7 @@ use super::core::Broker;
 use super::ending::Ending;
 use super::open::Open;
 use super::port::{Port, Signal};
+use super::sessions::{AskAgain, Asked};
 
 /// A connection whose CONNECT has come and whose CONNACK has not left.
 pub(super) struct Waiting {
@@ -23,8 +25,11 @@ pub(super) struct Waiting {
     user_name: Option<Box<str>>,
     /// The Authentication Method of the CONNECT.
     method: Option<Box<str>>,
-    /// The number under which the store was asked to keep the session.
-    number: Option<u64>,
+    /// Which session the store was asked to keep.
+    asked: Option<Asked>,
+    /// A session that was kept and has ended for this connection; the store has to know before CONNACK
+    /// leaves.
+    ended: Option<u64>,
     what_for: WaitsFor,
 }
 
@@ -108,7 +113,8 @@ impl Connection {
             terms,
             user_name: connect.user_name.map(Box::from),
             method: method.map(Box::from),
-            number: None,
+            asked: None,
+            ended: None,
             what_for: WaitsFor::Verdict,
         }));
         let unavailable = !options.pubsub.retained.available;
@@ -254,20 +260,11 @@ impl Connection {
                 return Err(Fault::new(code, "the Will is not allowed"));
             }
         }
-        if terms.expiry > 0 {
-            let port = &self.port;
-            let receipt = &mut || Receipt {
-                to: Arc::clone(port) as _,
-                ticket: 0,
-            };
-            let number = self.broker.number_for(terms);
-            waiting.number = Some(number);
-            if self.broker.keep_session(number, terms, Some(receipt)) == Progress::Later {
-                waiting.what_for = WaitsFor::Store(identity, data);
-                return Ok(());
-            }
+        match ask_the_store(&self.broker, &self.port, waiting) {
+            Progress::Done => self.open_in_turn(identity, data, batch),
+            Progress::Later => waiting.what_for = WaitsFor::Store(identity, data),
+            Progress::Refused(_) => return Err(CANNOT_KEEP),
         }
-        self.open_in_turn(identity, data, batch);
         Ok(())
     }
 
@@ -283,10 +280,7 @@ impl Connection {
         };
         match outcome {
             Ok(()) => self.open_in_turn(identity, data, batch),
-            Err(_) => {
-                let fault = Fault::new(ReasonCode::ServerUnavailable, "the session cannot be kept");
-                self.refuse(&[], fault, batch);
-            }
+            Err(_) => self.refuse(&[], CANNOT_KEEP, batch),
         }
     }
 
@@ -316,16 +310,15 @@ impl Connection {
 
     // [MQTT5-3.1.4-5] [MQTT311-3.1.4-4]
     fn open(&mut self, identity: Identity, data: Option<Vec<u8>>, batch: &mut Batch) {
-        let Phase::Waiting(waiting) = std::mem::replace(&mut self.phase, Phase::Fresh) else {
+        let Phase::Waiting(mut waiting) = std::mem::replace(&mut self.phase, Phase::Fresh) else {
             return;
         };
         let Waiting {
             terms,
-            user_name,
             method,
-            number,
+            asked,
             ..
-        } = *waiting;
+        } = &*waiting;
         let options = self.broker.options();
         let mut information = options
             .session
@@ -342,7 +335,7 @@ impl Connection {
             // [MQTT5-4.12.0-5] [MQTT5-4.12.0-6]
             connack.properties.authentication_method = method.as_deref();
             connack.properties.authentication_data = data.as_deref();
-            encode_connack(connack, &terms)
+            encode_connack(connack, terms)
         };
         if connack(false).is_empty() {
             self.phase = Phase::Fresh;
@@ -354,8 +347,27 @@ impl Connection {
         }
         // Silence is counted from here: a verdict may have taken its time.
         self.last_heard = batch.now.instant;
-        let asked = (&terms, number);
-        let opened = self.broker.open(asked, &self.port, connack, batch);
+        let wanted = (terms, asked.as_ref());
+        let opened = match self.broker.open(wanted, &self.port, connack, batch) {
+            Ok(opened) => opened,
+            Err(AskAgain { ended }) => {
+                waiting.ended = ended;
+                self.phase = Phase::Waiting(waiting);
+                if let Err(fault) = self.admit(identity, data, batch) {
+                    self.refuse(&[], fault, batch);
+                }
+                return;
+            }
+        };
+        if let Some(asked) = &mut waiting.asked {
+            asked.settle();
+        }
+        let Waiting {
+            terms,
+            user_name,
+            method,
+            ..
+        } = *waiting;
         tracing::debug!(
             client = &*terms.client_id,
             peer = self.port.peer().map(tracing::field::display),
@@ -427,6 +439,35 @@ impl Connection {
         self.port.signal(Signal::Write);
     }
 }
+
+/// Asks the store to keep the session that is to be opened, or to know of the one that had to end.
+fn ask_the_store(broker: &Arc<Broker>, port: &Arc<Port>, waiting: &mut Waiting) -> Progress {
+    let terms = &waiting.terms;
+    let receipt = &mut || Receipt {
+        to: Arc::clone(port) as _,
+        ticket: 0,
+        safety: Safety::Flushed,
+        patient: false,
+    };
+    let ended = waiting.ended.take();
+    if terms.expiry > 0 {
+        // The number of a new session stays its own when an old one has ended for it.
+        let asked = waiting.asked.take().filter(|_| ended.is_some());
+        let mut asked = asked.unwrap_or_else(|| Asked::new(broker, terms));
+        let progress = broker.keep_session(asked.number, terms, Some(receipt));
+        if matches!(progress, Progress::Refused(_)) {
+            asked.settle(); // The store has never heard of it.
+        }
+        waiting.asked = Some(asked);
+        return progress;
+    }
+    match ended {
+        Some(session) => broker.keep_state(Record::Ended { session }, receipt),
+        None => Progress::Done,
+    }
+}
+
+const CANNOT_KEEP: Fault = Fault::new(ReasonCode::ServerUnavailable, "the session cannot be kept");
 
 const STOPPING: Fault = Fault::new(ReasonCode::ServerUnavailable, "the broker is stopping");
 

@@ -9,9 +9,11 @@ use crate::message::{Message, Timestamp};
 use crate::queue::Delivery;
 use crate::session::{Source, Step, Terms};
 use crate::store::record::{Accepted, KeptWill, Opened, Record, Target};
-use crate::store::{Progress, Receipt};
+use crate::store::{Progress, Receipt, Safety};
 
+use super::batch::Batch;
 use super::core::Broker;
+use super::delivery::touch;
 use super::routes::SharedRoute;
 use super::shared::{InboundSide, OutboundSide, SessionRef, SharedGroup};
 
@@ -25,6 +27,8 @@ pub(super) struct ToKeep<'a> {
     pub held: Option<PacketId>,
     /// Whether it is the retained message of its topic now, or clears it.
     pub retained: bool,
+    /// Whether it is refused if it is to be retained and there is no room.
+    pub must_be_retained: bool,
 }
 
 impl Broker {
@@ -38,8 +42,13 @@ impl Broker {
             return Progress::Done;
         }
         let (message, route) = (what.message, what.route);
+        let Some(safety) = self.options.promise.of(message.topic()) else {
+            return Progress::Done;
+        };
         let targets = targets(message, route);
-        if targets.is_empty() && what.held.is_none() && !what.retained {
+        // What the broker says of itself is told anew when it starts.
+        let retained = what.retained && what.publisher.is_some();
+        if targets.is_empty() && what.held.is_none() && !retained {
             return Progress::Done;
         }
         let number = self.number();
@@ -49,39 +58,85 @@ impl Broker {
             number: number.get(),
             message,
             held: publisher.map(|session| session.number).zip(what.held),
-            retained: what.retained,
+            retained,
             publisher: publisher.map(|session| &*session.client_id),
             targets: &targets,
         };
-        self.store.append(Record::Message(accepted), receipt)
+        self.append(Record::Message(accepted), safety, receipt)
     }
 
-    /// Tells what has become of deliveries to a session.
-    pub(super) fn tell_steps(&self, session: &SessionRef, side: &mut OutboundSide) {
-        let holder = session.number;
-        for step in side.outbound.take_steps().into_iter().flatten() {
-            let record = match step {
-                Step::Sent {
-                    id,
-                    number,
-                    source,
-                    qos,
-                } => Record::Sent {
-                    holder,
-                    id,
-                    number: number.get(),
-                    group: source.map(|Source(group)| group.get()),
-                    qos,
-                },
-                Step::Received(id) => Record::Received { holder, id },
-                Step::Done(id) => Record::Done { holder, id },
-                Step::Returned(id) => Record::Returned { holder, id },
-                Step::Dropped { number, source } => Record::Dropped {
-                    owner: source.map_or(holder, |Source(group)| group.get()),
-                    number: number.get(),
-                },
-            };
-            self.store.append(record, None);
+    fn append(
+        &self,
+        record: Record<'_>,
+        safety: Safety,
+        receipt: Option<&mut dyn FnMut() -> Receipt>,
+    ) -> Progress {
+        let Some(make) = receipt else {
+            return self.store.append(record, None);
+        };
+        let mut receipt = || Receipt { safety, ..make() };
+        self.store.append(record, Some(&mut receipt))
+    }
+
+    /// Asks the store to keep a change of a session's state.
+    pub(super) fn keep_state(
+        &self,
+        record: Record<'_>,
+        receipt: &mut dyn FnMut() -> Receipt,
+    ) -> Progress {
+        match self.options.promise.of_sessions() {
+            Some(safety) => self.append(record, safety, Some(receipt)),
+            None => Progress::Done,
+        }
+    }
+
+    /// Tells that the retained message of a topic is no more.
+    pub(super) fn tell_cleared(&self, message: &Message) {
+        if message.number().is_some() {
+            let topic = message.topic();
+            self.store.append(Record::Cleared { topic }, None);
+        }
+    }
+
+    /// Tells what has become of deliveries to a session, and opens the gates that need not wait.
+    pub(super) fn tell_steps(
+        &self,
+        session: &SessionRef,
+        side: &mut OutboundSide,
+        batch: &mut Batch,
+    ) {
+        // What opens a gate may be followed by further steps.
+        while let Some(steps) = side.outbound.take_steps() {
+            // The outcome of one covers all before it.
+            let gate = steps.iter().rev().find_map(Step::gate);
+            for step in &steps {
+                let last = gate.filter(|_| step.gate() == gate);
+                let record = step_record(session.number, step);
+                let Some(gate) = last else {
+                    self.store.append(record, None);
+                    continue;
+                };
+                let safety = self.options.promise.of_sessions();
+                let safety = safety.unwrap_or(Safety::Written);
+                let mut receipt = || session.gate_receipt(gate, safety);
+                if self.store.append(record, Some(&mut receipt)) != Progress::Later {
+                    self.open_gates(session, side, gate.get(), batch);
+                }
+            }
+        }
+    }
+
+    /// Lets what has become safe up to this gate go its way.
+    pub(super) fn open_gates(
+        &self,
+        session: &SessionRef,
+        side: &mut OutboundSide,
+        safe: u64,
+        batch: &mut Batch,
+    ) {
+        let mut cx = batch.context(&self.options.session);
+        if side.outbound.open_gates(safe, &mut cx) {
+            touch(session, side, batch);
         }
     }
 
@@ -135,7 +190,11 @@ impl Broker {
                 expiry: will.expiry,
             }),
         };
-        self.store.append(Record::Opened(opened), receipt)
+        let record = Record::Opened(opened);
+        match receipt {
+            Some(receipt) => self.keep_state(record, receipt),
+            None => self.store.append(record, None),
+        }
     }
 
     /// A kept session has joined a group, which is kept from now on, if it was not before.
@@ -167,6 +226,31 @@ impl Broker {
             will,
         };
         self.store.append(record, None);
+    }
+}
+
+fn step_record(holder: u64, step: &Step) -> Record<'static> {
+    match *step {
+        Step::Sent {
+            id,
+            number,
+            source,
+            qos,
+            ..
+        } => Record::Sent {
+            holder,
+            id,
+            number: number.get(),
+            group: source.map(|Source(group)| group.get()),
+            qos,
+        },
+        Step::Received { id, .. } => Record::Received { holder, id },
+        Step::Done(id) => Record::Done { holder, id },
+        Step::Returned(id) => Record::Returned { holder, id },
+        Step::Dropped { number, source } => Record::Dropped {
+            owner: source.map_or(holder, |Source(group)| group.get()),
+            number: number.get(),
+        },
     }
 }
 

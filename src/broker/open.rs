@@ -256,6 +256,11 @@ impl Open {
             return Err(self.left(broker, port, &mut side, fault.into(), batch));
         }
         self.send_replies(broker, &mut side, batch);
+        {
+            let mut outbound = session.outbound.lock();
+            broker.open_gates(&session, &mut outbound, session.safe(), batch);
+            broker.tell_steps(&session, &mut outbound, batch);
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::pubsub::options::Options as PubsubOptions;
 use crate::session::options::Options as SessionOptions;
+use crate::store::options::Promise;
 
 /// What the broker as a whole allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Options {
     pub session: SessionOptions,
     /// Routing, groups and retained messages.
     pub pubsub: PubsubOptions,
+    /// How safe what must be stored is before it is acknowledged.
+    pub promise: Promise,
 }
 
 impl Default for Options {
@@ -26,6 +29,7 @@ impl Default for Options {
             sys_interval: Duration::from_secs(10),
             session: SessionOptions::default(),
             pubsub: PubsubOptions::default(),
+            promise: Promise::default(),
         }
     }
 }

@@ -25,6 +25,9 @@ use super::sessions::Detach;
 use super::shared::{InboundSide, SessionRef};
 use super::tickets::What;
 
+/// What was asked for cannot be kept, and its answer has no way to say so.
+const CANNOT_KEEP: Fault = Fault::new(ReasonCode::QuotaExceeded, "there is no room to keep it");
+
 const PINGRESP: [u8; 2] = [PacketType::Pingresp as u8 * 16, 0];
 
 impl Open {
@@ -98,28 +101,15 @@ impl Open {
             retain: message.retain(),
         };
         let refused = broker.refuse_publish(&self.session.client_id, &self.identity, access);
-        let not_retained = match refused {
-            Some(_) => None,
-            None => broker.retain(&message, Some(&self.session)),
-        };
-        let retains = message.retain() && broker.options.pubsub.retained.available;
-        let retained = retains && not_retained.is_none();
-        let refused = refused.or(not_retained.filter(|_| self.version == Version::V5));
         if let Some(code) = refused {
             broker.metrics.publish_refused(code);
-            // QoS 0 cannot be answered, and a message that is refused goes nowhere; but for a full
-            // retained store, which does not stop a live message that nobody promised to keep.
-            match token {
-                Some(token) => {
-                    side.inbound.settle(token, code);
-                    return Ok(());
-                }
-                None if code != ReasonCode::QuotaExceeded => return Ok(()),
-                None => {}
+            // QoS 0 cannot be answered.
+            if let Some(token) = token {
+                side.inbound.settle(token, code);
             }
+            return Ok(());
         }
-        self.route(broker, side, message, (token, publish.packet_id), retained);
-        Ok(())
+        self.route(broker, side, message, (token, publish.packet_id), batch)
     }
 
     // [MQTT5-3.2.2-14]
@@ -133,23 +123,30 @@ impl Open {
         }
     }
 
+    /// Takes a message in, to be delivered before the next packet; what cannot be kept although it is
+    /// promised goes nowhere.
     fn route(
         &mut self,
         broker: &Arc<Broker>,
         side: &mut InboundSide,
         message: Message,
-        asked: (Option<Token>, Option<PacketId>),
-        retained: bool,
-    ) {
-        let (token, packet_id) = asked;
+        (token, packet_id): (Option<Token>, Option<PacketId>),
+        batch: &mut Batch,
+    ) -> Result<(), Fault> {
         let route = broker.route(message.topic(), &self.session, &mut self.routes);
+        if let Some(token) = token
+            && broker.is_refused_by_group(&route, &message, batch)
+        {
+            return self.cannot_keep(broker, side, token);
+        }
         let holds = message.qos() == QoS::ExactlyOnce && side.is_persistent();
-        let what = ToKeep {
+        let mut what = ToKeep {
             message: &message,
             route: &route,
             publisher: Some(&self.session),
             held: packet_id.filter(|_| holds),
-            retained,
+            retained: broker.retains(&message),
+            must_be_retained: self.version == Version::V5 && token.is_some(),
         };
         if let Some(token) = token {
             let code = match route.is_empty() {
@@ -160,17 +157,36 @@ impl Open {
                 |ticket| self.session.receipt(ticket),
                 (token, code),
                 What::Message,
-                |receipt| broker.keep(&what, Some(receipt)),
+                |receipt| broker.take_in(&mut what, Some(receipt)),
             );
-            if let Some(code) = kept {
-                side.inbound.settle(token, code);
+            match kept {
+                Ok(Some(code)) => side.inbound.settle(token, code),
+                Ok(None) => {}
+                Err(_) => return self.cannot_keep(broker, side, token),
             }
         } else {
             // Nobody is told how it went.
-            broker.keep(&what, None);
+            broker.take_in(&mut what, None);
         }
-        // The turn delivers it before the next packet.
         side.fan_out = Some(FanOut::new(message, route));
+        Ok(())
+    }
+
+    /// Refuses a message that cannot be kept.
+    fn cannot_keep(
+        &self,
+        broker: &Broker,
+        side: &mut InboundSide,
+        token: Token,
+    ) -> Result<(), Fault> {
+        broker.metrics.publish_refused(ReasonCode::QuotaExceeded);
+        if self.version == Version::V5 {
+            side.inbound.settle(token, ReasonCode::QuotaExceeded);
+            return Ok(());
+        }
+        // Whether somebody waits does not matter: the connection is going to end.
+        let _ = side.inbound.forsake(token);
+        Err(CANNOT_KEEP)
     }
 
     /// Takes an acknowledgement of a delivery; returns whether there may be something to draw.
@@ -193,7 +209,7 @@ impl Open {
         if acked == Acked::Onward {
             touch(&self.session, &mut side, batch);
         }
-        broker.tell_steps(&self.session, &mut side);
+        broker.tell_steps(&self.session, &mut side, batch);
         Ok(acked == Acked::Done)
     }
 
@@ -215,11 +231,12 @@ impl Open {
             reply,
             What::State,
             |receipt| match persistent {
-                true => broker.store.append(record, Some(receipt)),
+                true => broker.keep_state(record, receipt),
                 false => Progress::Done,
             },
         );
-        if let Some(code) = code {
+        // It needs no room, and is not refused.
+        if let Ok(Some(code)) = code {
             side.inbound.settle(token, code);
         }
     }
@@ -304,11 +321,11 @@ impl Open {
             reply,
             What::State,
             |receipt| match record.filter(|_| persistent) {
-                Some(record) => broker.store.append(record, Some(receipt)),
+                Some(record) => broker.keep_state(record, receipt),
                 None => Progress::Done,
             },
         );
-        if let Some(code) = code {
+        if let Some(code) = code.map_err(|_| CANNOT_KEEP)? {
             side.inbound.settle(token, code);
         }
         Ok(())
@@ -454,8 +471,7 @@ impl Broker {
                 }
                 Err(_) => {
                     if side.inbound.forsake(awaited.token) {
-                        let what = "the store cannot keep it";
-                        result = Err(Fault::new(ReasonCode::QuotaExceeded, what));
+                        result = Err(CANNOT_KEEP);
                     }
                 }
             }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::codec::ReasonCode;
 use crate::message::Message;
+use crate::store::{Failure, Progress, Receipt};
 
 use super::batch::Batch;
 use super::core::Broker;
@@ -61,24 +61,43 @@ impl Broker {
         Arc::new(self.subscriptions.read().route(topic, publisher))
     }
 
-    /// Keeps or clears the retained message of a topic, if the message says so. `publisher` is whose
-    /// message it is. Returns the Reason Code of a refusal.
+    /// Whether a message is to be the retained one of its topic, or to clear it.
     // [MQTT5-3.3.1-5] [MQTT5-3.3.1-8] [MQTT311-3.3.1-5] [MQTT311-3.3.1-12]
-    pub(super) fn retain(
+    pub(super) fn retains(&self, message: &Message) -> bool {
+        message.retain() && self.options.pubsub.retained.available
+    }
+
+    /// Takes a message in: asks the store to keep it, and retains it if it is to be. Nothing is done
+    /// if the store refuses it; without room among the retained messages `what` says so afterwards.
+    ///
+    /// Both under one lock: the store hears of retained messages in the order in which they replace
+    /// each other.
+    pub(super) fn take_in(
         &self,
-        message: &Message,
-        publisher: Option<&SessionRef>,
-    ) -> Option<ReasonCode> {
-        if !message.retain() || !self.options.pubsub.retained.available {
-            return None;
+        what: &mut ToKeep<'_>,
+        receipt: Option<&mut dyn FnMut() -> Receipt>,
+    ) -> Progress {
+        if !what.retained {
+            return self.keep(what, receipt);
         }
-        let publisher = publisher.map(|session| Arc::clone(&session.client_id));
-        let kept = self.retained.write().set(message.clone(), publisher);
-        let refused = kept.is_err();
-        if refused {
+        let mut retained = self.retained.write();
+        if !retained.has_room_for(what.message) {
+            drop(retained);
             self.metrics.retained_refused();
+            what.retained = false;
+            if what.must_be_retained {
+                return Progress::Refused(Failure::Full);
+            }
+            return self.keep(what, receipt);
         }
-        refused.then_some(ReasonCode::QuotaExceeded)
+        let progress = self.keep(what, receipt);
+        if !matches!(progress, Progress::Refused(_)) || what.publisher.is_none() {
+            let publisher = what.publisher;
+            let publisher = publisher.map(|session| Arc::clone(&session.client_id));
+            // There is room.
+            let _ = retained.set(what.message.clone(), publisher);
+        }
+        progress
     }
 
     /// Takes a message one step further: fills some recipients, or offers it to some groups. Returns
@@ -122,19 +141,17 @@ impl Broker {
         publisher: Option<&SessionRef>,
         batch: &mut Batch,
     ) {
-        let refused = self.retain(&message, publisher).is_some();
         let route = self.look_up(message.topic(), publisher);
-        let retained = message.retain() && self.options.pubsub.retained.available && !refused;
-        let what = ToKeep {
+        let mut what = ToKeep {
             message: &message,
             route: &route,
             publisher,
             held: None,
-            // What the broker says of itself is told anew when it starts.
-            retained: retained && publisher.is_some(),
+            retained: self.retains(&message),
+            must_be_retained: false,
         };
-        // Nobody is told how it went, so nothing waits for it.
-        self.keep(&what, None);
+        // Nobody is told how it went, so nothing waits for it, and it goes to whom it can reach.
+        self.take_in(&mut what, None);
         self.fan_out_all(&mut FanOut::new(message, route), batch);
     }
 }

@@ -35,6 +35,50 @@ pub(super) struct Opened {
     pub epoch: Epoch,
 }
 
+/// Which session the store was asked to keep for a connection.
+///
+/// Until it is opened the store has a session that nobody will ever come back to: if that is what
+/// becomes of it, the store is told.
+pub(super) struct Asked {
+    broker: Arc<Broker>,
+    pub number: u64,
+    /// Whether there was no such session before.
+    pub is_new: bool,
+    opened: bool,
+}
+
+/// The store has to be asked again.
+pub(super) struct AskAgain {
+    /// The session that has ended for this connection, if one that was kept has.
+    pub ended: Option<u64>,
+}
+
+impl Asked {
+    pub(super) fn new(broker: &Arc<Broker>, terms: &Terms) -> Self {
+        let (number, is_new) = broker.number_for(terms);
+        Self {
+            broker: Arc::clone(broker),
+            number,
+            is_new,
+            opened: false,
+        }
+    }
+
+    /// The session is open.
+    pub(super) fn settle(&mut self) {
+        self.opened = true;
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if self.is_new && !self.opened {
+            let session = self.number;
+            self.broker.store.append(Record::Ended { session }, None);
+        }
+    }
+}
+
 /// How a session loses its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Detach {
@@ -53,47 +97,64 @@ pub(super) enum Detach {
 }
 
 impl Broker {
-    /// The number that the session which `terms` name has, or is to have.
-    pub(super) fn number_for(&self, terms: &Terms) -> u64 {
+    /// The number that the session which `terms` name has, or is to have, and whether it is new.
+    pub(super) fn number_for(&self, terms: &Terms) -> (u64, bool) {
         let found = match terms.clean_start {
             true => None,
             false => self.registry.find(&terms.client_id),
         };
-        found.map_or_else(|| self.number().get(), |session| session.number)
+        match found {
+            Some(session) => (session.number, false),
+            None => (self.number().get(), true),
+        }
     }
 
     /// Opens the session that `terms` name for the connection behind `port`: a new one, or what is
-    /// there. If it outlives the connection, the store was asked to keep it under the number that comes
-    /// with the terms. `connack` makes the CONNACK, which is told whether there was a session.
+    /// there. If it outlives the connection, the store was asked to keep it as comes with the terms.
+    /// `connack` makes the CONNACK, which is told whether there was a session.
+    ///
+    /// # Errors
+    ///
+    /// The store was asked for another session than it would be: one has ended, or another connection
+    /// has made one, in the meantime. It has to be asked again.
     pub(super) fn open(
         &self,
-        (terms, kept_as): (&Terms, Option<u64>),
+        (terms, asked): (&Terms, Option<&Asked>),
         port: &Arc<Port>,
         connack: impl Fn(bool) -> Vec<u8>,
         batch: &mut Batch,
-    ) -> Opened {
+    ) -> Result<Opened, AskAgain> {
         loop {
             let found = self.registry.find(&terms.client_id);
             let (session, is_new) = match found {
                 Some(session) => (session, false),
                 None => {
-                    let number = kept_as.unwrap_or_else(|| self.number().get());
+                    let number = match asked {
+                        Some(asked) if !asked.is_new => return Err(AskAgain { ended: None }),
+                        Some(asked) => asked.number,
+                        None => self.number().get(),
+                    };
                     let client_id = Arc::clone(&terms.client_id);
                     (SessionRef::new(number, client_id), true)
                 }
             };
             let mut side = session.inbound.lock();
+            let resumes = !is_new && side.state != State::Ended && side.is_resumed_by(terms);
+            if resumes && asked.is_some_and(|asked| asked.number != session.number) {
+                return Err(AskAgain { ended: None });
+            }
+            let was_kept = session.is_kept();
             if is_new {
                 if !self.registry.add(&session) {
                     continue; // Another connection was faster: take it over.
                 }
                 self.metrics.gauge(Gauge::Sessions, 1);
             } else if !self.claim(&session, &mut side, terms, batch) {
+                if was_kept {
+                    let ended = Some(session.number);
+                    return Err(AskAgain { ended });
+                }
                 continue;
-            }
-            if kept_as.is_some_and(|number| number != session.number) {
-                // It ended, or another connection made it, since the store was asked.
-                self.keep_session(session.number, terms, None);
             }
             let epoch = self.cluster.claim(&terms.client_id);
             // [MQTT5-3.2.2-2] [MQTT5-3.2.2-3] [MQTT311-3.2.2-1] [MQTT311-3.2.2-2] [MQTT311-3.2.2-3]
@@ -104,7 +165,7 @@ impl Broker {
             if self.is_stopping() {
                 port.close(ReasonCode::ServerShuttingDown);
             }
-            return Opened { session, epoch };
+            return Ok(Opened { session, epoch });
         }
     }
 
@@ -124,7 +185,7 @@ impl Broker {
         terms: &Terms,
         batch: &mut Batch,
     ) -> bool {
-        let resumed = !terms.clean_start && side.is_persistent();
+        let resumed = side.is_resumed_by(terms);
         match side.state {
             State::Ended => return false,
             State::Attached if resumed => self.detach(session, side, Detach::Resumed, batch),
@@ -173,11 +234,12 @@ impl Broker {
             outbound.port = Some(Arc::clone(port));
             let kept = terms.expiry > 0 && self.store.remembers();
             session.set_kept(&mut outbound, kept);
+            self.open_gates(session, &mut outbound, session.safe(), batch);
             outbound
                 .outbound
                 .attach(terms, connack, &mut batch.context(limits));
             super::delivery::touch(session, &mut outbound, batch);
-            self.tell_steps(session, &mut outbound);
+            self.tell_steps(session, &mut outbound, batch);
         }
         if session.has_outcomes() {
             // They came too late to be settled above, and too early to find a port to wake.

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use crate::cluster::Epoch;
 use crate::pubsub::options::GroupOptions;
 use crate::pubsub::{Granted, Group};
-use crate::session::{Inbound, NEVER, Outbound, Source, Subscriptions, Will};
-use crate::store::{Failure, Receipt, Waits};
+use crate::session::{Inbound, NEVER, Outbound, Source, Subscriptions, Terms, Will};
+use crate::store::{Failure, Receipt, Safety, Waits};
 
 use super::port::{Port, Signal};
 use super::publish::FanOut;
@@ -37,7 +37,12 @@ pub(super) struct Session {
     outcomes: Mutex<Vec<Outcome>>,
     /// Whether the store keeps it, for those who have neither lock. Changes under the outbound lock.
     kept: AtomicBool,
+    /// The last gate of its outbound side before which everything is safe.
+    safe: AtomicU64,
 }
+
+/// Marks the ticket of a gate.
+const GATE: u64 = 1 << 63;
 
 /// An outcome of the store: the ticket, and how it went.
 pub(super) type Outcome = (u64, Result<(), Failure>);
@@ -61,11 +66,20 @@ impl Session {
     pub(super) fn take_outcomes(&self) -> Vec<Outcome> {
         std::mem::take(&mut self.outcomes.lock())
     }
+
+    /// The last gate of the outbound side that may be open.
+    pub(super) fn safe(&self) -> u64 {
+        self.safe.load(Ordering::Acquire)
+    }
 }
 
 impl Waits for Session {
     fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
-        self.outcomes.lock().push((ticket, outcome));
+        match ticket & GATE {
+            0 => self.outcomes.lock().push((ticket, outcome)),
+            // Those who wait at a gate are patient.
+            _ => _ = self.safe.fetch_max(ticket & !GATE, Ordering::AcqRel),
+        }
         if let Some(port) = &self.outbound.lock().port {
             port.signal(Signal::Mail);
         }
@@ -176,16 +190,29 @@ impl SessionRef {
             outbound: Mutex::new(outbound),
             outcomes: Mutex::default(),
             kept: AtomicBool::new(false),
+            safe: AtomicU64::new(0),
         }))
     }
 }
 
 impl SessionRef {
-    /// Where an outcome of the store goes.
+    /// Where an outcome of the store goes. How safe it is to be depends on what is kept.
     pub(super) fn receipt(&self, ticket: u64) -> Receipt {
         Receipt {
             to: Arc::clone(&self.0) as _,
             ticket,
+            safety: Safety::Flushed,
+            patient: false,
+        }
+    }
+
+    /// Where it is told that a gate may open.
+    pub(super) fn gate_receipt(&self, gate: NonZeroU64, safety: Safety) -> Receipt {
+        Receipt {
+            to: Arc::clone(&self.0) as _,
+            ticket: GATE | gate.get(),
+            safety,
+            patient: true,
         }
     }
 }
@@ -237,6 +264,12 @@ impl InboundSide {
     /// Whether the session outlives its connection.
     pub(super) fn is_persistent(&self) -> bool {
         self.expiry > 0
+    }
+
+    /// Whether a connection on these terms goes on with the session.
+    // [MQTT5-3.1.2-4] [MQTT5-3.1.2-5] [MQTT311-3.1.2-4] [MQTT311-3.1.2-6]
+    pub(super) fn is_resumed_by(&self, terms: &Terms) -> bool {
+        !terms.clean_start && self.is_persistent()
     }
 
     /// Whether it ends some time after its connection.

@@ -4,7 +4,8 @@ use crate::auth::{Access, Identity};
 use crate::codec::{
     ReasonCode, RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe, Version,
 };
-use crate::pubsub::Granted;
+use crate::pubsub::{Granted, Subscriptions};
+use crate::queue::DropReason;
 use crate::session::{Subscribed, cost};
 use crate::store::record::Record;
 use crate::topic::{filter, name};
@@ -12,7 +13,7 @@ use crate::topic::{filter, name};
 use super::batch::Batch;
 use super::core::Broker;
 use super::metrics::Gauge;
-use super::shared::{Feed, InboundSide, SessionRef};
+use super::shared::{Feed, GroupRef, InboundSide, SessionRef};
 
 /// A subscription that is granted: its filter, what it is, and what it replaces.
 type Accepted<'a> = (&'a str, Subscribed, Option<Subscribed>);
@@ -103,6 +104,9 @@ impl Broker {
         text: &str,
         options: SubscriptionOptions,
     ) -> Option<ReasonCode> {
+        if session.is_kept() && self.store.accepts().is_err() {
+            return Some(ReasonCode::QuotaExceeded);
+        }
         let limits = &self.options.session;
         let plain = filter::parse(text).map_or(text, |parsed| parsed.filter);
         let full = side.subscriptions.len() >= limits.subscriptions_maximum
@@ -222,19 +226,47 @@ impl Broker {
         let ended = shared.group.lock().leave(session);
         session.outbound.lock().outbound.disown(shared.source);
         if let Some(dropped) = ended {
-            batch.tally.drop(crate::queue::DropReason::Ended, dropped);
-            batch.tally.queue_changed(dropped, 0);
-            subscriptions.remove_group(filter, share);
-            if shared.is_kept() {
-                let group = shared.source.0.get();
-                self.store.append(Record::Dissolved { group }, None);
-            }
-            self.metrics.gauge(Gauge::Groups, -1);
+            self.group_ended(&mut subscriptions, &shared, dropped, batch);
         } else if shared.options.ordering.is_some() {
             // What waited for this member waits for nobody now.
             drop(subscriptions);
             self.drain_group(&shared, batch);
         }
+    }
+
+    /// A group has ended, with so many messages in its backlog.
+    pub(super) fn group_ended(
+        &self,
+        subscriptions: &mut Subscriptions<SessionRef, GroupRef>,
+        shared: &GroupRef,
+        dropped: usize,
+        batch: &mut Batch,
+    ) {
+        batch.tally.drop(DropReason::Ended, dropped);
+        batch.tally.queue_changed(dropped, 0);
+        subscriptions.remove_group(&shared.filter, &shared.share);
+        if shared.is_kept() {
+            let group = shared.source.0.get();
+            self.store.append(Record::Dissolved { group }, None);
+        }
+        self.metrics.gauge(Gauge::Groups, -1);
+    }
+
+    /// Makes the subscriptions of a session that was kept known again.
+    pub(super) fn resubscribe<'a>(
+        &self,
+        session: &SessionRef,
+        side: &mut InboundSide,
+        kept: impl Iterator<Item = (&'a str, Subscribed)>,
+    ) {
+        let mut accepted = Vec::new();
+        for (filter, subscribed) in kept {
+            side.subscriptions.insert(filter, subscribed);
+            accepted.push((filter, subscribed, None));
+        }
+        self.metrics
+            .gauge(Gauge::Subscriptions, accepted.len() as i64);
+        self.enter(session, side, &accepted);
     }
 }
 

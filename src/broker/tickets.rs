@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::codec::ReasonCode;
 use crate::session::Token;
-use crate::store::{Progress, Receipt};
+use crate::store::{Failure, Progress, Receipt};
 
 /// What a session has asked the store for and not been told yet.
 #[derive(Debug, Default)]
@@ -36,16 +36,21 @@ pub(super) enum What {
 impl Tickets {
     /// Asks the store for something on which a reply depends. Returns the code to settle the reply
     /// with at once, or notes that it waits.
+    ///
+    /// # Errors
+    ///
+    /// The store does not take it.
     pub(super) fn ask(
         &mut self,
         receipt: impl Fn(u64) -> Receipt,
         (token, code): (Token, ReasonCode),
         what: What,
         ask: impl FnOnce(&mut dyn FnMut() -> Receipt) -> Progress,
-    ) -> Option<ReasonCode> {
+    ) -> Result<Option<ReasonCode>, Failure> {
         let ticket = self.next;
         match ask(&mut || receipt(ticket)) {
-            Progress::Done => Some(code),
+            Progress::Done => Ok(Some(code)),
+            Progress::Refused(failure) => Err(failure),
             Progress::Later => {
                 self.next += 1;
                 self.awaited.push_back(Awaited {
@@ -54,7 +59,7 @@ impl Tickets {
                     code,
                     what,
                 });
-                None
+                Ok(None)
             }
         }
     }

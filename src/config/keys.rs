@@ -171,7 +171,7 @@ pub const KEYS: &[Key<Settings>] = &[
     }),
     key("store.path", |v, to| v.path(&mut to.store.path)),
     key("store.durability", |v, to| {
-        v.choice(DURABILITIES, &mut to.store.durability)
+        v.choice(DURABILITIES, &mut to.store.promise.default)
     }),
     key("sys.interval", |v, to| {
         v.duration_or_zero(SECOND..=DAY, &mut to.broker.sys_interval)

@@ -115,10 +115,19 @@ impl Retained {
     // [MQTT5-3.3.1-5] [MQTT5-3.3.1-6] [MQTT5-3.3.1-7] [MQTT311-3.3.1-5] [MQTT311-3.3.1-7]
     // [MQTT311-3.3.1-10] [MQTT311-3.3.1-11]
     pub fn set(&mut self, message: Message, publisher: Option<Arc<str>>) -> Result<(), Refused> {
-        if message.payload().is_empty() {
-            self.clear(message.topic());
-            return Ok(());
+        if !self.has_room_for(&message) {
+            return Err(Refused);
         }
+        self.clear(message.topic());
+        if !message.payload().is_empty() {
+            self.bytes += message.size();
+            self.messages.insert(ByTopic { message, publisher });
+        }
+        Ok(())
+    }
+
+    /// Whether [`Self::set`] would keep the message, or clear its topic.
+    pub fn has_room_for(&self, message: &Message) -> bool {
         let before = self
             .messages
             .get(message.topic_bytes())
@@ -126,12 +135,8 @@ impl Retained {
         let count = self.messages.len() + usize::from(before.is_none());
         let bytes = self.bytes - before.unwrap_or(0) + message.size();
         let grows = message.size() > before.unwrap_or(0);
-        if count > self.options.messages || (grows && bytes > self.options.bytes) {
-            return Err(Refused);
-        }
-        self.bytes = bytes;
-        self.messages.replace(ByTopic { message, publisher });
-        Ok(())
+        let full = count > self.options.messages || (grows && bytes > self.options.bytes);
+        message.payload().is_empty() || !full
     }
 
     /// Removes the message of a topic.
@@ -193,13 +198,14 @@ impl Retained {
         }
     }
 
-    /// Removes expired messages from after the topic `after`, looking at `steps` of them at most;
-    /// returns where to go on, and how many were removed.
+    /// Removes expired messages from after the topic `after`, looking at `steps` of them at most, and
+    /// shows each to `gone`; returns where to go on, and how many were removed.
     pub fn sweep(
         &mut self,
         after: Option<&str>,
         steps: usize,
         now: Timestamp,
+        mut gone: impl FnMut(&Message),
     ) -> (Option<Box<str>>, usize) {
         let from = after.map_or(Bound::Unbounded, |topic| Bound::Excluded(topic.as_bytes()));
         let mut last = None;
@@ -217,6 +223,7 @@ impl Retained {
             .filter(|_| seen == steps)
             .map(|message| message.topic().into());
         for message in &expired {
+            gone(message);
             self.clear(message.topic());
         }
         (next, expired.len())

@@ -172,6 +172,12 @@ impl<S: Clone + Eq> Group<S> {
                 lanes.leave(index);
             }
         }
+        self.end_if_empty()
+    }
+
+    /// Ends a group that has no members. Returns the number of messages that were in its backlog, if
+    /// it ended.
+    pub fn end_if_empty(&mut self) -> Option<usize> {
         if !self.members.is_empty() || self.ended || self.declared {
             return None;
         }
@@ -466,8 +472,9 @@ impl<S: Clone + Eq> Group<S> {
     }
 }
 
-/// A message in the backlog has no member yet, and so nothing that differs per member.
-fn waiting(message: Message, attempts: u16) -> Delivery {
+/// A message in the backlog, which was given to a member so often: it has none now, and so nothing that
+/// differs per member.
+pub fn waiting(message: Message, attempts: u16) -> Delivery {
     Delivery {
         qos: message.qos(),
         retain: message.retain(),

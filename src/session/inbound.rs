@@ -80,6 +80,21 @@ impl Default for Inbound {
 }
 
 impl Inbound {
+    /// The inbound side of a session that was kept, with the QoS 2 ids that it holds.
+    pub fn restored(ids: impl IntoIterator<Item = PacketId>) -> Self {
+        let held = ids.into_iter().map(|id| Held {
+            id,
+            counted: false,
+            first: Token::PAST,
+            again: None,
+            accepted: true,
+        });
+        Self {
+            held: held.collect(),
+            ..Self::default()
+        }
+    }
+
     /// A new connection takes this side over. QoS 2 ids stay held; replies that had not left are
     /// forgotten, for the client will repeat what they answer.
     pub fn attach(&mut self, version: Version, receive_maximum: u16, topic_alias_maximum: u16) {

@@ -1,5 +1,6 @@
 //! What a session has to tell the store of its deliveries.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
 use crate::codec::{PacketId, QoS};
@@ -21,9 +22,16 @@ pub enum Step {
         source: Option<Source>,
         /// The QoS of the delivery.
         qos: QoS,
+        /// Of a QoS 2 message: its PUBLISH waits behind this gate.
+        gate: Option<NonZeroU64>,
     },
     /// PUBREC came: only the id is needed any more.
-    Received(PacketId),
+    Received {
+        /// The id.
+        id: PacketId,
+        /// The PUBREL waits behind it.
+        gate: NonZeroU64,
+    },
     /// It has come to its end.
     Done(PacketId),
     /// It was taken back while its client has it, for another member of its group.
@@ -37,7 +45,22 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// The gate that opens once this is safe.
+    pub fn gate(&self) -> Option<NonZeroU64> {
+        match *self {
+            Self::Sent { gate, .. } => gate,
+            Self::Received { gate, .. } => Some(gate),
+            Self::Done(_) | Self::Returned(_) | Self::Dropped { .. } => None,
+        }
+    }
+}
+
 /// Steps that have not been told yet, in their order.
+///
+/// PUBLISH and PUBREL of QoS 2 leave only when the store has made the step before them safe, for else a
+/// message could come twice after a crash: each waits behind a *gate*, and the gates of a session open
+/// in their order.
 ///
 /// Invariant: a step follows from what the store keeps; without messages that it keeps, or a session
 /// that it keeps, there is none.
@@ -48,9 +71,22 @@ pub(super) struct Journal {
     kept: bool,
     /// Whether anything was ever told of what is in the window.
     followed: bool,
+    /// Gates that are closed, in their order, and whose way they bar.
+    gates: VecDeque<(NonZeroU64, PacketId)>,
+    /// The last gate that was made.
+    last_gate: u64,
 }
 
 impl Journal {
+    /// Of a session that was kept; `followed` is whether anything is in its window.
+    pub(super) fn restored(followed: bool) -> Self {
+        Self {
+            kept: true,
+            followed,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn is_kept(&self) -> bool {
         self.kept
     }
@@ -75,20 +111,51 @@ impl Journal {
         followed.then(|| message.number()).flatten()
     }
 
+    /// Notes that a message has an id; returns the gate that its PUBLISH waits behind, if it does.
     pub(super) fn sent(
         &mut self,
         id: PacketId,
         delivery: (NonZeroU64, QoS),
         source: Option<Source>,
-    ) {
+    ) -> Option<NonZeroU64> {
         let (number, qos) = delivery;
         self.followed = true;
+        let gate = (qos == QoS::ExactlyOnce).then(|| self.gate(id));
         self.steps.push(Step::Sent {
             id,
             number,
             source,
             qos,
+            gate,
         });
+        gate
+    }
+
+    /// Notes that PUBREC came; returns the gate that the PUBREL waits behind.
+    pub(super) fn received(&mut self, id: PacketId) -> NonZeroU64 {
+        let gate = self.gate(id);
+        self.steps.push(Step::Received { id, gate });
+        gate
+    }
+
+    fn gate(&mut self, id: PacketId) -> NonZeroU64 {
+        self.last_gate += 1;
+        let gate = NonZeroU64::new(self.last_gate).unwrap_or(NonZeroU64::MIN);
+        self.gates.push_back((gate, id));
+        gate
+    }
+
+    /// Takes the next gate that opens if all up to `safe` do.
+    pub(super) fn open(&mut self, safe: u64) -> Option<(NonZeroU64, PacketId)> {
+        let opens = self
+            .gates
+            .front()
+            .is_some_and(|(gate, _)| gate.get() <= safe);
+        let gate = opens.then(|| self.gates.pop_front()).flatten();
+        if self.gates.is_empty() && self.gates.capacity() > KEPT_CAPACITY {
+            self.gates = VecDeque::new();
+        }
+        gate
     }
 
     pub(super) fn dropped(&mut self, delivery: &Delivery, source: Option<Source>) {
@@ -110,3 +177,6 @@ impl Journal {
         !self.steps.is_empty()
     }
 }
+
+/// Gates for which an empty line keeps room.
+const KEPT_CAPACITY: usize = 16;

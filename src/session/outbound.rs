@@ -99,6 +99,21 @@ impl Default for Outbound {
 }
 
 impl Outbound {
+    /// The outbound side of a session that was kept: what was in flight, oldest first, of which only
+    /// the id is known once PUBREC had come, and what waited.
+    pub fn restored(
+        in_flight: impl Iterator<Item = (PacketId, Option<Delivery>)>,
+        waiting: impl DoubleEndedIterator<Item = Delivery>,
+    ) -> Self {
+        let mut outbound = Self {
+            window: Window::restored(in_flight),
+            ..Self::default()
+        };
+        outbound.journal = Journal::restored(outbound.window.len() > 0);
+        outbound.waiting.give_back(waiting);
+        outbound
+    }
+
     /// A connection takes this side over; `first` is committed before anything else (CONNACK).
     /// What is in flight is sent again, in its order, as far as the quota goes.
     // [MQTT5-3.2.0-1] [MQTT5-4.4.0-1] [MQTT311-3.2.0-1] [MQTT311-4.4.0-1]
@@ -271,13 +286,16 @@ impl Outbound {
         let mut wrote = false;
         let mut stalled = false;
         let journal = &mut self.journal;
-        self.window.resend(|id, kept, stage| {
-            match stage {
+        self.window.resend(|entry| {
+            let (id, kept, gated) = (entry.id, entry.kept, entry.gate.is_some());
+            match &entry.stage {
+                Stage::Release if gated => return Resend::Later,
                 Stage::Release => line.pubrel(id, ReasonCode::Success, cx),
                 // It ended with the connection.
                 Stage::Withdrawn => return Resend::Forget,
                 Stage::Publish(delivery) => {
-                    stalled |= quota == 0 || line.wire.unsent() >= cx.options.unsent_maximum;
+                    let full = quota == 0 || line.wire.unsent() >= cx.options.unsent_maximum;
+                    stalled |= full || gated;
                     if stalled {
                         return Resend::Later;
                     }
@@ -287,18 +305,18 @@ impl Outbound {
                         // This connection takes less than the last one. [MQTT5-3.1.2-25]
                         None => {
                             cx.tally.drop(DropReason::PacketTooLarge, 1);
-                            let again = delivery.qos == QoS::ExactlyOnce;
-                            if kept {
-                                journal.push(match again {
-                                    true => Step::Received(id),
-                                    false => Step::Done(id),
-                                });
-                            }
-                            if !again {
+                            if delivery.qos != QoS::ExactlyOnce {
+                                if kept {
+                                    journal.push(Step::Done(id));
+                                }
                                 return Resend::Forget;
                             }
                             // The client may hold the id: only a PUBREL frees it on both sides.
-                            *stage = Stage::Release;
+                            entry.stage = Stage::Release;
+                            if kept {
+                                entry.gate = Some(journal.received(id));
+                                return Resend::Later;
+                            }
                             line.pubrel(id, ReasonCode::Success, cx);
                         }
                     }
@@ -339,8 +357,11 @@ impl Outbound {
         match self.window.add(delivery, source) {
             Ok(id) => {
                 if let Some(number) = number {
-                    self.window.keep_newest();
-                    self.journal.sent(id, (number, qos), source);
+                    let gate = self.journal.sent(id, (number, qos), source);
+                    self.window.keep_newest(gate);
+                    if gate.is_some() {
+                        return false;
+                    }
                 }
                 if let Some(delivery) = self.window.newest() {
                     line.publish(delivery, naming, Some(id), false, cx);
@@ -372,14 +393,17 @@ impl Outbound {
         cx: &mut Context<'_>,
     ) -> Result<Acked, Fault> {
         let kept = self.is_followed(id);
+        let gated = kept && self.window.is_gated(id);
         match self.window.pubrec(id, code).map_err(out_of_step)? {
             Received::Refused(known) => {
                 self.follow(kept && known, Step::Done(id));
                 Ok(Acked::done(known))
             }
             Received::Release(code) => {
-                self.follow(kept, Step::Received(id));
-                if let Some(line) = self.line.as_deref_mut() {
+                if kept && !gated {
+                    let gate = self.journal.received(id);
+                    self.window.close_gate(id, gate);
+                } else if let Some(line) = self.line.as_deref_mut().filter(|_| !gated) {
                     line.pubrel(id, code, cx);
                 }
                 Ok(Acked::Onward)
@@ -393,6 +417,36 @@ impl Outbound {
         let done = self.window.pubcomp(id).map_err(out_of_step)?;
         self.follow(kept && done, Step::Done(id));
         Ok(Acked::done(done))
+    }
+
+    /// Every step up to the one with this gate is safe: sends what waited for that. Returns whether bytes
+    /// were committed.
+    pub fn open_gates(&mut self, safe: u64, cx: &mut Context<'_>) -> bool {
+        let mut wrote = false;
+        let mut opened = false;
+        while let Some((gate, id)) = self.journal.open(safe) {
+            opened = true;
+            let Some(line) = self.line.as_deref_mut() else {
+                let _ = self.window.open_gate(id, gate);
+                continue;
+            };
+            match self.window.open_gate(id, gate) {
+                Some(Stage::Release) => line.pubrel(id, ReasonCode::Success, cx),
+                // It fitted when it was given its id, and without a new alias it still does.
+                Some(Stage::Publish(delivery)) => {
+                    let naming = line.naming(delivery, cx.now).unwrap_or(Naming::Name);
+                    line.publish(delivery, naming, Some(id), false, cx);
+                }
+                // Only what is of QoS 1 is withdrawn.
+                Some(Stage::Withdrawn) | None => continue,
+            }
+            wrote = true;
+        }
+        // What was to be sent again may have waited as well.
+        if opened && self.window.has_unsent() {
+            wrote |= self.draw(cx);
+        }
+        wrote
     }
 
     fn is_followed(&self, id: PacketId) -> bool {

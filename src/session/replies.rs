@@ -18,6 +18,12 @@ use crate::codec::{PacketId, PacketType, ReasonCode, Version, encode_ack};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(u64);
 
+impl Token {
+    /// The reply of a message that was accepted by a process before this one. It would take centuries
+    /// until another has it.
+    pub(super) const PAST: Self = Self(u64::MAX);
+}
+
 #[derive(Debug)]
 struct Reply {
     what: What,

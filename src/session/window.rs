@@ -36,6 +36,8 @@ pub(super) struct InFlight {
     pub kept: bool,
     /// Since when it is in flight, by the clock of whoever looks after its acknowledgement.
     pub since: u32,
+    /// What has to be safe before the packet that is due leaves: see [`super::journal`].
+    pub gate: Option<NonZeroU64>,
 }
 
 /// How far it got.
@@ -98,6 +100,29 @@ impl Window {
         }
     }
 
+    /// A window as it was kept, oldest first: ids, and the deliveries of those that no PUBREC had come
+    /// for.
+    pub(super) fn restored(kept: impl Iterator<Item = (PacketId, Option<Delivery>)>) -> Self {
+        let entries: VecDeque<_> = kept
+            .map(|(id, delivery)| InFlight {
+                id,
+                stage: delivery.map_or(Stage::Release, Stage::Publish),
+                source: None,
+                sent: false,
+                kept: true,
+                since: 0,
+                gate: None,
+            })
+            .collect();
+        Self {
+            last_id: entries.back().map_or(0, |newest| newest.id.get()),
+            // Ids may have gone around before.
+            lapped: !entries.is_empty(),
+            unsent: entries.len(),
+            entries,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -131,17 +156,43 @@ impl Window {
                     sent: true,
                     kept: false,
                     since: 0,
+                    gate: None,
                 });
                 return Ok(candidate);
             }
         }
     }
 
-    /// The store follows the message added last.
-    pub(super) fn keep_newest(&mut self) {
+    /// The store follows the message added last, which leaves once `gate` is open, if there is one.
+    pub(super) fn keep_newest(&mut self, gate: Option<NonZeroU64>) {
         if let Some(entry) = self.entries.back_mut() {
             entry.kept = true;
+            entry.gate = gate;
         }
+    }
+
+    /// What is due for this id leaves once `gate` is open.
+    pub(super) fn close_gate(&mut self, id: PacketId, gate: NonZeroU64) {
+        if let Some(index) = self.position(id) {
+            self.entries[index].gate = Some(gate);
+        }
+    }
+
+    /// Whether what is due for this id has to wait.
+    pub(super) fn is_gated(&self, id: PacketId) -> bool {
+        self.position(id)
+            .is_some_and(|index| self.entries[index].gate.is_some())
+    }
+
+    /// Opens a gate. Returns what may leave now, unless that is something to be sent again.
+    pub(super) fn open_gate(&mut self, id: PacketId, gate: NonZeroU64) -> Option<&Stage> {
+        let index = self.position(id)?;
+        let entry = &mut self.entries[index];
+        if entry.gate != Some(gate) {
+            return None;
+        }
+        entry.gate = None;
+        entry.sent.then_some(&entry.stage)
     }
 
     /// Whether the store follows the message with this id.
@@ -257,6 +308,7 @@ impl Window {
                         sent: false,
                         kept: entry.kept,
                         since: entry.since,
+                        gate: entry.gate,
                     });
                 }
             }
@@ -283,9 +335,9 @@ impl Window {
         self.unsent > 0
     }
 
-    /// Offers each entry that was not sent on this connection to `send`, oldest first, with whether
-    /// the store follows it, and does what it says.
-    pub(super) fn resend(&mut self, mut send: impl FnMut(PacketId, bool, &mut Stage) -> Resend) {
+    /// Offers each entry that was not sent on this connection to `send`, oldest first, and does what it
+    /// says.
+    pub(super) fn resend(&mut self, mut send: impl FnMut(&mut InFlight) -> Resend) {
         if self.unsent == 0 {
             return;
         }
@@ -294,7 +346,7 @@ impl Window {
             let outcome = if entry.sent {
                 Resend::Later
             } else {
-                send(entry.id, entry.kept, &mut entry.stage)
+                send(entry)
             };
             if outcome != Resend::Later {
                 *unsent -= 1;

@@ -8,15 +8,19 @@
 //!
 //! - [`Progress::Done`]: it is as safe already;
 //! - [`Progress::Later`]: the [`Receipt`] is told once, from another thread, perhaps before `append`
-//!   returns.
+//!   returns;
+//! - [`Progress::Refused`]: there is no room, or the medium has failed. The record was not taken, and
+//!   will not be there after a restart: what asked for it is to be refused before anybody hears of it.
+//!
+//! How safe is safe is the receipt's to say: see [`Safety`].
 //!
 //! Records are kept in the order in which they were appended, and the outcome of one covers all before
 //! it: who is told that a PUBACK is safe may rely on the SUBSCRIBE before it. A record without a
 //! receipt is kept in its place like any other; it is safe when a later one is.
 //!
 //! An outcome may be a [`Failure`]: then the record is not safe, and what depends on it is refused. It
-//! may be there after a restart all the same, since a store goes on trying to write what it took. So
-//! what cannot be kept is better refused before: [`Store::accepts`] says so without an append.
+//! may be there after a restart all the same, since a store goes on trying to write what it took. Who
+//! can only wait until it did is *patient*, and hears of success alone.
 //!
 //! With [`super::memory::Memory`] a record is safe as soon as the broker holds it: state outlives connections
 //! but not the process. [`super::disk::Disk`] keeps records in a log of its own.
@@ -33,6 +37,18 @@ pub enum Progress {
     Done,
     /// The receipt will be told.
     Later,
+    /// The record was not taken. Only records that need room are refused: sessions, subscriptions,
+    /// groups and messages.
+    Refused(Failure),
+}
+
+/// What must have happened to a record before its receipt is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Safety {
+    /// The operating system has it: the end of the process does it no harm.
+    Written,
+    /// It is on stable storage: a power cut does it no harm.
+    Flushed,
 }
 
 /// Why a record could not be kept.
@@ -61,6 +77,10 @@ pub struct Receipt {
     pub to: Arc<dyn Waits>,
     /// For what: a number that means something to the one who waits.
     pub ticket: u64,
+    /// What it waits for.
+    pub safety: Safety,
+    /// Whether it is told of success only, however long that takes: never, if the process ends before.
+    pub patient: bool,
 }
 
 impl Receipt {
@@ -80,8 +100,7 @@ impl fmt::Debug for Receipt {
 
 /// Someone who waits for outcomes.
 pub trait Waits: Send + Sync {
-    /// Called once for each receipt, from any thread. Must be quick and take no lock that is held
-    /// over a call of [`Store::append`].
+    /// Called once for each receipt, from a thread that waits for no append. Must be quick.
     fn outcome(&self, ticket: u64, outcome: Result<(), Failure>);
 }
 
@@ -89,7 +108,7 @@ pub trait Waits: Send + Sync {
 pub trait Store: Send + Sync {
     /// Appends a record. `receipt` makes the receipt if one is needed; without it nobody waits.
     ///
-    /// Never blocks. May be called under any lock that [`Waits::outcome`] does not take.
+    /// Never blocks, nor waits for who is told an outcome: it may be called under any lock.
     fn append(&self, record: Record<'_>, receipt: Option<&mut dyn FnMut() -> Receipt>) -> Progress;
 
     /// Whether anything of the records is found again after the process: if not, nobody needs to make

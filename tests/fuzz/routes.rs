@@ -309,7 +309,7 @@ impl World {
         let store = self.store.as_mut().expect("made at the start");
         let (mut after, mut removed) = (None, 0);
         for _ in 0..1_000 {
-            let (next, count) = store.sweep(after.as_deref(), turn, now);
+            let (next, count) = store.sweep(after.as_deref(), turn, now, |_| {});
             removed += count;
             after = next;
             if after.is_none() {

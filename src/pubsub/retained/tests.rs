@@ -136,9 +136,9 @@ fn expired_messages_are_not_found_and_are_swept() {
     let mut found = Vec::new();
     assert_eq!(store.find("#", None, None, 100, now, &mut found), None);
     assert_eq!(found.len(), 2);
-    let (next, removed) = store.sweep(None, 2, now);
+    let (next, removed) = store.sweep(None, 2, now, |_| {});
     assert_eq!((next.as_deref(), removed), (Some("b"), 1));
-    let (next, removed) = store.sweep(next.as_deref(), 2, now);
+    let (next, removed) = store.sweep(next.as_deref(), 2, now, |_| {});
     assert_eq!((next, removed), (None, 0));
     assert_eq!(store.len(), 2);
 }

@@ -52,10 +52,10 @@ fn pass(window: &mut Window) -> u16 {
 /// Offers everything that is unsent; returns ids, with an R where PUBREL is due.
 fn offered(window: &mut Window, mut answer: impl FnMut(u16) -> Resend) -> Vec<String> {
     let mut offers = Vec::new();
-    window.resend(|id, _, stage| {
-        let release = matches!(stage, Stage::Release);
-        offers.push(format!("{id}{}", if release { "R" } else { "" }));
-        answer(id.get())
+    window.resend(|entry| {
+        let release = matches!(entry.stage, Stage::Release);
+        offers.push(format!("{}{}", entry.id, if release { "R" } else { "" }));
+        answer(entry.id.get())
     });
     offers
 }

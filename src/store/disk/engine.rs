@@ -49,6 +49,8 @@ pub(super) struct Engine<F: Files> {
     clocked: u64,
     /// Frames that were appended and not taken in yet: they are taken in when they are read again.
     carry: Vec<u8>,
+    /// Records that need no room and found none all the same: they come before all others.
+    owed: Vec<u8>,
 }
 
 impl<F: Files> Engine<F> {
@@ -80,6 +82,7 @@ impl<F: Files> Engine<F> {
             small: 0,
             clocked: now,
             carry: Vec::new(),
+            owed: Vec::new(),
         };
         engine.say(format::RESTART, now);
         // Where nothing can be written the store opens all the same: what is there can be read.
@@ -109,6 +112,9 @@ impl<F: Files> Engine<F> {
     /// are left out; returns how many.
     pub fn append(&mut self, records: &[u8]) -> u64 {
         let mut refused = 0;
+        if !self.pay() {
+            return self.append_some(records);
+        }
         let mut reader = Reader(records);
         let (mut from, mut grows) = (0, false);
         while let Some((kind, _)) = entry::next(&mut reader) {
@@ -127,18 +133,39 @@ impl<F: Files> Engine<F> {
 
     /// There is no room for a frame: what needs none is still taken.
     fn append_some(&mut self, records: &[u8]) -> u64 {
-        let (mut some, mut refused) = (Vec::new(), 0);
+        let mut refused = 0;
         let mut reader = Reader(records);
         while let Some((kind, rest)) = entry::next(&mut reader) {
             match format::grows(kind) {
                 true => refused += 1,
-                false => format::finish(&mut some, kind, rest),
+                false => format::finish(&mut self.owed, kind, rest),
             }
         }
-        if !some.is_empty() && self.append_frame(SHRINKING, &some).is_err() {
-            refused += 1;
-        }
+        self.pay();
         refused
+    }
+
+    /// Whether records were taken that have not found room yet.
+    pub fn owes(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Appends what is owed; false if there still is no room.
+    fn pay(&mut self) -> bool {
+        let owed = std::mem::take(&mut self.owed);
+        let mut reader = Reader(&owed);
+        let mut from = 0;
+        while entry::next(&mut reader).is_some() {
+            let to = owed.len() - reader.0.len();
+            if to - from >= FRAME || to == owed.len() {
+                if self.append_frame(SHRINKING, &owed[from..to]).is_err() {
+                    self.owed = owed[from..].to_vec();
+                    return false;
+                }
+                from = to;
+            }
+        }
+        true
     }
 
     fn append_frame(&mut self, kind: u8, frame: &[u8]) -> Result<(), AppendError> {
@@ -179,9 +206,9 @@ impl<F: Files> Engine<F> {
         self.log.takes(GROWING, FRAME as u64)
     }
 
-    /// Makes what was appended as safe as is asked for.
-    pub fn commit(&mut self) -> Result<(), CommitError> {
-        self.log.commit(self.options.flush)
+    /// Makes what was appended safe against the end of the process, or, with `flush`, of power.
+    pub fn commit(&mut self, flush: bool) -> Result<(), CommitError> {
+        self.log.commit(flush)
     }
 
     /// Appends the last word on the time and on numbers, for what is given up may have been the last to

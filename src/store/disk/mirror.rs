@@ -290,9 +290,9 @@ impl Mirror {
 
     fn ended(&mut self, number: u64) {
         self.give_back(number);
-        match self.holders.remove(&number) {
-            Some(it) => self.release_all(it.waiting, it.in_flight),
-            None => self.unknown(),
+        // An end may be told twice.
+        if let Some(it) = self.holders.remove(&number) {
+            self.release_all(it.waiting, it.in_flight);
         }
     }
 

@@ -98,13 +98,7 @@ impl Drop for Disk {
 
 impl Store for Disk {
     fn append(&self, record: Record<'_>, receipt: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
-        let receipt = receipt.map(|make| make());
-        let progress = match receipt {
-            Some(_) => Progress::Later,
-            None => Progress::Done,
-        };
-        self.desk.put(&record, receipt, self.pending_maximum);
-        progress
+        self.desk.put(&record, receipt, self.pending_maximum)
     }
 
     fn remembers(&self) -> bool {

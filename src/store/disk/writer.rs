@@ -18,7 +18,7 @@ use super::engine::Engine;
 use super::format;
 use super::segments::error::CommitError;
 use super::segments::files::Files;
-use crate::store::contract::{Failure, Health, Receipt};
+use crate::store::contract::{Failure, Health, Progress, Receipt, Safety};
 use crate::store::record::Record;
 
 /// How long nothing came before the log is told to rest.
@@ -34,17 +34,9 @@ struct Pending {
     records: Vec<u8>,
     rest: Vec<u8>,
     receipts: Vec<Receipt>,
-    /// Those whose records were refused: the writer tells them, since they may not be told by `append`.
-    refused: Vec<(Receipt, Failure)>,
     count: u64,
     closing: bool,
     asleep: bool,
-}
-
-impl Pending {
-    fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.refused.is_empty()
-    }
 }
 
 /// What appenders and the writer share.
@@ -65,28 +57,38 @@ pub(super) struct Desk {
 
 impl Desk {
     /// Puts a record where the writer finds it.
-    pub fn put(&self, record: &Record<'_>, receipt: Option<Receipt>, maximum: usize) {
+    pub fn put(
+        &self,
+        record: &Record<'_>,
+        receipt: Option<&mut dyn FnMut() -> Receipt>,
+        maximum: usize,
+    ) -> Progress {
         let grows = format::grows(format::kind(record));
         let mut pending = self.pending.lock();
         let failure = match self.failure() {
             None if pending.records.len() > maximum => Some(Failure::Full),
             failure => failure,
         };
-        match failure.filter(|_| grows || pending.closing) {
-            Some(failure) => pending.refused.extend(receipt.map(|it| (it, failure))),
-            None => {
-                let Pending { records, rest, .. } = &mut *pending;
-                format::encode(records, rest, record);
-                pending.receipts.extend(receipt);
-                pending.count += 1;
-                let waiting = pending.records.len() as u64;
-                self.waiting.store(waiting, Ordering::Relaxed);
-            }
+        if let Some(failure) = failure.filter(|_| grows) {
+            return Progress::Refused(failure);
         }
+        let Pending { records, rest, .. } = &mut *pending;
+        format::encode(records, rest, record);
+        let progress = match receipt {
+            Some(make) => {
+                pending.receipts.push(make());
+                Progress::Later
+            }
+            None => Progress::Done,
+        };
+        pending.count += 1;
+        let waiting = pending.records.len() as u64;
+        self.waiting.store(waiting, Ordering::Relaxed);
         if std::mem::take(&mut pending.asleep) {
             drop(pending);
             self.wake.notify_one();
         }
+        progress
     }
 
     pub fn failure(&self) -> Option<Failure> {
@@ -136,13 +138,22 @@ impl Desk {
     /// Waits for work, for so long at most; true if there is some.
     fn wait(&self, most: Duration) -> bool {
         let mut pending = self.pending.lock();
-        if pending.is_empty() && !pending.closing && !most.is_zero() {
+        if pending.records.is_empty() && !pending.closing && !most.is_zero() {
             pending.asleep = true;
             self.wake.wait_for(&mut pending, most);
             pending.asleep = false;
         }
-        !pending.is_empty()
+        !pending.records.is_empty()
     }
+}
+
+/// What the writer has taken from the desk.
+#[derive(Default)]
+struct Taken {
+    records: Vec<u8>,
+    receipts: Vec<Receipt>,
+    /// Those whose records could not be made safe, and who wait until they are.
+    patient: Vec<Receipt>,
 }
 
 /// Milliseconds since the Unix epoch.
@@ -153,7 +164,7 @@ pub(super) fn now() -> u64 {
 
 /// Writes until it is asked to end.
 pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
-    let mut spent = Pending::default();
+    let mut taken = Taken::default();
     // Something was committed since the log was last told to rest.
     let mut restless = true;
     let mut step = Step::Rest;
@@ -167,7 +178,7 @@ pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
         };
         let busy = desk.wait(most);
         if busy || failing {
-            turn(&mut engine, desk, &mut spent);
+            turn(&mut engine, desk, &mut taken);
             restless = true;
         } else if desk.pending.lock().closing {
             break;
@@ -193,49 +204,96 @@ fn rest<F: Files>(engine: &mut Engine<F>, restless: &mut bool) {
         *restless = false;
     } else {
         engine.tick(now());
-        let _ = engine.commit();
+        let _ = engine.commit(engine.options.flush);
     }
 }
 
 /// Writes all that is pending and tells the outcome.
-fn turn<F: Files>(engine: &mut Engine<F>, desk: &Desk, spent: &mut Pending) {
+fn turn<F: Files>(engine: &mut Engine<F>, desk: &Desk, taken: &mut Taken) {
     {
         let mut pending = desk.pending.lock();
-        std::mem::swap(&mut pending.records, &mut spent.records);
-        std::mem::swap(&mut pending.receipts, &mut spent.receipts);
-        std::mem::swap(&mut pending.refused, &mut spent.refused);
+        std::mem::swap(&mut pending.records, &mut taken.records);
+        std::mem::swap(&mut pending.receipts, &mut taken.receipts);
         desk.records
             .fetch_add(std::mem::take(&mut pending.count), Ordering::Relaxed);
     }
     engine.tick(now());
-    let refused = engine.append(&spent.records);
-    let committed = engine.commit();
-    let outcome = match (&committed, refused) {
-        (Ok(()), 0) => Ok(()),
-        (Ok(()), _) | (Err(CommitError::Full), _) => Err(Failure::Full),
-        (Err(CommitError::Io(_)), _) => Err(Failure::Broken),
-    };
-    match &committed {
+    let refused = engine.append(&taken.records);
+    let outcome = commit(engine, taken, refused);
+    match outcome {
         Ok(()) => desk.commits.fetch_add(1, Ordering::Relaxed),
         Err(_) => desk.failures.fetch_add(1, Ordering::Relaxed),
     };
-    if desk.failure().is_some() && committed.is_ok() {
+    if desk.failure().is_some() && outcome.is_ok() {
         // Tries to get back the room that is kept back.
         let _ = engine.log.idle();
     }
     let failure = match outcome {
-        Ok(()) if !engine.takes() => Some(Failure::Full),
+        Ok(()) if refused > 0 || !engine.takes() => Some(Failure::Full),
         outcome => outcome.err(),
     };
     desk.set_failure(failure);
-    spent.records.clear();
-    spent.records.shrink_to(1 << 20);
+    taken.records.clear();
+    taken.records.shrink_to(1 << 20);
     desk.waiting.store(0, Ordering::Relaxed);
-    for receipt in spent.receipts.drain(..) {
-        receipt.tell(outcome);
+}
+
+/// Makes what was appended as safe as those who wait want it, and tells them; `refused` is how many
+/// records found no room. Without anybody who waits it is as safe as the options say.
+fn commit<F: Files>(
+    engine: &mut Engine<F>,
+    taken: &mut Taken,
+    refused: u64,
+) -> Result<(), Failure> {
+    let wants = |safety| {
+        let mut all = taken.receipts.iter().chain(&taken.patient);
+        all.any(|it| it.safety == safety)
+    };
+    let (written, flushed) = (wants(Safety::Written), wants(Safety::Flushed));
+    let mut outcome = Ok(());
+    if written {
+        outcome = commit_and_tell(engine, taken, Safety::Written, refused);
     }
-    for (receipt, failure) in spent.refused.drain(..) {
-        receipt.tell(Err(failure));
+    if flushed || (!written && engine.options.flush) {
+        outcome = commit_and_tell(engine, taken, Safety::Flushed, refused);
+    } else if !written {
+        outcome = engine.commit(false).map_err(|it| failure(&it));
+    }
+    outcome
+}
+
+fn commit_and_tell<F: Files>(
+    engine: &mut Engine<F>,
+    taken: &mut Taken,
+    safety: Safety,
+    refused: u64,
+) -> Result<(), Failure> {
+    let committed = engine.commit(safety == Safety::Flushed);
+    let committed = committed.map_err(|it| failure(&it));
+    let outcome = committed.and(match refused {
+        0 => Ok(()),
+        _ => Err(Failure::Full),
+    });
+    let whole = committed.is_ok() && !engine.owes();
+    if whole {
+        for receipt in taken.patient.extract_if(.., |it| it.safety == safety) {
+            receipt.tell(Ok(()));
+        }
+    }
+    for receipt in taken.receipts.extract_if(.., |it| it.safety == safety) {
+        match (receipt.patient, whole) {
+            (true, true) => receipt.tell(Ok(())),
+            (true, false) => taken.patient.push(receipt),
+            (false, _) => receipt.tell(outcome),
+        }
+    }
+    committed
+}
+
+fn failure(error: &CommitError) -> Failure {
+    match error {
+        CommitError::Full => Failure::Full,
+        CommitError::Io(_) => Failure::Broken,
     }
 }
 

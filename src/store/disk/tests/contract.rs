@@ -11,7 +11,7 @@ use super::super::segments::error::OpenError;
 use super::model::{Model, Op, say};
 use crate::codec::QoS;
 use crate::store::contract::Store;
-use crate::store::contract::{Failure, Progress, Receipt, Waits};
+use crate::store::contract::{Failure, Progress, Receipt, Safety, Waits};
 use crate::store::memory::Memory;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -55,6 +55,8 @@ fn append(store: &dyn Store, op: &Op, to: Option<(&Arc<Ear>, u64)>) -> Progress 
         let mut make = || Receipt {
             to: to.expect("somebody waits").0.clone(),
             ticket: to.expect("somebody waits").1,
+            safety: Safety::Flushed,
+            patient: false,
         };
         let make: &mut dyn FnMut() -> Receipt = &mut make;
         progress = store.append(record, to.map(|_| make));
@@ -206,17 +208,18 @@ fn a_full_store_says_so_and_can_be_drained() {
     append(&disk, &Op::Opened(1, false), None);
     let mut number = 2;
     loop {
-        append(&disk, &message(number, 1), Some((&to, number)));
-        let (told, outcome) = heard.recv_timeout(DEADLINE).expect("told");
-        assert_eq!(told, number);
-        if outcome.is_err() {
-            assert_eq!(outcome, Err(Failure::Full));
+        if append(&disk, &message(number, 1), Some((&to, number))) != Progress::Later {
             break;
         }
+        let (told, outcome) = heard.recv_timeout(DEADLINE).expect("told");
+        assert_eq!(told, number);
+        assert!(matches!(outcome, Ok(()) | Err(Failure::Full)));
         number += 1;
         assert!(number < 100_000, "there is a bound");
     }
     assert_eq!(disk.accepts(), Err(Failure::Full));
+    let more = append(&disk, &message(number, 1), Some((&to, number)));
+    assert_eq!(more, Progress::Refused(Failure::Full));
     for kept in 2..number {
         append(&disk, &Op::Dropped(1, kept), None);
     }

@@ -189,7 +189,7 @@ impl Life {
                 4..6 => {
                     assert_eq!(engine.append(&bytes), 0);
                     bytes.clear();
-                    if engine.commit().is_ok() {
+                    if engine.commit(true).is_ok() {
                         states.drain(..states.len() - 1);
                     }
                 }
@@ -282,7 +282,7 @@ fn go_round(engine: &mut Engine<Faulty>, session: u64, from: u64) {
         message.encode(&mut bytes);
         Op::Dropped(session, number).encode(&mut bytes);
         assert_eq!(engine.append(&bytes), 0);
-        engine.commit().expect("written");
+        engine.commit(true).expect("written");
         engine.step(false);
     }
     let first = engine.log.segments().next().expect("a segment").segment;
