@@ -20,6 +20,7 @@
 //! | `wills`, `keep_alive` | what happens when a client goes, or is silent |
 //! | `exactly_once`, `flow` | QoS 2 over reconnects, Receive Maximum both ways |
 //! | `shared`, `shared_members`, `shared_stress` | groups as work queues |
+//! | `work_queues` | groups of which more is configured: declared, timeouts, limits, order |
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
@@ -52,3 +53,4 @@ mod shared_stress;
 mod takeover;
 mod threads;
 mod wills;
+mod work_queues;
