@@ -1,8 +1,10 @@
 //! Builds the house, supervises it, and takes it down in good order.
 //!
 //! ```text
-//!   certificates ─> listeners bound ─> broker ─> tasks: accept per listener, HTTP, tick, $SYS
-//!   SIGTERM, SIGINT ─> not ready, no more accepting ─> DISCONNECT 0x8B to all ─> drained ─> exit 0
+//!   certificates ─> store opened ─> broker ─> listeners bound ─> tasks: accept per listener, HTTP,
+//!                                                                tick, $SYS
+//!   SIGTERM, SIGINT ─> not ready, no more accepting ─> DISCONNECT 0x8B to all ─> drained
+//!                   ─> store closed ─> exit 0
 //! ```
 //!
 //! The only room that names engines: which store, which cluster, who authenticates.
@@ -10,6 +12,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,22 +21,31 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::auth::anonymous::Anonymous;
-use crate::broker::{Batch, Broker, Engines, Gauge};
+use crate::broker::{Batch, Broker, Engines, Gauge, Restored};
 use crate::cluster::single::Single;
 use crate::config::Config;
 use crate::http;
 use crate::listener::accept::{self, Bound, bind_address};
 use crate::listener::certificates::{self, Generated};
 use crate::listener::driver::now;
-use crate::store::memory::Memory;
+use crate::store::Failure;
+use crate::store::disk::segments::error::OpenError;
+use crate::store::state::State;
 
+mod store;
 mod welcome;
+
+use store::Kept;
 
 /// Why the broker cannot start, or stopped by itself.
 #[derive(Debug)]
 pub enum Error {
     /// The development certificates cannot be made.
     Certificates(certificates::Error),
+    /// The store in this directory cannot be opened.
+    Store(PathBuf, OpenError),
+    /// The last records could not be written to the store in this directory.
+    Close(PathBuf, Failure),
     /// The runtime cannot be had.
     Runtime(io::Error),
     /// A listener for MQTT cannot be had.
@@ -48,6 +60,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Certificates(_) => f.write_str("cannot make development certificates"),
+            Self::Store(path, _) => write!(f, "cannot use {} as the store", path.display()),
+            Self::Close(path, _) => {
+                write!(f, "cannot write all to the store in {}", path.display())
+            }
             Self::Runtime(_) => f.write_str("cannot start the runtime"),
             Self::Listener(error) => error.fmt(f),
             Self::Http(address, _) => write!(f, "cannot serve HTTP on {address}"),
@@ -60,6 +76,8 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Certificates(error) => Some(error),
+            Self::Store(_, error) => Some(error),
+            Self::Close(_, failure) => Some(failure),
             Self::Runtime(error) | Self::Http(_, error) => Some(error),
             Self::Listener(error) => error.source(),
             Self::Metrics(error) => Some(error),
@@ -71,21 +89,26 @@ impl std::error::Error for Error {
 ///
 /// # Errors
 ///
-/// It cannot start.
+/// It cannot start, or what was to be stored could not be until the end.
 pub fn serve(config: Config) -> Result<(), Error> {
     raise_descriptor_limit();
     let generated = match config.development_certificates() {
         Some(directory) => certificates::development(directory).map_err(Error::Certificates)?,
         None => Generated::Nothing,
     };
+    let path = config.store.path.clone();
+    let (kept, state) =
+        Kept::open(&config.store).map_err(|error| Error::Store(path.clone(), error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let result = runtime.block_on(House::build(config, generated).run());
+    let house = House::build(config, generated, kept.clone(), state);
+    let result = runtime.block_on(house.run());
     // Whoever still has not closed after the drain is not waited for.
     runtime.shutdown_background();
-    result
+    let closed = kept.close().map_err(|failure| Error::Close(path, failure));
+    result.and(closed)
 }
 
 /// Every connection is a descriptor: what the hard limit allows is used.
@@ -100,6 +123,8 @@ fn raise_descriptor_limit() {
 struct House {
     config: Config,
     generated: Generated,
+    kept: Kept,
+    restored: Restored,
     broker: Arc<Broker>,
 }
 
@@ -110,16 +135,19 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 impl House {
-    fn build(config: Config, generated: Generated) -> Self {
+    fn build(config: Config, generated: Generated, kept: Kept, state: State) -> Self {
         let engines = Engines {
             auth: Arc::new(Anonymous::new(&config.auth)),
-            store: Arc::new(Memory),
+            store: kept.engine(),
             cluster: Arc::new(Single::default()),
         };
         let broker = Arc::new(Broker::new(config.broker.clone(), engines));
+        let restored = broker.restore(state, &mut Batch::new(now()));
         Self {
             config,
             generated,
+            kept,
+            restored,
             broker,
         }
     }
@@ -128,6 +156,8 @@ impl House {
         let Self {
             config,
             generated,
+            kept,
+            restored,
             broker,
         } = self;
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
@@ -140,7 +170,7 @@ impl House {
         // HTTP goes on while the broker drains: it is then that probes ask.
         let (close, closed) = watch::channel(false);
         let ready = Arc::new(AtomicBool::new(false));
-        let http = serve_http(&config, &broker, &ready, closed)?;
+        let http = serve_http(&config, &broker, &kept, &ready, closed)?;
         let addresses: Vec<_> = bound.iter().map(|b| (b.kind(), b.address())).collect();
         let options = Arc::new(config.listener.clone());
         let accepting: Vec<_> = bound
@@ -154,7 +184,8 @@ impl House {
         tokio::spawn(tick(Arc::clone(&broker)));
         tokio::spawn(publish_sys(Arc::clone(&broker)));
         ready.store(true, Ordering::Release);
-        welcome::say(&config, generated, &addresses, http);
+        tokio::spawn(store::watch(kept.engine()));
+        welcome::say(&config, generated, &kept, restored, &addresses, http);
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
@@ -177,6 +208,7 @@ impl House {
 fn serve_http(
     config: &Config,
     broker: &Arc<Broker>,
+    kept: &Kept,
     ready: &Arc<AtomicBool>,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<Option<SocketAddr>, Error> {
@@ -187,11 +219,14 @@ fn serve_http(
     let bound = listener
         .local_addr()
         .map_err(|error| Error::Http(address, error))?;
-    let exporter = Arc::new(http::Exporter::new(Arc::clone(broker)).map_err(Error::Metrics)?);
+    let store = kept.engine();
+    let exporter = http::Exporter::new(Arc::clone(broker), Arc::clone(&store));
+    let exporter = Arc::new(exporter.map_err(Error::Metrics)?);
     let upkeep = Arc::clone(&exporter);
     let state = http::State {
         render: Arc::new(move || exporter.render()),
         ready: Arc::clone(ready),
+        failure: Arc::new(move || store.health().failure.map(|it| it.to_string())),
     };
     tokio::spawn(async move {
         let mut interval = tokio::time::interval(UPKEEP_INTERVAL);

@@ -233,6 +233,11 @@ impl Broker {
             *port.own().lock() = None;
             outbound.port = Some(Arc::clone(port));
             let kept = terms.expiry > 0 && self.store.remembers();
+            if session.is_kept() && !kept {
+                // From now on it ends with its connection.
+                let session = session.number;
+                self.store.append(Record::Ended { session }, None);
+            }
             session.set_kept(&mut outbound, kept);
             self.open_gates(session, &mut outbound, session.safe(), batch);
             outbound

@@ -5,9 +5,10 @@
 //! | `POSTBUD_SESSION_EXPIRY_3X`     | `[session] expiry_3x`                                      |
 //! | `POSTBUD_LISTENER_0_ADDRESS`    | `address` of the first `[[listener]]`                      |
 //! | `POSTBUD_LISTENER_1_TLS_KEY`    | `key` under the second one's `[listener.tls]`              |
+//! | `POSTBUD_STORE_TOPICS_0_FILTER` | `filter` of the first `[[store.topics]]`                   |
 //! | `POSTBUD_CONFIG`                | the file to read, unless the command line names one        |
 //!
-//! The listener after the last may be named, which adds one; a gap may not. A variable that begins
+//! The table after the last may be named, which adds one; a gap may not. A variable that begins
 //! like this and sets nothing is an error: it is there because somebody relies on it.
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 
 use super::assignments::{Assignments, Slot};
 use super::error::{Place, Problem};
-use super::keys::{KEYS, LISTENER_KEYS, paths};
+use super::keys::{Array, KEYS, paths};
 use super::suggestion::nearest;
 use super::value::Value;
 
@@ -24,8 +25,6 @@ use super::value::Value;
 const PREFIX: &str = "POSTBUD_";
 /// Names the configuration file.
 const CONFIG: &str = "POSTBUD_CONFIG";
-/// Begins the settings of a listener; its number follows.
-const LISTENER: &str = "POSTBUD_LISTENER_";
 
 /// The variables that are ours, by name.
 pub struct Environment {
@@ -63,20 +62,22 @@ impl Environment {
             }
         }
         for (slot, (value, place)) in found {
-            if let Some(index) = slot.listener {
-                let count = written.listeners.len();
+            if let Some((array, index)) = slot.within {
+                let tables = written.tables.entry(array).or_default();
+                let count = tables.len();
                 if index > count {
                     problems.push(Problem::new(
                         place,
                         format!(
-                            "the listeners before number {index} are missing; \
-                             expected a number from 0 to {count}, where {count} adds one"
+                            "the {} before number {index} are missing; \
+                             expected a number from 0 to {count}, where {count} adds one",
+                            array.plural()
                         ),
                     ));
                     continue;
                 }
                 if index == count {
-                    written.listeners.push(place.clone());
+                    tables.push(place.clone());
                 }
             }
             written.values.insert(slot, (value, place));
@@ -93,31 +94,44 @@ fn upper(path: &str) -> String {
     path.replace('.', "_").to_ascii_uppercase()
 }
 
+/// What the settings of an array's tables begin with; the number follows.
+fn beginning(array: Array) -> String {
+    format!("{}_", variable(array.path()))
+}
+
 /// What the variable sets, if anything.
 fn slot(name: &str) -> Option<Slot> {
-    if let Some((index, rest)) = listener(name) {
-        let path = paths(LISTENER_KEYS).find(|path| upper(path) == rest)?;
-        return Some(Slot::of_listener(index, path));
+    if let Some((array, index, rest)) = table(name) {
+        let path = array.keys().into_iter().find(|path| upper(path) == rest)?;
+        return Some(Slot::of(array, index, path));
     }
     paths(KEYS)
         .find(|path| variable(path) == name)
         .map(Slot::plain)
 }
 
-/// Splits `POSTBUD_LISTENER_0_ADDRESS` into 0 and `ADDRESS`.
-fn listener(name: &str) -> Option<(usize, &str)> {
-    let (digits, rest) = name.strip_prefix(LISTENER)?.split_once('_')?;
-    let index: usize = digits.parse().ok()?;
-    // One name for each: neither 00 nor +0.
-    (index.to_string() == digits).then_some((index, rest))
+/// Splits `POSTBUD_LISTENER_0_ADDRESS` into the listeners, 0 and `ADDRESS`.
+fn table(name: &str) -> Option<(Array, usize, &str)> {
+    Array::ALL.into_iter().find_map(|array| {
+        let rest = name.strip_prefix(&beginning(array))?;
+        let (digits, rest) = rest.split_once('_')?;
+        let index: usize = digits.parse().ok()?;
+        // One name for each: neither 00 nor +0.
+        (index.to_string() == digits).then_some((array, index, rest))
+    })
 }
 
 /// What to say of a variable that sets nothing.
 fn unknown(name: &str) -> String {
-    let index = listener(name).map_or(0, |(index, _)| index);
+    let index = table(name).map_or(0, |(_, index, _)| index);
+    let in_tables = Array::ALL.into_iter().flat_map(|array| {
+        let beginning = beginning(array);
+        let keys = array.keys().into_iter();
+        keys.map(move |path| format!("{beginning}{index}_{}", upper(path)))
+    });
     let known: Vec<String> = paths(KEYS)
         .map(variable)
-        .chain(paths(LISTENER_KEYS).map(|path| format!("{LISTENER}{index}_{}", upper(path))))
+        .chain(in_tables)
         .chain([CONFIG.to_owned()])
         .collect();
     match nearest(ours(name), known.iter().map(|name| ours(name))) {

@@ -10,12 +10,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::assignments::{Assignments, Slot};
 use super::error::{Place, Position, Problem};
-use super::keys::{KEYS, LISTENER_KEYS, paths};
+use super::keys::{Array, KEYS, paths};
 use super::suggestion::nearest;
 use super::value::Value;
-
-/// The array of tables that holds the listeners.
-const LISTENER: &str = "listener";
 
 /// Reads `text`, which came from the file `name`. What is wrong is added to `problems`, and what is
 /// right is returned: if the text is not TOML at all, nothing is.
@@ -48,44 +45,51 @@ struct Reader<'a> {
 /// The part of the list of keys that a table is read against.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
-    listener: Option<usize>,
+    within: Option<(Array, usize)>,
     /// Table names down to here, each followed by a dot.
     prefix: &'a str,
 }
 
 impl Scope<'_> {
-    /// Every path there is in the document or in this listener.
+    /// Every path there is in the document or in this table of an array.
     fn all(self) -> Vec<&'static str> {
-        match self.listener {
+        match self.within {
             None => paths(KEYS).collect(),
-            Some(_) => paths(LISTENER_KEYS).collect(),
+            Some((array, _)) => array.keys(),
         }
+    }
+
+    /// The array of this path.
+    fn array(self, path: &str) -> Option<Array> {
+        let mut arrays = Array::ALL.into_iter().filter(|_| self.within.is_none());
+        arrays.find(|array| array.path() == path)
     }
 
     /// What may stand in this table: keys, and names of tables in it.
     fn names(self) -> Vec<&'static str> {
+        let mut paths = self.all();
+        if self.within.is_none() {
+            paths.insert(0, Array::Listener.path());
+            paths.extend(Array::ALL.map(Array::path));
+        }
         let mut names: Vec<&str> = Vec::new();
-        for rest in self
-            .all()
-            .into_iter()
-            .filter_map(|path| path.strip_prefix(self.prefix))
-        {
+        for path in paths {
+            let Some(rest) = path.strip_prefix(self.prefix) else {
+                continue;
+            };
             let name = rest.split('.').next().unwrap_or(rest);
             if !names.contains(&name) {
                 names.push(name);
             }
-        }
-        if self.listener.is_none() && self.prefix.is_empty() {
-            names.insert(0, LISTENER);
         }
         names
     }
 
     /// How a name in this table is told to people.
     fn show(self, name: &str) -> String {
-        match self.listener {
+        match self.within {
             None => format!("{}{name}", self.prefix),
-            Some(index) => format!("{LISTENER}.{index}.{}{name}", self.prefix),
+            Some((array, index)) => format!("{}.{index}.{}{name}", array.path(), self.prefix),
         }
     }
 }
@@ -95,7 +99,7 @@ impl Reader<'_> {
         self.table(
             table,
             Scope {
-                listener: None,
+                within: None,
                 prefix: "",
             },
         );
@@ -108,11 +112,11 @@ impl Reader<'_> {
             let path = format!("{}{name}", scope.prefix);
             let below = format!("{path}.");
             let known = scope.all();
-            if scope.listener.is_none() && path == LISTENER {
-                self.listeners(value);
+            if let Some(array) = scope.array(&path) {
+                self.array(array, value);
             } else if let Some(path) = known.iter().find(|known| **known == path) {
                 let slot = Slot {
-                    listener: scope.listener,
+                    within: scope.within,
                     path,
                 };
                 let place = self.place(value.span().start);
@@ -131,9 +135,9 @@ impl Reader<'_> {
                     other => {
                         let found = plain(other);
                         let shown = scope.show(name);
-                        let header = match scope.listener {
+                        let header = match scope.within {
                             None => path,
-                            Some(_) => format!("{LISTENER}.{path}"),
+                            Some((array, _)) => format!("{}.{path}", array.path()),
                         };
                         let text = format!("{shown} is {found}; expected a table [{header}]");
                         self.problem(value.span().start, text);
@@ -145,28 +149,33 @@ impl Reader<'_> {
         }
     }
 
-    fn listeners(&mut self, value: &Spanned<DeValue<'_>>) {
-        const EXPECTED: &str = "expected [[listener]], as often as there are listeners";
-        let DeValue::Array(listeners) = value.get_ref() else {
+    fn array(&mut self, array: Array, value: &Spanned<DeValue<'_>>) {
+        let path = array.path();
+        let expected = format!(
+            "expected [[{path}]], as often as there are {}",
+            array.plural()
+        );
+        let DeValue::Array(tables) = value.get_ref() else {
             let text = match value.get_ref() {
-                DeValue::Table(_) => format!("[listener] is one table; {EXPECTED}"),
-                other => format!("listener is {}; {EXPECTED}", plain(other)),
+                DeValue::Table(_) => format!("[{path}] is one table; {expected}"),
+                other => format!("{path} is {}; {expected}", plain(other)),
             };
             self.problem(value.span().start, text);
-            self.written.listeners_malformed = true;
+            self.written.malformed.insert(array);
             return;
         };
-        for listener in listeners {
-            let at = listener.span().start;
-            let index = self.written.listeners.len();
+        for table in tables {
+            let at = table.span().start;
             let place = self.place(at);
-            self.written.listeners.push(place);
-            match listener.get_ref() {
+            let known = self.written.tables.entry(array).or_default();
+            let index = known.len();
+            known.push(place);
+            match table.get_ref() {
                 DeValue::Table(table) => {
                     self.table(
                         table,
                         Scope {
-                            listener: Some(index),
+                            within: Some((array, index)),
                             prefix: "",
                         },
                     );
@@ -174,7 +183,7 @@ impl Reader<'_> {
                 other => {
                     self.problem(
                         at,
-                        format!("listener.{index} is {}; {EXPECTED}", plain(other)),
+                        format!("{path}.{index} is {}; {expected}", plain(other)),
                     );
                 }
             }

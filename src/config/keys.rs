@@ -29,6 +29,44 @@ pub struct Key<T: 'static> {
     pub set: fn(&Value, &mut T) -> Result<(), Expected>,
 }
 
+/// Settings that come as an array of tables, in any number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Array {
+    /// `[[listener]]`
+    Listener,
+    /// `[[store.topics]]`
+    StoreTopics,
+}
+
+impl Array {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Listener, Self::StoreTopics];
+
+    /// Its path in the file.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Listener => "listener",
+            Self::StoreTopics => "store.topics",
+        }
+    }
+
+    /// What its tables are, as people call them.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Listener => "listeners",
+            Self::StoreTopics => "topics",
+        }
+    }
+
+    /// The paths of the keys in each of its tables.
+    pub fn keys(self) -> Vec<&'static str> {
+        match self {
+            Self::Listener => paths(LISTENER_KEYS).collect(),
+            Self::StoreTopics => paths(TOPIC_KEYS).collect(),
+        }
+    }
+}
+
 /// What is known of one listener before its parts are put together.
 #[derive(Clone, Debug, Default)]
 pub struct ListenerSettings {
@@ -68,6 +106,23 @@ const LISTENER_KINDS: &[(&str, ListenerKind)] =
     &[("tcp", ListenerKind::Tcp), ("tls", ListenerKind::Tls)];
 
 const TLS_VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+
+/// What is known of one `[[store.topics]]` before its parts are put together.
+#[derive(Clone, Debug, Default)]
+pub struct TopicSettings {
+    /// Which topics.
+    pub filter: Option<Box<str>>,
+    /// How safe they are.
+    pub durability: Option<Durability>,
+}
+
+/// The settings of each `[[store.topics]]`.
+pub const TOPIC_KEYS: &[Key<TopicSettings>] = &[
+    key("filter", |v, to| v.topic_filter(&mut to.filter)),
+    key("durability", |v, to| {
+        v.choice(DURABILITIES, &mut to.durability)
+    }),
+];
 
 /// All other settings.
 pub const KEYS: &[Key<Settings>] = &[
@@ -173,6 +228,10 @@ pub const KEYS: &[Key<Settings>] = &[
     key("store.durability", |v, to| {
         v.choice(DURABILITIES, &mut to.store.promise.default)
     }),
+    key("store.bytes_maximum", |v, to| {
+        v.size_or_zero(STORE_LEAST..=ANY, &mut to.store.bytes_maximum)
+    }),
+    key("store.strict", |v, to| v.boolean(&mut to.store.strict)),
     key("sys.interval", |v, to| {
         v.duration_or_zero(SECOND..=DAY, &mut to.broker.sys_interval)
     }),
@@ -181,6 +240,8 @@ pub const KEYS: &[Key<Settings>] = &[
 
 const ANY: u64 = u64::MAX;
 const GIBIBYTE: u64 = 1 << 30;
+/// Room for a few segments, and for one that is carried forward.
+const STORE_LEAST: u64 = 16 << 20;
 const TENTH: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -198,7 +259,11 @@ const STRATEGIES: &[(&str, Strategy)] = &[
     ("least-inflight", Strategy::LeastInflight),
 ];
 
-const DURABILITIES: &[(&str, Durability)] = &[("memory", Durability::Memory)];
+const DURABILITIES: &[(&str, Durability)] = &[
+    ("flush", Durability::Flush),
+    ("write", Durability::Write),
+    ("memory", Durability::Memory),
+];
 
 const LEVELS: &[(&str, Level)] = &[
     ("error", Level::Error),

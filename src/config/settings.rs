@@ -11,11 +11,13 @@ use crate::http::options::Options as HttpOptions;
 use crate::listener::options::{
     Kind, ListenerOptions, Options as ListenersOptions, TlsOptions, TlsVersion,
 };
-use crate::store::options::Options as StoreOptions;
+use crate::store::options::{Durability, Options as StoreOptions};
 
 use super::assignments::{Assignments, Slot};
 use super::error::{Place, Problem};
-use super::keys::{KEYS, Key, LISTENER_KEYS, ListenerKind, ListenerSettings};
+use super::keys::{
+    Array, KEYS, Key, LISTENER_KEYS, ListenerKind, ListenerSettings, TOPIC_KEYS, TopicSettings,
+};
 use super::log::Options as LogOptions;
 use super::value::Value;
 
@@ -40,18 +42,23 @@ pub struct Settings {
 /// wrong is added to `problems`; the settings are of use only if nothing was.
 pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) -> Settings {
     let mut settings = Settings::default();
-    let mut listeners = vec![ListenerSettings::default(); written.listeners.len()];
+    let mut listeners = vec![ListenerSettings::default(); written.tables(Array::Listener).len()];
+    let mut topics = vec![TopicSettings::default(); written.tables(Array::StoreTopics).len()];
     for (slot, given) in &written.values {
-        let outcome = match slot.listener {
+        let outcome = match slot.within {
             None => assign(KEYS, *slot, given, &mut settings),
-            Some(index) => match listeners.get_mut(index) {
+            Some((Array::Listener, index)) => match listeners.get_mut(index) {
                 Some(listener) => assign(LISTENER_KEYS, *slot, given, listener),
+                None => Ok(()),
+            },
+            Some((Array::StoreTopics, index)) => match topics.get_mut(index) {
+                Some(topic) => assign(TOPIC_KEYS, *slot, given, topic),
                 None => Ok(()),
             },
         };
         problems.extend(outcome.err());
     }
-    if listeners.is_empty() && !written.listeners_malformed {
+    if listeners.is_empty() && !written.malformed.contains(&Array::Listener) {
         problems.push(Problem::new(
             Place::File {
                 name: name.into(),
@@ -66,6 +73,14 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
             Err(problem) => problems.push(problem),
         }
     }
+    for (index, topic) in topics.into_iter().enumerate() {
+        match one_topic(written, index, topic) {
+            Ok(topic) => settings.store.promise.topics.extend(topic),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    // The broker promises what the store keeps.
+    settings.broker.promise = settings.store.promise.clone();
     if problems.is_empty() {
         problems.extend(addresses_in_conflict(written, &settings));
         problems.extend(expiries_in_conflict(written, &mut settings));
@@ -104,7 +119,7 @@ fn one_listener(
     ] {
         if written.place(slot(path)).is_none() {
             return Err(Problem::new(
-                written.listeners[index].clone(),
+                written.tables(Array::Listener)[index].clone(),
                 format!("listener.{index} has no {path}; expected {expected}"),
             ));
         }
@@ -120,6 +135,31 @@ fn one_listener(
         },
     };
     Ok(Some(ListenerOptions { address, kind }))
+}
+
+/// What is promised for one Topic Filter. `Ok(None)` if a part is missing because it was wrong, which
+/// has been reported.
+fn one_topic(
+    written: &Assignments,
+    index: usize,
+    parts: TopicSettings,
+) -> Result<Option<(Box<str>, Durability)>, Problem> {
+    for (path, expected) in [
+        ("filter", "a Topic Filter such as filter = \"telemetry/#\""),
+        (
+            "durability",
+            "durability = \"flush\", \"write\" or \"memory\"",
+        ),
+    ] {
+        let slot = Slot::of(Array::StoreTopics, index, path);
+        if written.place(slot).is_none() {
+            return Err(Problem::new(
+                written.tables(Array::StoreTopics)[index].clone(),
+                format!("store.topics.{index} has no {path}; expected {expected}"),
+            ));
+        }
+    }
+    Ok(parts.filter.zip(parts.durability))
 }
 
 /// Whoever wrote a certificate under a plain listener believes it to be encrypted.
@@ -164,7 +204,8 @@ fn tls(
         .collect();
     if !missing.is_empty() {
         let kind = slot("kind");
-        let place = written.place(kind).unwrap_or(&written.listeners[index]);
+        let begins = &written.tables(Array::Listener)[index];
+        let place = written.place(kind).unwrap_or(begins);
         return Err(Problem::new(
             place.clone(),
             format!(

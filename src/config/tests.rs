@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::keys::{KEYS, LISTENER_KEYS, paths};
+use super::keys::{Array, KEYS, paths};
 use super::load::{BUILT_IN, BUILT_IN_NAME, Config, Origin};
 use super::settings::Settings;
 use super::{Error, file};
@@ -14,6 +14,7 @@ use crate::listener::certificates::tests::Directory;
 use crate::listener::options::{Kind, TlsOptions, TlsVersion};
 use crate::pubsub::options::Strategy;
 use crate::queue::options::Overflow;
+use crate::store::options::Durability;
 
 const LISTENER: &str = "[[listener]]\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\n";
 
@@ -57,8 +58,27 @@ fn the_built_in_file_spells_out_every_key() {
     let written = file::read(BUILT_IN_NAME, BUILT_IN, &mut problems).unwrap();
     assert!(problems.is_empty(), "{problems:?}");
     let spelt: BTreeSet<&str> = written.values.keys().map(|slot| slot.path).collect();
-    let known: BTreeSet<&str> = paths(KEYS).chain(paths(LISTENER_KEYS)).collect();
+    let listener = Array::Listener.keys();
+    let known: BTreeSet<&str> = paths(KEYS).chain(listener).collect();
     assert_eq!(spelt, known);
+}
+
+/// What is not there by default is there as an example, in a comment that is moved to the right.
+#[test]
+fn the_built_in_file_has_an_example_of_every_other_array() {
+    let examples: Vec<&str> = BUILT_IN
+        .lines()
+        .filter_map(|line| line.strip_prefix("#     "))
+        .skip_while(|line| !line.starts_with("[["))
+        .collect();
+    let config = load(&format!("{LISTENER}{}", examples.join("\n")), &[]).unwrap();
+    assert_eq!(
+        config.store.promise.topics,
+        [
+            ("telemetry/#".into(), Durability::Memory),
+            ("orders/#".into(), Durability::Flush)
+        ]
+    );
 }
 
 #[test]
@@ -158,7 +178,9 @@ fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
         ("retained.messages", "32"),
         ("retained.bytes", "33"),
         ("store.path", "elsewhere"),
-        ("store.durability", "memory"),
+        ("store.durability", "write"),
+        ("store.bytes_maximum", "36MiB"),
+        ("store.strict", "true"),
         ("sys.interval", "34s"),
         ("log.level", "trace"),
     ];
@@ -228,6 +250,10 @@ fn check_changed(config: &Config) {
     assert!(!pubsub.retained.available);
     assert_eq!((pubsub.retained.messages, pubsub.retained.bytes), (32, 33));
     assert_eq!(config.store.path, PathBuf::from("elsewhere"));
+    assert_eq!(config.store.promise.default, Durability::Write);
+    assert_eq!(config.broker.promise, config.store.promise);
+    assert_eq!(config.store.bytes_maximum, Some(36 << 20));
+    assert!(config.store.strict);
     assert_eq!(config.broker.sys_interval, seconds(34));
     assert_eq!(config.log.level.name(), "trace");
 }
@@ -242,6 +268,15 @@ fn every_choice_has_its_word() {
     ] {
         let config = built_in(&[("POSTBUD_SHARED_STRATEGY", word)]).unwrap();
         assert_eq!(config.broker.pubsub.strategy, strategy);
+    }
+    for (word, durability) in [
+        ("flush", Durability::Flush),
+        ("write", Durability::Write),
+        ("memory", Durability::Memory),
+    ] {
+        let config = built_in(&[("POSTBUD_STORE_DURABILITY", word)]).unwrap();
+        assert_eq!(config.store.promise.default, durability);
+        assert_eq!(config.broker.promise.default, durability);
     }
     for word in ["error", "warn", "info", "debug", "trace"] {
         let config = built_in(&[("POSTBUD_LOG_LEVEL", word)]).unwrap();
@@ -333,6 +368,7 @@ fn zero_is_refused_for_every_limit_that_would_stop_everything() {
             "session.outbound_alias_maximum",
             "session.keep_alive_maximum",
             "session.expiry_maximum",
+            "store.bytes_maximum",
         ]
     );
 }
@@ -477,6 +513,62 @@ fn sessions_of_3x_clients_cannot_outlive_the_longest_expiry() {
          expected at most 1d"
     );
     assert!(load(&format!("session.expiry_3x = \"1d\"\n{text}"), &[]).is_ok());
+}
+
+#[test]
+fn topics_of_the_store_keep_their_order_and_reach_the_broker() {
+    let topic = |filter: &str, durability: &str| {
+        format!("[[store.topics]]\nfilter = \"{filter}\"\ndurability = \"{durability}\"\n")
+    };
+    let text = format!("{LISTENER}{}{}", topic("a/#", "write"), topic("#", "flush"));
+    let variables = [
+        ("POSTBUD_STORE_TOPICS_1_DURABILITY", "memory"),
+        ("POSTBUD_STORE_TOPICS_2_FILTER", "c"),
+        ("POSTBUD_STORE_TOPICS_2_DURABILITY", "flush"),
+    ];
+    let config = load(&text, &variables).unwrap();
+    let expected = [
+        ("a/#".into(), Durability::Write),
+        ("#".into(), Durability::Memory),
+        ("c".into(), Durability::Flush),
+    ];
+    assert_eq!(config.store.promise.topics, expected);
+    assert_eq!(config.broker.promise, config.store.promise);
+}
+
+#[test]
+fn a_topic_of_the_store_needs_its_filter_and_durability() {
+    let told = |table: &str| complaints(&format!("{LISTENER}[[store.topics]]\n{table}\n"), &[]);
+    assert_eq!(
+        told("durability = \"flush\""),
+        "c.toml:4:1: store.topics.0 has no filter; \
+         expected a Topic Filter such as filter = \"telemetry/#\""
+    );
+    assert_eq!(
+        told("filter = \"a\""),
+        "c.toml:4:1: store.topics.0 has no durability; \
+         expected durability = \"flush\", \"write\" or \"memory\""
+    );
+    assert_eq!(
+        told("filter = \"a/#/b\"\ndurability = \"flush\""),
+        "c.toml:5:10: store.topics.0.filter is the string \"a/#/b\"; \
+         expected a Topic Filter such as \"telemetry/#\", without $share"
+    );
+    assert_eq!(
+        told("filter = \"a\"\ndurability = \"soon\""),
+        "c.toml:6:14: store.topics.0.durability is the string \"soon\"; \
+         expected \"flush\", \"write\" or \"memory\""
+    );
+}
+
+#[test]
+fn a_bound_of_the_store_leaves_room_to_work() {
+    let told = |size: &str| complaints(&format!("store.bytes_maximum = {size}\n{LISTENER}"), &[]);
+    assert_eq!(
+        told("\"1MiB\""),
+        "c.toml:1:23: store.bytes_maximum is the string \"1MiB\"; expected 0 or a number of bytes \
+         or a size such as \"64KiB\" (B, KiB, MiB, GiB) of at least 16MiB"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::units;
+use crate::topic::filter;
 
 /// A value as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +111,23 @@ impl Value {
         })
     }
 
+    /// As [`Self::size`], or zero, which stands for no bound at all.
+    pub fn size_or_zero(
+        &self,
+        bounds: RangeInclusive<u64>,
+        target: &mut Option<u64>,
+    ) -> Result<(), Expected> {
+        let mut bytes = 0;
+        if self.size(0..=0, &mut bytes).is_ok() {
+            *target = None;
+            return Ok(());
+        }
+        self.size(bounds, &mut bytes)
+            .map_err(|Expected(text)| Expected(format!("0 or {text}")))?;
+        *target = Some(bytes);
+        Ok(())
+    }
+
     /// A duration, or a whole number of seconds, within `bounds`.
     pub fn duration(
         &self,
@@ -190,6 +208,18 @@ impl Value {
         };
         store(value.map(T::from), target, || {
             "a path such as \"certs/server.pem\"".to_owned()
+        })
+    }
+
+    /// A Topic Filter, but not one of a Shared Subscription.
+    pub fn topic_filter<T: From<Box<str>>>(&self, target: &mut T) -> Result<(), Expected> {
+        let is_plain = |text: &&String| filter::parse(text).is_ok_and(|it| it.share.is_none());
+        let value = match self {
+            Self::String(text) | Self::Text(text) => Some(text).filter(is_plain),
+            _ => None,
+        };
+        store(value.map(|it| T::from(it.as_str().into())), target, || {
+            "a Topic Filter such as \"telemetry/#\", without $share".to_owned()
         })
     }
 

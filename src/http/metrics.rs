@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   broker::Metrics ──snapshot──> Series ──handles──> recorder ──render──> text
+//!   Store ───────────health───────────^
 //! ```
 //!
 //! Names follow the Prometheus conventions: `postbud_` first, base units, `_total` at the end of
@@ -21,10 +22,12 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 use crate::broker::{self, Broker, Snapshot};
 use crate::codec::{PacketType, ReasonCode};
+use crate::store::{Failure, Health, Store};
 
 /// Renders the broker's numbers.
 pub struct Exporter {
     broker: Arc<Broker>,
+    store: Arc<dyn Store>,
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     series: Series,
@@ -43,13 +46,13 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Exporter {
-    /// An exporter of this broker's numbers, made when the process starts: the present moment is
+    /// An exporter of the numbers of this broker and its store, made when the process starts: the present moment is
     /// told as the process's start.
     ///
     /// # Errors
     ///
     /// The system's clock stands before 1970.
-    pub fn new(broker: Arc<Broker>) -> Result<Self, Error> {
+    pub fn new(broker: Arc<Broker>, store: Arc<dyn Store>) -> Result<Self, Error> {
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_err(|error| Error(format!("the system's clock is wrong: {error}")))?;
@@ -62,6 +65,7 @@ impl Exporter {
         });
         Ok(Self {
             broker,
+            store,
             recorder,
             handle,
             series,
@@ -72,8 +76,12 @@ impl Exporter {
     pub fn render(&self) -> String {
         let snapshot = self.broker.metrics().snapshot();
         let retained = self.broker.retained();
+        let health = self.store.health();
         // A reason that nobody expected makes a new series.
-        metrics::with_local_recorder(&self.recorder, || self.series.set(&snapshot, retained));
+        metrics::with_local_recorder(&self.recorder, || {
+            self.series.set(&snapshot, retained);
+            self.series.store.set(&health);
+        });
         self.handle.render()
     }
 
@@ -110,6 +118,7 @@ struct Series {
     connected_maximum: Gauge,
     retained_messages: Gauge,
     retained_bytes: Gauge,
+    store: OfStore,
 }
 
 /// The values of the label `direction`, as the broker sees it and in the order of a [`Snapshot`].
@@ -179,6 +188,7 @@ impl Series {
                 "postbud_retained_bytes",
                 "Bytes of topic, payload and properties of the retained messages kept.",
             ),
+            store: OfStore::register(),
         }
     }
 
@@ -210,6 +220,64 @@ impl Series {
         self.connected_maximum.set(now.connected_maximum as f64);
         self.retained_messages.set(retained.0 as f64);
         self.retained_bytes.set(retained.1 as f64);
+    }
+}
+
+/// How the store is. All zero where nothing is stored.
+struct OfStore {
+    disk: Gauge,
+    pending: Gauge,
+    messages: Gauge,
+    records: Counter,
+    commits: Counter,
+    failures: Counter,
+    failing: [(Failure, Gauge); 2],
+}
+
+impl OfStore {
+    fn register() -> Self {
+        let failing = "postbud_store_failure";
+        describe_gauge!(
+            failing,
+            "1 while what would have to be stored is refused, by why."
+        );
+        let reason = |failure, reason| (failure, gauge!(failing, "reason" => reason));
+        Self {
+            disk: new_gauge("postbud_store_disk_bytes", "Bytes of the store's files."),
+            pending: new_gauge(
+                "postbud_store_pending_bytes",
+                "Bytes that the store has taken and not made safe yet.",
+            ),
+            messages: new_gauge("postbud_store_messages", "Messages in the store."),
+            records: new_counter(
+                "postbud_store_records_total",
+                "Changes of state that the store has taken.",
+            ),
+            commits: new_counter(
+                "postbud_store_commits_total",
+                "Commits: how often the store made safe what it had taken.",
+            ),
+            failures: new_counter(
+                "postbud_store_failures_total",
+                "Commits that failed, and were tried again.",
+            ),
+            failing: [
+                reason(Failure::Full, "full"),
+                reason(Failure::Broken, "broken"),
+            ],
+        }
+    }
+
+    fn set(&self, now: &Health) {
+        self.disk.set(now.disk as f64);
+        self.pending.set(now.pending as f64);
+        self.messages.set(now.messages as f64);
+        self.records.absolute(now.records);
+        self.commits.absolute(now.commits);
+        self.failures.absolute(now.failures);
+        for (failure, series) in &self.failing {
+            series.set(f64::from(u8::from(now.failure == Some(*failure))));
+        }
     }
 }
 

@@ -8,8 +8,8 @@
 //!   connection   how many may connect, for how long and with how much
 //! ```
 //!
-//! Serving knows nothing of the broker: it is given a function that renders metrics and a flag that
-//! says whether clients are welcome. It is meant for loopback or a private network: there is
+//! Serving knows nothing of the broker: it is given a function that renders metrics, a flag that
+//! says whether clients are welcome, and a function that says why nothing can be stored, if so. It is meant for loopback or a private network: there is
 //! no authentication, and what it shows is not secret but not for everybody either. Still it must
 //! not be a way to exhaust the broker, so everything a peer can hold on to has a bound, named in
 //! `connection::Limits`.

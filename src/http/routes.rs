@@ -6,6 +6,9 @@
 //! | `/health`  | 200 `ok` for as long as the process serves at all: restart it when this fails |
 //! | `/ready`   | 200 `ready` or 503 `not ready`: send clients elsewhere while this fails       |
 //!
+//! A broker that cannot store is not ready, and both say why: what needs no storing goes on, but a
+//! client that comes for more is better served elsewhere. It is not ill: a restart would mend nothing.
+//!
 //! Anything else is 404 and lists these, and a method other than GET and HEAD is 405.
 
 use std::future::Future;
@@ -36,7 +39,7 @@ const PATHS: &str = "\
 there is nothing here; there is
 /metrics  every metric, in the Prometheus text format
 /health   200 as long as the broker runs
-/ready    200 while it takes clients, 503 while it starts or stops
+/ready    200 while it takes clients, 503 while it starts, stops or cannot store
 ";
 
 /// What the answers are made of.
@@ -48,6 +51,8 @@ pub struct State {
     pub render: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether clients are welcome: set once every listener is bound, cleared when draining starts.
     pub ready: Arc<AtomicBool>,
+    /// Why what would have to be stored is refused, if it is. Must not wait.
+    pub failure: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 /// Serves HTTP on `listener` until `shutdown` resolves; then closes idle connections and gives
@@ -106,15 +111,22 @@ async fn metrics(Extract(state): Extract<State>) -> impl IntoResponse {
     ([(CONTENT_TYPE, METRICS_TEXT)], (state.render)())
 }
 
-async fn health() -> impl IntoResponse {
-    ([(CONTENT_TYPE, TEXT), (CACHE_CONTROL, "no-store")], "ok\n")
+async fn health(Extract(state): Extract<State>) -> impl IntoResponse {
+    let text = match (state.failure)() {
+        Some(failure) => format!("ok, but {failure}\n"),
+        None => "ok\n".to_owned(),
+    };
+    ([(CONTENT_TYPE, TEXT), (CACHE_CONTROL, "no-store")], text)
 }
 
 async fn ready(Extract(state): Extract<State>) -> impl IntoResponse {
-    let (status, text) = if state.ready.load(Ordering::Acquire) {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    let (status, text) = match (state.ready.load(Ordering::Acquire), (state.failure)()) {
+        (true, None) => (StatusCode::OK, "ready\n".to_owned()),
+        (true, Some(failure)) => {
+            let text = format!("not ready: {failure}\n");
+            (StatusCode::SERVICE_UNAVAILABLE, text)
+        }
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n".to_owned()),
     };
     (
         status,

@@ -2,13 +2,19 @@
 
 use std::net::SocketAddr;
 
+use crate::broker::Restored;
 use crate::config::Config;
 use crate::listener::certificates::{AUTHORITY, Generated};
+use crate::store::options::{Durability, Options};
+
+use super::store::Kept;
 
 /// Says where it listens, what that means, and what to try.
 pub(super) fn say(
     config: &Config,
     generated: Generated,
+    kept: &Kept,
+    restored: Restored,
     addresses: &[(&'static str, SocketAddr)],
     http: Option<SocketAddr>,
 ) {
@@ -17,6 +23,10 @@ pub(super) fn say(
     }
     if let Some(address) = http {
         tracing::info!("listening kind=http address={address}");
+    }
+    match kept {
+        Kept::InMemory(_) => tracing::info!("storing nothing: all state ends with the process"),
+        Kept::OnDisk(_) => say_store(&config.store, restored),
     }
     match generated {
         Generated::Nothing => {}
@@ -34,6 +44,36 @@ pub(super) fn say(
     }
     if let Some(directory) = config.development_certificates() {
         suggest(addresses, &directory.join(AUTHORITY).display().to_string());
+    }
+}
+
+/// Says where state is kept, how safely, and what was there already.
+fn say_store(options: &Options, restored: Restored) {
+    let durability = match options.promise.default {
+        Durability::Memory => "memory",
+        Durability::Write => "write",
+        Durability::Flush => "flush",
+    };
+    // The working directory is what a path in the configuration is relative to: not everybody knows.
+    let path = options.path.canonicalize();
+    let path = path.unwrap_or_else(|_| options.path.clone());
+    let Restored {
+        sessions,
+        groups,
+        queued,
+        in_flight,
+        retained,
+        without_room,
+    } = restored;
+    tracing::info!(
+        "storing path={} durability={durability} sessions={sessions} groups={groups} \
+         queued={queued} in_flight={in_flight} retained={retained}",
+        path.display()
+    );
+    if without_room > 0 {
+        tracing::warn!(
+            "{without_room} retained messages are beyond the bounds in force now, and left out"
+        );
     }
 }
 

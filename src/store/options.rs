@@ -77,7 +77,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             path: PathBuf::from("data"),
-            promise: Promise::memory(),
+            promise: Promise::default(),
             bytes_maximum: None,
             strict: false,
         }

@@ -17,6 +17,7 @@ use postbud::queue::DropReason;
 use postbud::session::Written;
 use postbud::store::Store;
 use postbud::store::memory::Memory;
+use postbud::store::state::State as Kept;
 
 use crate::client::{Client, Hello};
 use crate::engines::Doorman;
@@ -97,9 +98,14 @@ impl House {
 
     /// Clients of their own on a broker that others use as well.
     pub fn on(broker: Arc<Broker>) -> Self {
+        Self::at(broker, Timestamp::from_millis(WALL))
+    }
+
+    /// As [`Self::on`], with this time on the wall.
+    pub fn at(broker: Arc<Broker>, wall: Timestamp) -> Self {
         let now = Now {
             instant: Instant::now(),
-            wall: Timestamp::from_millis(WALL),
+            wall,
         };
         Self {
             broker,
@@ -120,6 +126,19 @@ impl House {
             ..Setup::default()
         }
         .build()
+    }
+
+    /// A broker that finds what a store has kept.
+    pub fn found(store: Arc<dyn Store>, state: Kept, wall: Timestamp) -> Self {
+        let engines = Engines {
+            auth: Doorman::that(|_| {}),
+            store,
+            cluster: Arc::new(Single::default()),
+        };
+        let broker = Arc::new(Broker::new(Options::default(), engines));
+        let house = Self::at(broker, wall);
+        house.broker.restore(state, &mut house.batch.borrow_mut());
+        house
     }
 
     pub fn with_auth(auth: Arc<dyn Auth>) -> Self {

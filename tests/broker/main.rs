@@ -16,6 +16,7 @@
 //! |---|---|
 //! | `acknowledgements`, `failures` | what waits for the store, and what follows if it cannot keep it |
 //! | `keeping` | what the store is told, of whom, and in which order |
+//! | `gates`, `restart` | what waits until it is safe, and what is found again |
 //! | `sessions`, `takeover`, `expiry` | the life of a session |
 //! | `wills`, `keep_alive` | what happens when a client goes, or is silent |
 //! | `exactly_once`, `flow` | QoS 2 over reconnects, Receive Maximum both ways |
@@ -41,9 +42,11 @@ mod expiry;
 mod failures;
 mod fan_out;
 mod flow;
+mod gates;
 mod keep_alive;
 mod memory;
 mod queues;
+mod restart;
 mod retained;
 mod routes;
 mod sessions;

@@ -1,12 +1,18 @@
-//! Stores that are late, out of order, or broken.
+//! Stores that are late, out of order, full, or broken; and one on the disk that can be killed.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use postbud::store::disk::Disk;
+use postbud::store::disk::options::Options;
 use postbud::store::record::Record;
-use postbud::store::{Failure, Health, Progress, Receipt, Store};
+use postbud::store::state::State;
+use postbud::store::{Failure, Health, Progress, Receipt, Safety, Store, Waits};
 
 /// Tells its outcomes when the test says so, in whatever order.
 pub struct Late {
@@ -217,5 +223,147 @@ fn in_short(record: &Record<'_>) -> String {
         Record::Done { id, .. } => format!("done {id}"),
         Record::Returned { id, .. } => format!("returned {id}"),
         Record::Dropped { .. } => "dropped".to_owned(),
+    }
+}
+
+/// Takes nothing that needs room while it is full.
+#[derive(Default)]
+pub struct Full {
+    pub is_full: AtomicBool,
+    told: Mutex<Vec<String>>,
+}
+
+impl Full {
+    /// What it has taken since it was last asked.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.told.lock())
+    }
+
+    pub fn set(&self, full: bool) {
+        self.is_full.store(full, Ordering::Relaxed);
+    }
+}
+
+impl Store for Full {
+    fn append(&self, record: Record<'_>, _: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+        let grows = matches!(
+            record,
+            Record::Opened(_)
+                | Record::Subscribed { .. }
+                | Record::Group { .. }
+                | Record::Message(_)
+        );
+        if grows && self.is_full.load(Ordering::Relaxed) {
+            return Progress::Refused(Failure::Full);
+        }
+        self.told.lock().push(in_short(&record));
+        Progress::Done
+    }
+
+    fn remembers(&self) -> bool {
+        true
+    }
+
+    fn accepts(&self) -> Result<(), Failure> {
+        match self.is_full.load(Ordering::Relaxed) {
+            true => Err(Failure::Full),
+            false => Ok(()),
+        }
+    }
+
+    fn health(&self) -> Health {
+        Health::default()
+    }
+}
+
+/// A store on the disk, each record of which is there before anything goes on; and what a process
+/// that was killed would leave of it.
+pub struct Settled {
+    disk: Disk,
+    folder: Folder,
+}
+
+/// A folder that is gone after the test.
+pub struct Folder(PathBuf);
+
+struct Ear(Mutex<Sender<Result<(), Failure>>>);
+
+impl Waits for Ear {
+    fn outcome(&self, _: u64, outcome: Result<(), Failure>) {
+        self.0.lock().send(outcome).expect("the test listens");
+    }
+}
+
+impl Folder {
+    pub fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("postbud-broker-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Settled {
+    /// Opens the store in this folder, and tells what is in it.
+    pub fn open(folder: Folder) -> (Arc<Self>, State) {
+        let options = Options {
+            flush: false,
+            ..Options::default()
+        };
+        let (disk, state, report) = Disk::open(&folder.0, options).expect("opens");
+        assert_eq!((report.unknown, report.undecoded, report.unread), (0, 0, 0));
+        assert_eq!(report.missing, []);
+        (Arc::new(Self { disk, folder }), state)
+    }
+
+    /// What is found if the process ends at this moment.
+    pub fn killed(&self) -> Folder {
+        let nothing = Record::Cleared { topic: "nothing" };
+        assert_eq!(self.append(nothing, None), Progress::Done);
+        let copy = Folder::new();
+        for entry in std::fs::read_dir(&self.folder.0).expect("a folder") {
+            let entry = entry.expect("a file");
+            std::fs::copy(entry.path(), copy.0.join(entry.file_name())).expect("copied");
+        }
+        copy
+    }
+}
+
+impl Store for Settled {
+    fn append(&self, record: Record<'_>, _: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+        let (sender, receiver) = channel();
+        let ear = Arc::new(Ear(Mutex::new(sender)));
+        let mut receipt = || Receipt {
+            to: Arc::clone(&ear) as _,
+            ticket: 0,
+            safety: Safety::Written,
+            patient: false,
+        };
+        let progress = self.disk.append(record, Some(&mut receipt));
+        assert_eq!(progress, Progress::Later);
+        let outcome = receiver.recv_timeout(Duration::from_secs(60));
+        assert_eq!(outcome, Ok(Ok(())));
+        Progress::Done
+    }
+
+    fn remembers(&self) -> bool {
+        true
+    }
+
+    fn accepts(&self) -> Result<(), Failure> {
+        self.disk.accepts()
+    }
+
+    fn health(&self) -> Health {
+        self.disk.health()
     }
 }

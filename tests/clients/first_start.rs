@@ -49,11 +49,13 @@ fn it_makes_certificates_and_lets_anybody_in() {
     for name in ["ca.pem", "server.pem", "server.key"] {
         assert!(certs.join(name).is_file(), "no certs/{name}");
     }
+    assert!(folder.path().join("data").is_dir(), "no data/");
     let mode = fs::metadata(certs.join("server.key"))
         .expect("it is there")
         .permissions()
         .mode();
     assert_eq!(mode & 0o077, 0, "others can read the key: {mode:o}");
+    process.wait_for("where state is kept", |line| line.contains("storing path="));
     process.wait_for("a word about anonymous clients", |line| {
         line.to_lowercase().contains("anonymous")
     });

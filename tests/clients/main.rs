@@ -17,7 +17,7 @@
 //!
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
-//! [`observability`]; and about sockets that behave as clients of a library never do: [`limits`],
+//! [`observability`], [`store`]; and about sockets that behave as clients of a library never do: [`limits`],
 //! [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
@@ -76,6 +76,7 @@ mod observability;
 mod rumqttc;
 mod scripts;
 mod slow_readers;
+mod store;
 mod streams;
 #[path = "../support/mod.rs"]
 #[allow(

@@ -38,7 +38,8 @@ impl Broker {
         Self::configured("[auth]\nanonymous = true\n[limits]\nconnect_timeout = \"1h\"\n")
     }
 
-    /// Starts a broker whose configuration has, beside the listeners, what is given.
+    /// Starts a broker whose configuration has, beside the listeners, what is given. If that does not
+    /// speak of the store, nothing is stored.
     #[track_caller]
     pub fn configured(rest: &str) -> Self {
         Self::start_on("127.0.0.1:0", rest)
@@ -188,6 +189,10 @@ fn configuration(tcp: &str, certificates: &Certificates, rest: &str) -> String {
     let _ = writeln!(text, "certificate = {:?}", certificates.certificate);
     let _ = writeln!(text, "key = {:?}\n", certificates.key);
     text.push_str("[http]\naddress = \"127.0.0.1:0\"\n\n");
+    // Who is not about the store does without: it is faster, and a session may be used again and again.
+    if !rest.contains("store]") {
+        text.push_str("[store]\ndurability = \"memory\"\n\n");
+    }
     text.push_str(rest);
     text
 }

@@ -18,7 +18,7 @@ fn overlay(variables: &[(&str, &str)]) -> (Assignments, String) {
         position: Some(Position { line: 1, column: 1 }),
     };
     let mut written = Assignments::default();
-    written.listeners.push(at.clone());
+    written.tables.insert(Array::Listener, vec![at.clone()]);
     let old = Value::String("old".to_owned());
     written
         .values
@@ -39,7 +39,10 @@ fn refused(name: &str, expected: &str) {
 fn every_setting_has_a_variable_of_its_own() {
     let mut names: Vec<String> = paths(KEYS).map(variable).collect();
     for index in [0, 12] {
-        names.extend(paths(LISTENER_KEYS).map(|path| format!("{LISTENER}{index}_{}", upper(path))));
+        for array in Array::ALL {
+            let keys = array.keys().into_iter();
+            names.extend(keys.map(|path| format!("{}{index}_{}", beginning(array), upper(path))));
+        }
     }
     names.push(CONFIG.to_owned());
     let count = names.len();
@@ -76,7 +79,7 @@ fn listeners_are_changed_and_added_by_number() {
         "POSTBUD_LISTENER_10_KIND: the listeners before number 10 are missing; \
          expected a number from 0 to 3, where 3 adds one"
     );
-    assert_eq!(written.listeners.len(), 3);
+    assert_eq!(written.tables(Array::Listener).len(), 3);
     let given = |index, path| {
         written.values[&Slot::of_listener(index, path)]
             .0
@@ -88,6 +91,27 @@ fn listeners_are_changed_and_added_by_number() {
     assert_eq!(given(2, "kind"), "\"k2\"");
 }
 
+/// Other arrays have numbers of their own, and may have no table in the file.
+#[test]
+fn topics_of_the_store_are_added_by_number() {
+    let (written, complaints) = overlay(&[
+        ("POSTBUD_STORE_TOPICS_0_FILTER", "a/#"),
+        ("POSTBUD_STORE_TOPICS_1_DURABILITY", "write"),
+        ("POSTBUD_STORE_TOPICS_3_FILTER", "b"),
+    ]);
+    assert_eq!(
+        complaints,
+        "POSTBUD_STORE_TOPICS_3_FILTER: the topics before number 3 are missing; \
+         expected a number from 0 to 2, where 2 adds one"
+    );
+    assert_eq!(written.tables(Array::Listener).len(), 1);
+    assert_eq!(written.tables(Array::StoreTopics).len(), 2);
+    let slot = Slot::of(Array::StoreTopics, 1, "durability");
+    let (value, place) = &written.values[&slot];
+    assert_eq!(*value, Value::Text("write".to_owned()));
+    assert_eq!(place.to_string(), "POSTBUD_STORE_TOPICS_1_DURABILITY");
+}
+
 /// The first number that is one too high.
 #[test]
 fn a_gap_of_one_listener_is_a_gap() {
@@ -97,7 +121,7 @@ fn a_gap_of_one_listener_is_a_gap() {
         "POSTBUD_LISTENER_2_KIND: the listeners before number 2 are missing; \
          expected a number from 0 to 1, where 1 adds one"
     );
-    assert_eq!(written.listeners.len(), 1);
+    assert_eq!(written.tables(Array::Listener).len(), 1);
 }
 
 #[test]
@@ -117,6 +141,10 @@ fn an_unknown_variable_is_told_what_was_meant() {
     refused(
         "POSTBUD_LISTENER_7_ADRESS",
         "unknown variable; did you mean POSTBUD_LISTENER_7_ADDRESS?",
+    );
+    refused(
+        "POSTBUD_STORE_TOPICS_2_FITLER",
+        "unknown variable; did you mean POSTBUD_STORE_TOPICS_2_FILTER?",
     );
     refused(
         "POSTBUD_LISTENER_ADDRESS",
@@ -144,7 +172,7 @@ fn a_listener_has_one_spelling_of_its_number() {
             complaint.starts_with(&format!("{name}: unknown variable; ")),
             "{complaint}"
         );
-        assert_eq!(written.listeners.len(), 1);
+        assert_eq!(written.tables(Array::Listener).len(), 1);
     }
 }
 
@@ -209,7 +237,7 @@ fn what_a_container_platform_says_of_its_services_is_not_ours() {
 /// The exception above must never swallow a setting.
 #[test]
 fn no_setting_looks_like_a_container_platforms_variable() {
-    for path in paths(KEYS).chain(paths(LISTENER_KEYS)) {
+    for path in paths(KEYS).chain(Array::ALL.into_iter().flat_map(Array::keys)) {
         assert!(
             !is_service_link(&variable(path), &"tcp://a".into()),
             "{path}"

@@ -37,7 +37,8 @@ fn values_are_found_with_their_places() {
             "f.toml:7:5 listener.1.tls.key the string \"k\"",
         ]
     );
-    let listeners: Vec<String> = written.listeners.iter().map(ToString::to_string).collect();
+    let listeners = written.tables(Array::Listener).iter();
+    let listeners: Vec<String> = listeners.map(ToString::to_string).collect();
     assert_eq!(listeners, ["f.toml:1:1", "f.toml:4:3"]);
 }
 
@@ -89,7 +90,8 @@ fn an_unknown_key_is_told_what_was_meant() {
     );
     refused(
         "[store]\ncolour = 1",
-        "f.toml:2:1: unknown key store.colour; expected one of path, durability",
+        "f.toml:2:1: unknown key store.colour; expected one of path, durability, \
+         bytes_maximum, strict, topics",
     );
     refused(
         "[[listener]]\nport = 1883",
@@ -145,8 +147,43 @@ fn listeners_that_are_no_array_of_tables() {
         "listener = [{}, 1883]",
         &format!("f.toml:1:17: listener.1 is 1883; {EXPECTED}"),
     );
-    assert!(problems("[listener]").1.unwrap().listeners_malformed);
-    assert!(!problems("listener = []").1.unwrap().listeners_malformed);
+    let malformed = |text| problems(text).1.unwrap().malformed;
+    assert!(malformed("[listener]").contains(&Array::Listener));
+    assert!(malformed("listener = []").is_empty());
+}
+
+#[test]
+fn an_array_may_be_within_a_table() {
+    for text in [
+        "[store]\nstrict = true\n[[store.topics]]\nfilter = \"a\"\n[[store.topics]]\nfilter = 1",
+        "store = { strict = true, topics = [{ filter = \"a\" }, { filter = 1 }] }",
+    ] {
+        let (complaints, written) = problems(text);
+        assert_eq!(complaints, "");
+        let written = written.unwrap();
+        assert_eq!(written.tables(Array::StoreTopics).len(), 2);
+        let slot = Slot::of(Array::StoreTopics, 1, "filter");
+        assert_eq!(written.values[&slot].0, Value::Integer(1));
+        assert_eq!(slot.to_string(), "store.topics.1.filter");
+    }
+    refused(
+        "[store.topics]\nfilter = \"a\"",
+        "f.toml:1:1: [store.topics] is one table; \
+         expected [[store.topics]], as often as there are topics",
+    );
+    refused(
+        "store.topics = [1]",
+        "f.toml:1:17: store.topics.0 is 1; \
+         expected [[store.topics]], as often as there are topics",
+    );
+    refused(
+        "[[store.topics]]\nfitler = \"a\"",
+        "f.toml:2:1: unknown key store.topics.0.fitler; did you mean store.topics.0.filter?",
+    );
+    refused(
+        "[[store.topic]]",
+        "f.toml:1:9: unknown key store.topic; did you mean store.topics?",
+    );
 }
 
 #[test]

@@ -217,6 +217,41 @@ fn paths_and_texts() {
 }
 
 #[test]
+fn a_size_may_be_none_where_that_is_allowed() {
+    let mut size = Some(1);
+    string("0").size_or_zero(10..=99, &mut size).unwrap();
+    assert_eq!(size, None);
+    Value::Integer(10).size_or_zero(10..=99, &mut size).unwrap();
+    assert_eq!(size, Some(10));
+    variable("0").size_or_zero(10..=99, &mut size).unwrap();
+    assert_eq!(size, None);
+    for value in [Value::Integer(9), Value::Integer(-1), string("none")] {
+        let error = value.size_or_zero(10..=99, &mut size).unwrap_err();
+        assert!(error.0.starts_with("0 or a number of bytes"), "{}", error.0);
+        assert!(error.0.ends_with("from 10B to 99B"), "{}", error.0);
+    }
+}
+
+#[test]
+fn topic_filters_are_checked() {
+    let filter = |value: &Value| read::<Box<str>>(|to| value.topic_filter(to));
+    for text in ["a", "#", "a/+/b/#", "$SYS/#", "$shared/a"] {
+        assert_eq!(filter(&string(text)), Ok(text.into()));
+    }
+    let expected = "a Topic Filter such as \"telemetry/#\", without $share";
+    for value in [
+        string(""),
+        string("a/#/b"),
+        string("a+"),
+        string("$share/g/a"),
+        string("a\0"),
+        Value::Integer(1),
+    ] {
+        assert_eq!(filter(&value), Err(expected.to_owned()), "{value}");
+    }
+}
+
+#[test]
 fn choices_are_listed() {
     let choice = |choices: &[(&str, u8)], text| read::<u8>(|to| string(text).choice(choices, to));
     let three = [("a", 1), ("b", 2), ("c", 3)];

@@ -15,7 +15,7 @@ fn exporter() -> Exporter {
         cluster: Arc::new(Single::default()),
     };
     let broker = Broker::new(broker::options::Options::default(), engines);
-    Exporter::new(Arc::new(broker)).expect("a clock that is right")
+    Exporter::new(Arc::new(broker), Arc::new(Memory)).expect("a clock that is right")
 }
 
 /// Samples by series.
@@ -60,6 +60,8 @@ fn every_series_is_there_from_the_first_scrape() {
         "postbud_subscriptions_refused_total{reason=\"topic_filter_invalid\"}",
         "postbud_sessions",
         "postbud_retained_bytes",
+        "postbud_store_disk_bytes",
+        "postbud_store_failure{reason=\"full\"}",
     ];
     for series in expected {
         assert!(samples.contains_key(series), "{series} is missing:\n{page}");
@@ -185,6 +187,39 @@ fn every_number_of_a_snapshot_has_its_series() {
         let label = reason.label();
         let series = format!("postbud_messages_dropped_total{{reason=\"{label}\"}}");
         assert_eq!(samples.get(&series), Some(&(count as f64)), "{series}");
+    }
+}
+
+/// What the next test expects to be rendered.
+const EXPECTED_OF_STORE: &str = r#"
+postbud_store_disk_bytes 1
+postbud_store_pending_bytes 2
+postbud_store_records_total 3
+postbud_store_commits_total 4
+postbud_store_failures_total 5
+postbud_store_messages 6
+postbud_store_failure{reason="full"} 0
+postbud_store_failure{reason="broken"} 1
+"#;
+
+// Breaks if: two numbers of the store are mixed up, or the reason of a failure is the other one.
+#[test]
+fn every_number_of_the_store_has_its_series() {
+    let exporter = exporter();
+    let health = Health {
+        failure: Some(Failure::Broken),
+        disk: 1,
+        pending: 2,
+        records: 3,
+        commits: 4,
+        failures: 5,
+        messages: 6,
+        ..Health::default()
+    };
+    metrics::with_local_recorder(&exporter.recorder, || exporter.series.store.set(&health));
+    let samples = samples(&exporter.handle.render());
+    for (series, value) in self::samples(EXPECTED_OF_STORE) {
+        assert_eq!(samples.get(&series), Some(&value), "{series}");
     }
 }
 

@@ -29,6 +29,7 @@ const PATIENT: Limits = Limits {
 struct Server {
     address: SocketAddr,
     ready: Arc<AtomicBool>,
+    failing: Arc<AtomicBool>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<()>>,
 }
@@ -42,9 +43,12 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let ready = Arc::new(AtomicBool::new(false));
+        let failing = Arc::new(AtomicBool::new(false));
+        let failure = failing.clone();
         let state = State {
             render: Arc::new(move || metrics.clone()),
             ready: ready.clone(),
+            failure: Arc::new(move || failure.load(Ordering::Acquire).then(|| "it is full".into())),
         };
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move { drop(stopped.await) };
@@ -52,6 +56,7 @@ impl Server {
         Self {
             address,
             ready,
+            failing,
             stop,
             task,
         }
@@ -143,6 +148,26 @@ async fn readiness_follows_the_flag_both_ways() {
         assert!(answer.starts_with(status), "{answer}");
         assert!(answer.ends_with(body), "{answer}");
     }
+}
+
+// Breaks if: readiness does not ask whether anything can be stored, or health fails with it.
+#[tokio::test]
+async fn a_broker_that_cannot_store_is_well_and_not_ready() {
+    let server = Server::start(PATIENT).await;
+    server.ready.store(true, Ordering::Release);
+    server.failing.store(true, Ordering::Release);
+    let answer = server.request("GET /health").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nok, but it is full\n"), "{answer}");
+    let answer = server.request("GET /ready").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(
+        answer.ends_with("\r\n\r\nnot ready: it is full\n"),
+        "{answer}"
+    );
+    server.failing.store(false, Ordering::Release);
+    let answer = server.request("GET /ready").await;
+    assert!(answer.ends_with("\r\n\r\nready\n"), "{answer}");
 }
 
 #[tokio::test]
