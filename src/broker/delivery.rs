@@ -13,7 +13,7 @@ use parking_lot::MutexGuard;
 use crate::codec::QoS;
 use crate::message::Message;
 use crate::pubsub::{Group, Load, Recipient};
-use crate::queue::{Delivery, DropReason};
+use crate::queue::{Delivery, DropReason, Gone};
 use crate::session::{Chunk, Line, Source, Written};
 
 use super::batch::Batch;
@@ -96,7 +96,7 @@ impl Broker {
             return;
         }
         let before = group.backlog();
-        let gone = |message: &Message| self.tell_dropped(shared, message);
+        let gone = |gone: Gone<'_>| self.tell_gone(shared, gone);
         let expired = group.drop_expired(batch.now.wall, gone);
         batch.tally.drop(DropReason::Expired, expired);
         let light = message.qos() == QoS::AtMostOnce;
@@ -196,7 +196,7 @@ impl Broker {
             self.hand_on(&mut guard, shared, batch);
         }
         let before = guard.backlog();
-        if before == 0 {
+        if before == 0 && !guard.has_lost() {
             return;
         }
         let mut expired = 0;
@@ -204,13 +204,22 @@ impl Broker {
         guard.drain(
             now,
             |group, message, attempts| self.give(group, shared, (message, attempts), None, batch),
-            |message| {
-                self.tell_dropped(shared, message);
+            |gone| {
+                self.tell_gone(shared, gone);
                 expired += 1;
             },
         );
         batch.tally.drop(DropReason::Expired, expired);
         batch.tally.queue_changed(before, guard.backlog());
+        let lost = guard.take_lost();
+        for number in &lost {
+            self.tell_lost(shared, *number);
+        }
+        batch.tally.drop(DropReason::Unreadable, lost.len());
+        batch.tally.queue_changed(lost.len(), 0);
+        if let Some(numbers) = guard.wanted() {
+            self.store.recall(numbers, shared.recalls());
+        }
     }
 
     /// Draws whatever the session's client can take now: its queues, retained messages for its new

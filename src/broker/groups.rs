@@ -18,10 +18,10 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::codec::UserPropertiesBuf;
+use crate::codec::{QoS, UserPropertiesBuf};
 use crate::message::{Message, Parts};
 use crate::pubsub::{Group, Overdue, Subscriptions};
-use crate::queue::{Delivery, DropReason};
+use crate::queue::{Delivery, DropReason, Gone};
 use crate::session::Source;
 use crate::store::Progress;
 
@@ -85,7 +85,7 @@ impl Broker {
         refusing.into_iter().any(|shared| {
             let mut group = shared.group.lock();
             let before = group.backlog();
-            let gone = |message: &Message| self.tell_dropped(shared, message);
+            let gone = |gone: Gone<'_>| self.tell_gone(shared, gone);
             let expired = group.drop_expired(batch.now.wall, gone);
             batch.tally.drop(DropReason::Expired, expired);
             batch.tally.queue_changed(before, group.backlog());
@@ -321,6 +321,14 @@ impl Broker {
             self.fan_out_all(&mut FanOut::new(message, route), batch);
         }
         taken
+    }
+
+    /// Tells that a message has left a group's backlog for nobody.
+    pub(super) fn tell_gone(&self, group: &GroupRef, gone: Gone<'_>) {
+        let kept = group.is_kept() && gone.qos != QoS::AtMostOnce;
+        if let Some(number) = gone.number.filter(|_| kept) {
+            self.tell_lost(group, number);
+        }
     }
 
     /// A group that nobody knows yet.

@@ -450,7 +450,7 @@ fn ask_the_store(broker: &Arc<Broker>, port: &Arc<Port>, waiting: &mut Waiting) 
         patient: false,
     };
     let ended = waiting.ended.take();
-    if terms.expiry > 0 {
+    if broker.is_stores_business(terms) {
         // The number of a new session stays its own when an old one has ended for it.
         let asked = waiting.asked.take().filter(|_| ended.is_some());
         let mut asked = asked.unwrap_or_else(|| Asked::new(broker, terms));

@@ -4,9 +4,11 @@
 //! in the order in which it happened. Sessions that end with their connection, and what only they are
 //! to have, are none of the store's business.
 
+use std::num::NonZeroU64;
+
 use crate::codec::{PacketId, QoS};
 use crate::message::{Message, Timestamp};
-use crate::queue::Delivery;
+use crate::queue::{Delivery, DropReason};
 use crate::session::{Source, Step, Terms};
 use crate::store::record::{Accepted, KeptWill, Opened, Record, Target};
 use crate::store::{Progress, Receipt, Safety};
@@ -105,6 +107,12 @@ impl Broker {
         side: &mut OutboundSide,
         batch: &mut Batch,
     ) {
+        if let Some(numbers) = side.outbound.wanted() {
+            self.store.recall(numbers, session.recalls());
+        }
+        let lost = std::mem::take(&mut side.lost);
+        batch.tally.drop(DropReason::Unreadable, lost);
+        batch.tally.queue_changed(lost, 0);
         // What opens a gate may be followed by further steps.
         while let Some(steps) = side.outbound.take_steps() {
             // The outcome of one covers all before it.
@@ -173,6 +181,15 @@ impl Broker {
         }
     }
 
+    /// Tells that a message of a group's backlog could not be read back.
+    pub(super) fn tell_lost(&self, group: &SharedGroup, number: NonZeroU64) {
+        let record = Record::Dropped {
+            owner: group.source.0.get(),
+            number: number.get(),
+        };
+        self.store.append(record, None);
+    }
+
     /// Asks the store to keep a session that is to be opened under this number.
     pub(super) fn keep_session(
         &self,
@@ -208,6 +225,7 @@ impl Broker {
             filter: &group.filter,
         };
         self.store.append(record, None);
+        group.group.lock().spill(self.options.queue_memory);
         group.set_kept();
     }
 

@@ -20,6 +20,9 @@ pub struct Options {
     pub pubsub: PubsubOptions,
     /// Messages that are to be published later.
     pub delayed: DelayedOptions,
+    /// Bytes of what waits for one client, or for the members of one group, that are held in memory,
+    /// about; beyond that what the store keeps is read back from it when its turn comes.
+    pub queue_memory: usize,
     /// How safe what must be stored is before it is acknowledged.
     pub promise: Promise,
 }
@@ -32,6 +35,7 @@ impl Default for Options {
             session: SessionOptions::default(),
             pubsub: PubsubOptions::default(),
             delayed: DelayedOptions::default(),
+            queue_memory: 256 * 1024,
             promise: Promise::default(),
         }
     }

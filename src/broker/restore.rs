@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::message::{Message, Timestamp};
-use crate::pubsub::waiting;
 use crate::queue::Delivery;
 use crate::session::{Inbound, NEVER, Outbound, Subscribed, Will};
 use crate::store::record::Record;
@@ -79,9 +78,9 @@ impl Broker {
         });
         shared.set_kept();
         batch.tally.queue_changed(0, kept.backlog.len());
-        let backlog = kept.backlog.into_iter();
-        let backlog = backlog.map(|(number, message)| waiting(numbered(message, number), 0));
-        shared.group.lock().give_back(backlog);
+        let mut group = shared.group.lock();
+        group.restore(kept.backlog.into_iter(), self.options.queue_memory);
+        drop(group);
         shared
     }
 
@@ -132,11 +131,11 @@ impl Broker {
         {
             let in_flight = kept.in_flight.into_iter();
             let in_flight = in_flight.map(|it| (it.id, it.publish.map(delivery)));
-            let waiting = kept.waiting.into_iter().map(delivery);
+            let waiting = kept.waiting.into_iter();
             let mut outbound = session.outbound.lock();
             outbound.outbound = Outbound::restored(in_flight, waiting);
             batch.tally.queue_changed(0, outbound.outbound.queued());
-            session.set_kept(&mut outbound, true);
+            session.set_kept(&mut outbound, Some(self.options.queue_memory));
         }
         let subscriptions = kept.subscriptions.iter().map(|(filter, options, id)| {
             let subscribed = Subscribed {

@@ -97,6 +97,16 @@ pub(super) enum Detach {
 }
 
 impl Broker {
+    /// Whether the store has to be asked before a connection on these terms goes on: whether it has the
+    /// session, or is to have it.
+    pub(super) fn is_stores_business(&self, terms: &Terms) -> bool {
+        let resumed = || {
+            let found = self.registry.find(&terms.client_id);
+            found.is_some_and(|session| !terms.clean_start && session.is_kept())
+        };
+        terms.expiry > 0 || resumed()
+    }
+
     /// The number that the session which `terms` name has, or is to have, and whether it is new.
     pub(super) fn number_for(&self, terms: &Terms) -> (u64, bool) {
         let found = match terms.clean_start {
@@ -140,10 +150,11 @@ impl Broker {
             };
             let mut side = session.inbound.lock();
             let resumes = !is_new && side.state != State::Ended && side.is_resumed_by(terms);
-            if resumes && asked.is_some_and(|asked| asked.number != session.number) {
+            let was_kept = session.is_kept();
+            let knows = asked.is_some_and(|asked| asked.number == session.number);
+            if resumes && was_kept && !knows {
                 return Err(AskAgain { ended: None });
             }
-            let was_kept = session.is_kept();
             if is_new {
                 if !self.registry.add(&session) {
                     continue; // Another connection was faster: take it over.
@@ -232,13 +243,10 @@ impl Broker {
             // were answered.
             *port.own().lock() = None;
             outbound.port = Some(Arc::clone(port));
-            let kept = terms.expiry > 0 && self.store.remembers();
-            if session.is_kept() && !kept {
-                // From now on it ends with its connection.
-                let session = session.number;
-                self.store.append(Record::Ended { session }, None);
-            }
-            session.set_kept(&mut outbound, kept);
+            // What the store has of it, it has until the end.
+            let kept = self.store.remembers() && (terms.expiry > 0 || session.is_kept());
+            let memory = kept.then_some(self.options.queue_memory);
+            session.set_kept(&mut outbound, memory);
             self.open_gates(session, &mut outbound, session.safe(), batch);
             outbound
                 .outbound
@@ -434,7 +442,7 @@ impl Broker {
                 let session = session.number;
                 self.store.append(Record::Ended { session }, None);
             }
-            session.set_kept(&mut outbound, false);
+            session.set_kept(&mut outbound, None);
             let queued = outbound.outbound.queued();
             batch.tally.queue_changed(queued, 0);
             outbound.outbound.end()

@@ -12,10 +12,11 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::cluster::Epoch;
+use crate::message::Message;
 use crate::pubsub::options::GroupOptions;
 use crate::pubsub::{Granted, Group};
 use crate::session::{Inbound, NEVER, Outbound, Source, Subscriptions, Terms, Will};
-use crate::store::{Failure, Receipt, Safety, Waits};
+use crate::store::{Failure, Recalls, Receipt, Safety, Waits};
 
 use super::port::{Port, Signal};
 use super::publish::FanOut;
@@ -54,9 +55,10 @@ impl Session {
     }
 
     /// Says whether it outlives the connection that it has now.
-    pub(super) fn set_kept(&self, side: &mut OutboundSide, kept: bool) {
-        self.kept.store(kept, Ordering::Release);
-        side.outbound.keep(kept);
+    /// If it does, so many bytes of what waits for its client are held in memory.
+    pub(super) fn set_kept(&self, side: &mut OutboundSide, memory: Option<usize>) {
+        self.kept.store(memory.is_some(), Ordering::Release);
+        side.outbound.keep(memory);
     }
 
     pub(super) fn has_outcomes(&self) -> bool {
@@ -82,6 +84,20 @@ impl Waits for Session {
         }
         if let Some(port) = &self.outbound.lock().port {
             port.signal(Signal::Mail);
+        }
+    }
+}
+
+impl Recalls for Session {
+    fn recalled(&self, found: Vec<(u64, Option<Message>)>) {
+        let mut side = self.outbound.lock();
+        let lost = side.outbound.supply(found.into_iter());
+        side.lost += lost;
+        if lost > 0 {
+            tracing::error!(client = &*self.client_id, lost, "the store lost messages");
+        }
+        if let Some(port) = &side.port {
+            port.signal(Signal::Draw);
         }
     }
 }
@@ -147,6 +163,8 @@ pub(super) struct OutboundSide {
     pub feeds: VecDeque<Feed>,
     /// A group could not give it a message for want of room: it draws when there is some.
     pub hungry: bool,
+    /// Messages that the store could not read back, and that nobody has counted yet.
+    pub lost: usize,
     pub ended: bool,
 }
 
@@ -181,6 +199,7 @@ impl SessionRef {
             port: None,
             feeds: VecDeque::new(),
             hungry: false,
+            lost: 0,
             ended: false,
         };
         Self(Arc::new(Session {
@@ -204,6 +223,11 @@ impl SessionRef {
             safety: Safety::Flushed,
             patient: false,
         }
+    }
+
+    /// Where messages go that are read back.
+    pub(super) fn recalls(&self) -> Arc<dyn Recalls> {
+        Arc::clone(&self.0) as _
     }
 
     /// Where it is told that a gate may open.
@@ -305,7 +329,28 @@ impl SharedGroup {
     }
 }
 
+impl Recalls for SharedGroup {
+    fn recalled(&self, found: Vec<(u64, Option<Message>)>) {
+        let mut group = self.group.lock();
+        let lost = group.supply(found.into_iter());
+        if lost > 0 {
+            let (share, filter) = (&*self.share, &*self.filter);
+            tracing::error!(share, filter, lost, "the store lost messages");
+        }
+        for member in group.members() {
+            if let Some(port) = &member.subscriber.outbound.lock().port {
+                port.signal(Signal::Draw);
+            }
+        }
+    }
+}
+
 impl GroupRef {
+    /// Where messages go that are read back.
+    pub(super) fn recalls(&self) -> Arc<dyn Recalls> {
+        Arc::clone(&self.0) as _
+    }
+
     pub(super) fn new(
         number: NonZeroU64,
         share: &str,

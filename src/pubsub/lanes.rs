@@ -8,6 +8,9 @@
 //!   member goes ── its lane, in front ─┘                                    └──> the lane of that one
 //! ```
 //!
+//! After a start all of it is in the store only. It is read back from there, in its order, before anything
+//! else; nobody knows before which bucket it is of.
+//!
 //! A member that is slow keeps waiting only what is its own. Invariants, for each bucket:
 //! - what waits in a lane is older than what is loose, and both are in the order in which they came;
 //! - what waits in a lane waits in that of the bucket's member;
@@ -15,9 +18,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::message::{Message, Timestamp};
-use crate::queue::Delivery;
+use crate::message::Timestamp;
 use crate::queue::options::{Options, Overflow};
+use crate::queue::{Delivery, Gone, Queue};
 
 /// See the module. Members are known by their places.
 #[derive(Debug, Default)]
@@ -26,6 +29,8 @@ pub(super) struct Lanes {
     /// One for each member.
     lanes: Vec<VecDeque<Waiting>>,
     loose: VecDeque<Waiting>,
+    /// What was kept and has not been read back, and what has come since: younger than all the rest.
+    stored: Queue,
     /// What comes next is younger than all, what comes back is older than all.
     next: i64,
     first: i64,
@@ -62,11 +67,16 @@ pub(super) enum Place {
 
 impl Lanes {
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.len + self.stored.len()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.stored.bytes()
+    }
+
+    /// What may be in the store only.
+    pub(super) fn stored(&mut self) -> &mut Queue {
+        &mut self.stored
     }
 
     /// A member has joined, behind all others.
@@ -112,12 +122,13 @@ impl Lanes {
     /// Whether a message may be given to a member before what waits.
     pub(super) fn may_pass(&self, bucket: Option<u16>) -> bool {
         let waits = |bucket| self.buckets.get(&bucket).is_some_and(|it| it.waiting > 0);
-        !bucket.is_some_and(waits)
+        self.stored.is_empty() && !bucket.is_some_and(waits)
     }
 
     pub(super) fn fits(&self, size: usize, options: &Options) -> bool {
-        let fits = self.len < options.messages && self.bytes.saturating_add(size) <= options.bytes;
-        self.len == 0 || fits
+        let fits =
+            self.len() < options.messages && self.bytes().saturating_add(size) <= options.bytes;
+        self.len() == 0 || fits
     }
 
     /// Lets a message wait. Returns how many gave way for it; each is shown to `gone`.
@@ -127,19 +138,30 @@ impl Lanes {
         delivery: Delivery,
         bucket: Option<u16>,
         options: &Options,
-        mut gone: impl FnMut(&Delivery),
+        mut gone: impl FnMut(Gone<'_>),
     ) -> usize {
         let mut dropped = 0;
         while !self.fits(delivery.message.size(), options) {
-            if options.overflow == Overflow::DropNewest {
-                gone(&delivery);
-                return dropped + 1;
-            }
-            if let Some(oldest) = self.oldest().and_then(|place| self.pop(place)) {
-                gone(&oldest);
-            }
+            // What has not been read back is promised longer than what comes now.
+            let oldest = match options.overflow {
+                Overflow::DropOldest => self.oldest().and_then(|place| self.pop(place)),
+                Overflow::DropNewest => None,
+            };
+            gone(Gone::from(oldest.as_ref().unwrap_or(&delivery)));
             dropped += 1;
+            if oldest.is_none() {
+                return dropped;
+            }
         }
+        match self.stored.is_empty() {
+            true => self.put(delivery, bucket),
+            false => dropped += self.stored.push(delivery, &Options::UNBOUNDED, gone),
+        }
+        dropped
+    }
+
+    /// Lets a message wait, behind all others of its bucket.
+    pub(super) fn put(&mut self, delivery: Delivery, bucket: Option<u16>) {
         let known = bucket.and_then(|bucket| self.buckets.get(&bucket));
         let member = known.filter(|it| it.loose == 0).and_then(|it| it.member);
         self.next += 1;
@@ -153,7 +175,6 @@ impl Lanes {
             Some(member) => self.lanes[member].push_back(waiting),
             None => self.loose.push_back(waiting),
         }
-        dropped
     }
 
     /// Puts back what was taken before anything that waits, by a member that has nothing any more.
@@ -253,24 +274,36 @@ impl Lanes {
         &mut self,
         place: Place,
         now: Timestamp,
-        mut gone: impl FnMut(&Message),
+        mut gone: impl FnMut(Gone<'_>),
     ) -> usize {
         let mut dropped = 0;
         while self.front(place).is_some_and(|it| it.message.expired(now)) {
             if let Some(expired) = self.pop(place) {
-                gone(&expired.message);
+                gone(Gone::from(&expired));
             }
             dropped += 1;
         }
         dropped
     }
 
-    /// Drops all that waits, and shows it to `gone`.
-    pub(super) fn clear(&mut self, mut gone: impl FnMut(&Message)) {
+    /// As [`Self::drop_expired`], in all places.
+    pub(super) fn drop_all_expired(
+        &mut self,
+        now: Timestamp,
+        mut gone: impl FnMut(Gone<'_>),
+    ) -> usize {
+        let places = self.places();
+        let drop = |place| self.drop_expired(place, now, &mut gone);
+        places.map(drop).sum()
+    }
+
+    /// Drops all that waits; returns how many messages that were.
+    pub(super) fn clear(&mut self) -> usize {
+        let count = self.len();
         for place in self.places() {
-            while let Some(it) = self.pop(place) {
-                gone(&it.message);
-            }
+            while self.pop(place).is_some() {}
         }
+        self.stored.clear();
+        count
     }
 }

@@ -20,5 +20,5 @@ mod subscriptions;
 
 pub use generations::{Generations, Stamp};
 pub use retained::{Refused, Retained};
-pub use share::{Group, Load, Member, Overdue, waiting};
+pub use share::{Group, Load, Member, Overdue};
 pub use subscriptions::{Granted, Recipient, Route, Subscriptions};

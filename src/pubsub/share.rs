@@ -10,12 +10,13 @@
 //!   member leaves ──> what it had not acknowledged at QoS 1 ──> front of the backlog ──> drain
 //! ```
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::codec::PacketId;
 use crate::message::{Message, Timestamp};
-use crate::queue::options::{Options as QueueOptions, Overflow};
-use crate::queue::{Delivery, Queue, SubscriptionIds};
+use crate::queue::options::Options as QueueOptions;
+use crate::queue::{Delivery, Gone, Queue, Stored, SubscriptionIds};
 
 use super::lanes::{Lanes, Place};
 use super::options::{GroupOptions, Strategy};
@@ -71,6 +72,8 @@ pub struct Group<S> {
     ended: bool,
     /// What has not been acknowledged in time, if that is looked after.
     watch: Option<Box<Watch<S>>>,
+    /// Messages that could not be read back.
+    lost: Vec<NonZeroU64>,
 }
 
 #[derive(Debug)]
@@ -119,6 +122,7 @@ impl<S: Clone + Eq> Group<S> {
             random: seed,
             ended: false,
             watch: watch.map(Box::new),
+            lost: Vec::new(),
         }
     }
 
@@ -182,7 +186,7 @@ impl<S: Clone + Eq> Group<S> {
             return None;
         }
         self.ended = true;
-        Some(self.clear(|_| {}))
+        Some(self.clear())
     }
 
     /// A member has lost its connection: what goes to one member is another one's from now on.
@@ -328,14 +332,10 @@ impl<S: Clone + Eq> Group<S> {
     }
 
     /// Drops messages of the backlog that have expired, and shows each to `gone`; returns how many.
-    pub fn drop_expired(&mut self, now: Timestamp, mut gone: impl FnMut(&Message)) -> usize {
+    pub fn drop_expired(&mut self, now: Timestamp, gone: impl FnMut(Gone<'_>)) -> usize {
         match &mut self.backlog {
-            Backlog::Plain(queue) => queue.drop_expired(now, |delivery| gone(&delivery.message)),
-            Backlog::Keyed(lanes) => {
-                let places = lanes.places();
-                let drop = |place| lanes.drop_expired(place, now, &mut gone);
-                places.map(drop).sum()
-            }
+            Backlog::Plain(queue) => queue.drop_expired(now, gone),
+            Backlog::Keyed(lanes) => lanes.drop_all_expired(now, gone),
         }
     }
 
@@ -343,23 +343,75 @@ impl<S: Clone + Eq> Group<S> {
     /// dropped for it, each of which is shown to `gone`: none if the group refuses instead. What it did
     /// not refuse when it was asked has a place.
     #[must_use]
-    pub fn wait(&mut self, message: Message, mut gone: impl FnMut(&Message)) -> usize {
-        const UNBOUNDED: QueueOptions = QueueOptions {
-            messages: usize::MAX,
-            bytes: usize::MAX,
-            overflow: Overflow::DropNewest,
-        };
+    pub fn wait(&mut self, message: Message, gone: impl FnMut(Gone<'_>)) -> usize {
         let bucket = self.bucket(&message);
         let bounds = match self.options.refuses {
-            true => &UNBOUNDED,
+            true => &QueueOptions::UNBOUNDED,
             false => &self.options.queue,
         };
-        let gone = |delivery: &Delivery| gone(&delivery.message);
         let delivery = waiting(message, 0);
         match &mut self.backlog {
             Backlog::Plain(queue) => queue.push(delivery, bounds, gone),
             Backlog::Keyed(lanes) => lanes.push(delivery, bucket, bounds, gone),
         }
+    }
+
+    /// The backlog as it was kept, all of it in the store only. So many bytes of it are held in memory
+    /// from now on.
+    pub fn restore(&mut self, kept: impl Iterator<Item = Stored>, memory: usize) {
+        self.stored().restore(kept);
+        self.spill(memory);
+    }
+
+    /// The store keeps the backlog: so many bytes of it are held in memory beside. With an ordering key
+    /// all of it is.
+    pub fn spill(&mut self, memory: usize) {
+        self.stored().spill(Some(memory));
+    }
+
+    /// What may be in the store only.
+    fn stored(&mut self) -> &mut Queue {
+        match &mut self.backlog {
+            Backlog::Plain(queue) => queue,
+            Backlog::Keyed(lanes) => lanes.stored(),
+        }
+    }
+
+    /// The numbers of the messages that are to be read back from the store next, if it is time.
+    pub fn wanted(&mut self) -> Option<Vec<u64>> {
+        self.stored().wanted()
+    }
+
+    /// Takes what was read back. Returns how many messages are lost.
+    pub fn supply(&mut self, found: impl Iterator<Item = (u64, Option<Message>)>) -> usize {
+        let mut lost = Vec::new();
+        self.stored().supply(found, |it| lost.extend(it.number));
+        let count = lost.len();
+        self.lost.append(&mut lost);
+        self.sort_in();
+        count
+    }
+
+    /// Finds places for what was read back, where messages have one that depends on what they are.
+    fn sort_in(&mut self) {
+        while let Backlog::Keyed(lanes) = &mut self.backlog
+            && let Some(delivery) = lanes.stored().pop()
+        {
+            let bucket = self.bucket(&delivery.message);
+            if let Backlog::Keyed(lanes) = &mut self.backlog {
+                lanes.put(delivery, bucket);
+            }
+        }
+    }
+
+    /// Whether messages are lost that nobody has been told of.
+    pub fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
+    /// Takes the numbers of the messages that are lost.
+    pub fn take_lost(&mut self) -> Vec<NonZeroU64> {
+        std::mem::take(&mut self.lost)
     }
 
     /// A member gives back what it was sent but did not acknowledge, oldest first.
@@ -389,7 +441,7 @@ impl<S: Clone + Eq> Group<S> {
         &mut self,
         now: Timestamp,
         mut give: impl FnMut(&mut Self, &Message, u16) -> bool,
-        mut expired: impl FnMut(&Message),
+        mut expired: impl FnMut(Gone<'_>),
     ) {
         let Backlog::Keyed(lanes) = &mut self.backlog else {
             return self.drain_place(None, now, &mut give, &mut expired);
@@ -405,12 +457,12 @@ impl<S: Clone + Eq> Group<S> {
         place: Option<Place>,
         now: Timestamp,
         give: &mut impl FnMut(&mut Self, &Message, u16) -> bool,
-        expired: &mut impl FnMut(&Message),
+        expired: &mut impl FnMut(Gone<'_>),
     ) {
         loop {
             let next = match (&mut self.backlog, place) {
                 (Backlog::Plain(queue), _) => {
-                    queue.drop_expired(now, |delivery| expired(&delivery.message));
+                    queue.drop_expired(now, &mut *expired);
                     queue.front()
                 }
                 (Backlog::Keyed(lanes), Some(place)) => {
@@ -436,18 +488,12 @@ impl<S: Clone + Eq> Group<S> {
         }
     }
 
-    /// Drops all that waits, and shows it to `gone`; returns how many messages that were.
-    pub fn clear(&mut self, mut gone: impl FnMut(&Message)) -> usize {
-        let count = self.backlog();
+    /// Drops all that waits; returns how many messages that were.
+    pub fn clear(&mut self) -> usize {
         match &mut self.backlog {
-            Backlog::Plain(queue) => {
-                while let Some(delivery) = queue.pop() {
-                    gone(&delivery.message);
-                }
-            }
-            Backlog::Keyed(lanes) => lanes.clear(gone),
+            Backlog::Plain(queue) => queue.clear(),
+            Backlog::Keyed(lanes) => lanes.clear(),
         }
-        count
     }
 
     /// Notes that somebody is going to look for overdue deliveries, or that nobody is any more. Returns
@@ -474,7 +520,7 @@ impl<S: Clone + Eq> Group<S> {
 
 /// A message in the backlog, which was given to a member so often: it has none now, and so nothing that
 /// differs per member.
-pub fn waiting(message: Message, attempts: u16) -> Delivery {
+fn waiting(message: Message, attempts: u16) -> Delivery {
     Delivery {
         qos: message.qos(),
         retain: message.retain(),

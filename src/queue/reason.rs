@@ -16,17 +16,20 @@ pub enum DropReason {
     Ended,
     /// It was given to as many members of its group as that allows. It may be a dead letter now.
     DeliveryLimit,
+    /// The store has lost it.
+    Unreadable,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::QueueFull,
         Self::Expired,
         Self::PacketTooLarge,
         Self::Away,
         Self::Ended,
         Self::DeliveryLimit,
+        Self::Unreadable,
     ];
 
     /// The reason as a metric label.
@@ -38,6 +41,7 @@ impl DropReason {
             Self::Away => "away",
             Self::Ended => "ended",
             Self::DeliveryLimit => "delivery_limit",
+            Self::Unreadable => "unreadable",
         }
     }
 }

@@ -95,6 +95,108 @@ fn a_drained_queue_holds_no_memory() {
         assert_eq!(queue.push(delivery(b"x", None), &options, |_| {}), 0);
     }
     while queue.pop().is_some() {}
-    assert_eq!(queue.entries.capacity(), 0);
+    assert_eq!(queue.head.capacity(), 0);
     assert_eq!(queue.clear(), 0);
+}
+
+fn numbered(number: u64) -> Delivery {
+    let delivery = delivery(number.to_string().as_bytes(), None);
+    let number = number.try_into().expect("not 0");
+    delivery.message.keep_as(number);
+    delivery
+}
+
+/// Reads back what a queue asks for, as a store would; returns how many messages that were.
+fn read_back(queue: &mut Queue, at_most: usize) -> usize {
+    let Some(wanted) = queue.wanted() else {
+        return 0;
+    };
+    let wanted = wanted.into_iter().take(at_most);
+    let found: Vec<_> = wanted.map(|it| (it, Some(numbered(it).message))).collect();
+    let count = found.len();
+    queue.supply(found.into_iter(), |gone| panic!("{gone:?} is lost"));
+    count
+}
+
+// Breaks if: more than the bound is held in memory, or anything comes twice, late or not at all.
+#[test]
+fn a_deep_queue_leaves_its_messages_to_the_store() {
+    let options = bounded(1000, 100_000, Overflow::DropNewest);
+    let mut queue = Queue::new();
+    queue.spill(Some(10));
+    for number in 1..=100 {
+        assert_eq!(queue.push(numbered(number), &options, |_| {}), 0);
+    }
+    let bytes: usize = (1..=100).map(|it| numbered(it).message.size()).sum();
+    assert_eq!((queue.len(), queue.bytes()), (100, bytes));
+    assert!(queue.held() <= 12, "{}", queue.held());
+    let mut expected = 1;
+    while !queue.is_empty() {
+        assert!(queue.held() <= 24, "{}", queue.held());
+        match queue.pop() {
+            Some(next) => {
+                assert_eq!(next.message.payload(), expected.to_string().as_bytes());
+                expected += 1;
+                // More comes while it is drained, and takes its place at the end.
+                if expected % 3 == 0 && expected < 150 {
+                    let number = 100 + expected / 3;
+                    assert_eq!(queue.push(numbered(number), &options, |_| {}), 0);
+                }
+            }
+            None => assert!(read_back(&mut queue, 3) > 0, "stuck at {expected}"),
+        }
+    }
+    assert_eq!((expected, queue.bytes(), queue.wanted()), (150, 0, None));
+}
+
+// Breaks if: what the store does not keep is left to it, or passes what came before it.
+#[test]
+fn what_the_store_does_not_keep_waits_behind_what_it_does() {
+    let options = bounded(1000, 100_000, Overflow::DropNewest);
+    let mut queue = Queue::new();
+    queue.spill(Some(1));
+    for number in 1..=2 {
+        assert_eq!(queue.push(numbered(number), &options, |_| {}), 0);
+    }
+    assert_eq!(queue.push(delivery(b"3", None), &options, |_| {}), 0);
+    assert_eq!(payloads(&mut queue), [b"1"]);
+    assert_eq!(queue.wanted(), Some(vec![2]));
+    assert_eq!(queue.wanted(), None, "once");
+    assert!(queue.pop().is_none());
+    queue.supply([(2, Some(numbered(2).message))].into_iter(), |_| {});
+    assert_eq!(payloads(&mut queue), [b"2", b"3"]);
+    assert!(queue.is_empty());
+}
+
+// Breaks if: dropping the oldest, or losing one, disturbs the count or what is read back.
+#[test]
+fn what_gives_way_or_is_lost_is_passed_over() {
+    let options = bounded(4, 100_000, Overflow::DropOldest);
+    let mut queue = Queue::new();
+    queue.spill(Some(1));
+    let mut gone = Vec::new();
+    for number in 1..=4 {
+        assert_eq!(queue.push(numbered(number), &options, |_| {}), 0);
+    }
+    assert_eq!(payloads(&mut queue), [b"1"]);
+    assert_eq!(queue.wanted(), Some(vec![2, 3, 4]));
+    for number in 5..=6 {
+        let mut note = |it: Gone<'_>| gone.push(it.number.map(u64::from));
+        assert_eq!(
+            queue.push(numbered(number), &options, &mut note),
+            number as usize - 5
+        );
+    }
+    assert_eq!(gone, [Some(2)]);
+    let found = [2, 3, 4].map(|it| (it, (it != 3).then(|| numbered(it).message)));
+    let mut lost = Vec::new();
+    queue.supply(found.into_iter(), |it| lost.push(it.number.map(u64::from)));
+    assert_eq!(lost, [Some(3)]);
+    assert_eq!(
+        (queue.len(), payloads(&mut queue)),
+        (3, vec![b"4".to_vec()])
+    );
+    assert_eq!(queue.wanted(), Some(vec![5, 6]));
+    assert_eq!(queue.clear(), 2);
+    assert_eq!((queue.bytes(), queue.is_empty()), (0, true));
 }

@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
 use crate::codec::{PacketId, QoS};
-use crate::message::Message;
-use crate::queue::Delivery;
+use crate::queue::Gone;
 
 use super::window::Source;
 
@@ -100,15 +99,10 @@ impl Journal {
         self.followed
     }
 
-    /// The number under which the store follows this delivery, if it does.
-    pub(super) fn number(
-        &self,
-        message: &Message,
-        qos: QoS,
-        source: Option<Source>,
-    ) -> Option<NonZeroU64> {
-        let followed = qos != QoS::AtMostOnce && (self.kept || source.is_some());
-        followed.then(|| message.number()).flatten()
+    /// The number under which the store follows a delivery, if it does.
+    pub(super) fn followed(&self, it: Gone<'_>, source: Option<Source>) -> Option<NonZeroU64> {
+        let followed = it.qos != QoS::AtMostOnce && (self.kept || source.is_some());
+        it.number.filter(|_| followed)
     }
 
     /// Notes that a message has an id; returns the gate that its PUBLISH waits behind, if it does.
@@ -158,8 +152,8 @@ impl Journal {
         gate
     }
 
-    pub(super) fn dropped(&mut self, delivery: &Delivery, source: Option<Source>) {
-        if let Some(number) = self.number(&delivery.message, delivery.qos, source) {
+    pub(super) fn dropped(&mut self, gone: Gone<'_>, source: Option<Source>) {
+        if let Some(number) = self.followed(gone, source) {
             self.steps.push(Step::Dropped { number, source });
         }
     }

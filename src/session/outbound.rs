@@ -21,7 +21,7 @@ use crate::codec::{
     MAXIMUM_PACKET_SIZE, PacketId, PacketType, PublishFrame, QoS, ReasonCode, Version, encode_ack,
 };
 use crate::message::{Message, Timestamp};
-use crate::queue::{Delivery, DropReason, Queue, SubscriptionIds};
+use crate::queue::{Delivery, DropReason, Gone, Queue, Stored, SubscriptionIds};
 
 use super::aliases::{Naming, OutboundAliases};
 use super::fault::Fault;
@@ -103,14 +103,14 @@ impl Outbound {
     /// the id is known once PUBREC had come, and what waited.
     pub fn restored(
         in_flight: impl Iterator<Item = (PacketId, Option<Delivery>)>,
-        waiting: impl DoubleEndedIterator<Item = Delivery>,
+        waiting: impl Iterator<Item = Stored>,
     ) -> Self {
         let mut outbound = Self {
             window: Window::restored(in_flight),
             ..Self::default()
         };
         outbound.journal = Journal::restored(outbound.window.len() > 0);
-        outbound.waiting.give_back(waiting);
+        outbound.waiting.restore(waiting);
         outbound
     }
 
@@ -336,13 +336,13 @@ impl Outbound {
         };
         // [MQTT5-3.3.2-5]
         if delivery.message.expired(cx.now) {
-            self.journal.dropped(&delivery, source);
+            self.journal.dropped(Gone::from(&delivery), source);
             cx.tally.drop(DropReason::Expired, 1);
             return false;
         }
         // [MQTT5-3.1.2-25]
         let Some(naming) = line.naming(&delivery, cx.now) else {
-            self.journal.dropped(&delivery, source);
+            self.journal.dropped(Gone::from(&delivery), source);
             cx.tally.drop(DropReason::PacketTooLarge, 1);
             return false;
         };
@@ -350,10 +350,8 @@ impl Outbound {
             line.publish(&delivery, naming, None, false, cx);
             return true;
         }
-        let (qos, number) = (
-            delivery.qos,
-            self.journal.number(&delivery.message, delivery.qos, source),
-        );
+        let number = self.journal.followed(Gone::from(&delivery), source);
+        let qos = delivery.qos;
         match self.window.add(delivery, source) {
             Ok(id) => {
                 if let Some(number) = number {
@@ -460,9 +458,28 @@ impl Outbound {
     }
 
     /// Says whether the store keeps this session: whether what becomes of its deliveries is to be
-    /// told. What came from a group is told in any case.
-    pub fn keep(&mut self, kept: bool) {
-        self.journal.keep(kept);
+    /// told, and how many bytes of what waits are held in memory beside. What came from a group is told
+    /// in any case.
+    pub fn keep(&mut self, memory: Option<usize>) {
+        self.journal.keep(memory.is_some());
+        self.waiting.spill(memory);
+    }
+
+    /// The numbers of the messages that are to be read back from the store next, if it is time.
+    pub fn wanted(&mut self) -> Option<Vec<u64>> {
+        self.line.as_ref()?;
+        self.waiting.wanted()
+    }
+
+    /// Takes what was read back: a draw may go on. Returns how many messages are lost.
+    pub fn supply(&mut self, found: impl Iterator<Item = (u64, Option<Message>)>) -> usize {
+        let mut count = 0;
+        let journal = &mut self.journal;
+        self.waiting.supply(found, |lost| {
+            count += 1;
+            journal.dropped(lost, None);
+        });
+        count
     }
 
     /// Whether the store keeps this session.

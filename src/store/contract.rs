@@ -29,6 +29,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::record::Record;
+use crate::message::Message;
 
 /// How far an append got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,13 @@ pub trait Waits: Send + Sync {
     fn outcome(&self, ticket: u64, outcome: Result<(), Failure>);
 }
 
+/// Someone to whom messages are read back.
+pub trait Recalls: Send + Sync {
+    /// Called once for each [`Store::recall`] with at least one number: the messages by their numbers,
+    /// or nothing in place of one that cannot be read. Must be quick.
+    fn recalled(&self, found: Vec<(u64, Option<Message>)>);
+}
+
 /// Keeps records.
 pub trait Store: Send + Sync {
     /// Appends a record. `receipt` makes the receipt if one is needed; without it nobody waits.
@@ -121,6 +129,12 @@ pub trait Store: Send + Sync {
     ///
     /// Why not. Records that make the store smaller, acknowledgements above all, are taken even then.
     fn accepts(&self) -> Result<(), Failure>;
+
+    /// Reads messages back for one who left them to the store; asked only of a store that remembers.
+    ///
+    /// The answer comes later, from a thread that waits for no append: all of `numbers` in their order,
+    /// or the first of them, at least one.
+    fn recall(&self, numbers: Vec<u64>, to: Arc<dyn Recalls>);
 
     /// How it is, for metrics.
     fn health(&self) -> Health;

@@ -1,6 +1,8 @@
 //! Nothing but the broker's own memory.
 
-use super::contract::{Failure, Health, Progress, Receipt, Store};
+use std::sync::Arc;
+
+use super::contract::{Failure, Health, Progress, Recalls, Receipt, Store};
 use super::record::Record;
 
 /// Keeps nothing beyond what the broker holds in its own structures, and so is never late and never
@@ -20,6 +22,8 @@ impl Store for Memory {
     fn accepts(&self) -> Result<(), Failure> {
         Ok(())
     }
+
+    fn recall(&self, _: Vec<u64>, _: Arc<dyn Recalls>) {}
 
     fn health(&self) -> Health {
         Health::default()

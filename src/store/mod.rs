@@ -15,4 +15,4 @@ pub mod options;
 pub mod record;
 pub mod state;
 
-pub use contract::{Failure, Health, Progress, Receipt, Safety, Store, Waits};
+pub use contract::{Failure, Health, Progress, Recalls, Receipt, Safety, Store, Waits};

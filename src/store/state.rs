@@ -2,7 +2,7 @@
 
 use crate::codec::{PacketId, SubscriptionOptions};
 use crate::message::{Message, Timestamp};
-use crate::queue::Delivery;
+use crate::queue::{Delivery, Stored};
 
 /// Everything that was kept.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub struct KeptSession {
     /// What was in flight to its client, in the order of its first sending.
     pub in_flight: Vec<KeptInFlight>,
     /// What waited, in its order.
-    pub waiting: Vec<Numbered>,
+    pub waiting: Vec<Stored>,
 }
 
 /// A delivery and the number of its message.
@@ -78,8 +78,8 @@ pub struct KeptGroup {
     pub share: Box<str>,
     /// Its Topic Filter, without the ShareName.
     pub filter: Box<str>,
-    /// Its backlog: numbers and messages, in their order; what was in flight to members at QoS 1 is back in it, in front.
-    pub backlog: Vec<(u64, Message)>,
+    /// Its backlog, in its order; what was in flight to members at QoS 1 is back in it, in front.
+    pub backlog: Vec<Stored>,
 }
 
 /// A retained message that was kept.

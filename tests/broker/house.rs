@@ -23,13 +23,19 @@ use crate::client::{Client, Hello};
 use crate::engines::Doorman;
 use crate::pipe::{Pipe, PipeLink};
 use crate::received::Book;
+use crate::stores::Settled;
 
 /// A broker and everybody who is connected to it.
 pub struct House {
     pub broker: Arc<Broker>,
     peers: RefCell<Vec<Peer>>,
     batch: RefCell<Batch>,
+    /// A store that reads messages back in its own time.
+    reads: Option<Arc<Settled>>,
 }
+
+/// How long a store may take to read.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a house is built from.
 pub struct Setup {
@@ -111,6 +117,7 @@ impl House {
             broker,
             peers: RefCell::default(),
             batch: RefCell::new(Batch::new(now)),
+            reads: None,
         }
     }
 
@@ -129,14 +136,22 @@ impl House {
     }
 
     /// A broker that finds what a store has kept.
-    pub fn found(store: Arc<dyn Store>, state: Kept, wall: Timestamp) -> Self {
+    pub fn found(
+        store: &Arc<Settled>,
+        state: Kept,
+        wall: Timestamp,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
+        let mut options = Options::default();
+        change(&mut options);
         let engines = Engines {
             auth: Doorman::that(|_| {}),
-            store,
+            store: Arc::clone(store) as _,
             cluster: Arc::new(Single::default()),
         };
-        let broker = Arc::new(Broker::new(Options::default(), engines));
-        let house = Self::at(broker, wall);
+        let broker = Arc::new(Broker::new(options, engines));
+        let mut house = Self::at(broker, wall);
+        house.reads = Some(Arc::clone(store));
         house.broker.restore(state, &mut house.batch.borrow_mut());
         house
     }
@@ -249,6 +264,24 @@ impl House {
 
     /// Drives every connection until nothing is left to do.
     pub fn run(&self) {
+        let until = Instant::now() + READ_WITHIN;
+        loop {
+            self.run_once();
+            // What is handed out last is seen in the last run.
+            match &self.reads {
+                Some(store) if store.hand_out() => std::thread::yield_now(),
+                _ if self.is_idle() => return,
+                _ => {}
+            }
+            assert!(Instant::now() < until, "nothing is read back");
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.peers.borrow().iter().any(Peer::is_runnable)
+    }
+
+    fn run_once(&self) {
         for _ in 0..100_000 {
             let count = self.peers.borrow().len();
             let mut idle = true;

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use postbud::broker::Gauge;
+use postbud::broker::options::Options;
 use postbud::codec::{Packet, QoS, ReasonCode, SubscriptionOptions};
 use postbud::message::Timestamp;
+use postbud::queue::DropReason;
 
 use crate::client::{numbers, publish};
 use crate::house::House;
@@ -23,8 +26,12 @@ impl Home {
     }
 
     fn of(folder: Folder, wall: Timestamp) -> Self {
+        Self::with(folder, wall, |_| {})
+    }
+
+    fn with(folder: Folder, wall: Timestamp, change: impl FnOnce(&mut Options)) -> Self {
         let (store, state) = Settled::open(folder);
-        let house = House::found(Arc::clone(&store) as _, state, wall);
+        let house = House::found(&store, state, wall, change);
         Self { store, house }
     }
 
@@ -344,4 +351,89 @@ fn what_ended_does_not_come_back() {
         assert_eq!(present, there, "{name}");
         assert_eq!(client.take(), [], "{name}");
     }
+}
+
+/// Holds next to nothing of its queues in memory.
+fn deep(folder: Folder) -> Home {
+    Home::with(folder, Timestamp::from_millis(now()), |options| {
+        options.queue_memory = 100;
+        options.session.queue.messages = 100_000;
+        options.pubsub.group_queue.messages = 100_000;
+    })
+}
+
+// Breaks if: what a deep queue leaves to the store is lost, comes twice or out of order, or stalls.
+#[test]
+fn a_deep_queue_is_read_back() {
+    let home = deep(Folder::new());
+    let reader = home.house.v5("reader").expiry(3600).open();
+    reader.subscribe("t/#", QoS::ExactlyOnce);
+    reader.hang_up();
+    let writer = home.house.v5("writer").open();
+    for number in 1..=1000 {
+        writer.publish1(1, "t", &number.to_string());
+    }
+    let reader = home
+        .house
+        .v5("reader")
+        .expiry(3600)
+        .receive_maximum(20)
+        .open();
+    let mut got = Vec::new();
+    while got.len() < 300 {
+        for message in reader.messages() {
+            got.push(message.payload);
+            reader.puback(message.id);
+        }
+    }
+    let home = deep(home.store.killed());
+    let writer = home.house.v5("writer").open();
+    let reader = home
+        .house
+        .v5("reader")
+        .expiry(3600)
+        .receive_maximum(20)
+        .open();
+    for number in 1001..=1100 {
+        writer.publish2(1, "t", &number.to_string());
+        writer.pubrel(1);
+    }
+    got.extend(reader.drain());
+    assert_eq!(got, numbers(1, 1100));
+    assert_eq!(home.house.dropped(DropReason::Unreadable), 0);
+    assert_eq!(home.house.gauge(Gauge::Queued), 0);
+}
+
+// Breaks if: a group's backlog is not read back for whoever can take it.
+#[test]
+fn a_deep_backlog_is_read_back() {
+    let home = deep(Folder::new());
+    let member = home.house.v5("one").expiry(3600).open();
+    member.subscribe("$share/crew/t", QoS::AtLeastOnce);
+    member.hang_up();
+    let writer = home.house.v5("writer").open();
+    for number in 1..=500 {
+        writer.publish1(1, "t", &number.to_string());
+    }
+    let member = home.house.v5("one").expiry(3600).receive_maximum(7).open();
+    let mut got = Vec::new();
+    while got.len() < 100 {
+        for message in member.messages() {
+            got.push(message.payload);
+            member.puback(message.id);
+        }
+    }
+    let home = deep(home.store.killed());
+    let second = home.house.v5("two").open();
+    second.subscribe("$share/crew/t", QoS::AtLeastOnce);
+    let member = home.house.v5("one").expiry(3600).open();
+    loop {
+        let (one, two) = (member.drain(), second.drain());
+        if one.is_empty() && two.is_empty() {
+            break;
+        }
+        got.extend(one.into_iter().chain(two));
+    }
+    got.sort_by_key(|it| it.parse::<usize>().expect("a number"));
+    assert_eq!(got, numbers(1, 500));
 }

@@ -8,11 +8,12 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use postbud::message::Message;
 use postbud::store::disk::Disk;
 use postbud::store::disk::options::Options;
 use postbud::store::record::Record;
 use postbud::store::state::State;
-use postbud::store::{Failure, Health, Progress, Receipt, Safety, Store, Waits};
+use postbud::store::{Failure, Health, Progress, Recalls, Receipt, Safety, Store, Waits};
 
 /// Tells its outcomes when the test says so, in whatever order.
 pub struct Late {
@@ -90,6 +91,10 @@ impl Store for Late {
         Ok(())
     }
 
+    fn recall(&self, _: Vec<u64>, _: Arc<dyn Recalls>) {
+        unreachable!("no queue is that deep");
+    }
+
     fn health(&self) -> Health {
         Health::default()
     }
@@ -158,6 +163,10 @@ impl Store for Failing {
         Ok(())
     }
 
+    fn recall(&self, _: Vec<u64>, _: Arc<dyn Recalls>) {
+        unreachable!("no queue is that deep");
+    }
+
     fn health(&self) -> Health {
         Health::default()
     }
@@ -188,6 +197,10 @@ impl Store for Recorder {
 
     fn accepts(&self) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn recall(&self, _: Vec<u64>, _: Arc<dyn Recalls>) {
+        unreachable!("no queue is that deep");
     }
 
     fn health(&self) -> Health {
@@ -271,6 +284,10 @@ impl Store for Full {
         }
     }
 
+    fn recall(&self, _: Vec<u64>, _: Arc<dyn Recalls>) {
+        unreachable!("no queue is that deep");
+    }
+
     fn health(&self) -> Health {
         Health::default()
     }
@@ -280,11 +297,33 @@ impl Store for Full {
 /// that was killed would leave of it.
 pub struct Settled {
     disk: Disk,
+    recalls: Arc<Recalled>,
     folder: Folder,
 }
 
 /// A folder that is gone after the test.
 pub struct Folder(PathBuf);
+
+/// What is read back, until the test hands it out: who waits for an append holds locks that who is
+/// handed it takes.
+#[derive(Default)]
+struct Recalled {
+    under_way: AtomicUsize,
+    read: Mutex<Vec<(Arc<dyn Recalls>, Found)>>,
+}
+
+type Found = Vec<(u64, Option<Message>)>;
+
+struct Kept {
+    to: Arc<dyn Recalls>,
+    recalls: Arc<Recalled>,
+}
+
+impl Recalls for Kept {
+    fn recalled(&self, found: Found) {
+        self.recalls.read.lock().push((Arc::clone(&self.to), found));
+    }
+}
 
 struct Ear(Mutex<Sender<Result<(), Failure>>>);
 
@@ -322,7 +361,23 @@ impl Settled {
         let (disk, state, report) = Disk::open(&folder.0, options).expect("opens");
         assert_eq!((report.unknown, report.undecoded, report.unread), (0, 0, 0));
         assert_eq!(report.missing, []);
-        (Arc::new(Self { disk, folder }), state)
+        let recalls = Arc::default();
+        let store = Self {
+            disk,
+            recalls,
+            folder,
+        };
+        (Arc::new(store), state)
+    }
+
+    /// Hands out what has been read back; returns whether more is under way.
+    pub fn hand_out(&self) -> bool {
+        let read = std::mem::take(&mut *self.recalls.read.lock());
+        for (to, found) in read {
+            to.recalled(found);
+            self.recalls.under_way.fetch_sub(1, Ordering::AcqRel);
+        }
+        self.recalls.under_way.load(Ordering::Acquire) > 0
     }
 
     /// What is found if the process ends at this moment.
@@ -361,6 +416,12 @@ impl Store for Settled {
 
     fn accepts(&self) -> Result<(), Failure> {
         self.disk.accepts()
+    }
+
+    fn recall(&self, numbers: Vec<u64>, to: Arc<dyn Recalls>) {
+        self.recalls.under_way.fetch_add(1, Ordering::AcqRel);
+        let recalls = Arc::clone(&self.recalls);
+        self.disk.recall(numbers, Arc::new(Kept { to, recalls }));
     }
 
     fn health(&self) -> Health {

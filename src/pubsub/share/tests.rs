@@ -191,7 +191,7 @@ fn a_group_that_refuses_drops_nothing() {
         });
         assert!(group.has_room_for(1_000_000_000), "an empty one always has");
         for _ in 0..2 {
-            let gone = |_: &Message| panic!("nothing gives way");
+            let gone = |_: Gone<'_>| panic!("nothing gives way");
             assert_eq!(group.wait(message(b"1", QoS::AtLeastOnce), gone), 0);
             assert!(!group.has_room_for(1));
         }

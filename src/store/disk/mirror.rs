@@ -410,6 +410,14 @@ impl Mirror {
         }
     }
 
+    /// The numbers of all messages that are no queue's alone: retained ones, and those in flight.
+    pub fn at_hand(&self) -> Vec<u64> {
+        let in_flight = self.holders.values().flat_map(|it| &it.in_flight);
+        let in_flight = in_flight.filter_map(|it| it.number);
+        let retained = self.retained.values().map(|it| it.0);
+        in_flight.chain(retained).collect()
+    }
+
     /// The queue of an owner; a replay makes one for whoever is not known yet.
     pub fn line(&mut self, owner: u64, group: bool, segment: u32) -> Option<&mut Line> {
         let (lenient, since) = (self.lenient, segment);

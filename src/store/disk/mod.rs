@@ -32,7 +32,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use super::contract::{Failure, Health, Progress, Receipt, Store};
+use super::contract::{Failure, Health, Progress, Recalls, Receipt, Store};
 use super::record::Record;
 use super::state::State;
 use engine::{Engine, Report};
@@ -111,6 +111,10 @@ impl Store for Disk {
             None if self.desk.is_behind(self.pending_maximum) => Err(Failure::Full),
             None => Ok(()),
         }
+    }
+
+    fn recall(&self, numbers: Vec<u64>, to: Arc<dyn Recalls>) {
+        self.desk.recall(numbers, to);
     }
 
     fn health(&self) -> Health {

@@ -1,24 +1,32 @@
 //! From the mirror to the state that the broker finds: messages are read back from the log.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 
 use super::bytes::Reader;
 use super::engine::Engine;
 use super::entry::{self, Entry, Flags, Flight, Plain, Session};
-use super::line::Waiting;
+use super::line::Line;
+use super::messages::Slot;
 use super::mirror::{Held, Mirror};
 use super::segments::files::Files;
+use super::segments::log::Log;
 use crate::codec::PacketId;
 use crate::message::{Message, Timestamp};
-use crate::queue::{Delivery, SubscriptionIds};
+use crate::queue::{Delivery, Stored, SubscriptionIds};
 use crate::store::state::{
     KeptGroup, KeptInFlight, KeptRetained, KeptSession, Numbered, OwnedWill, State,
 };
 
+/// Bytes of messages that are read back at once, about.
+const AT_ONCE: usize = 1 << 20;
+
 impl<F: Files> Engine<F> {
-    /// Everything that is kept. Returns also how many messages could not be read, and are left out.
+    /// Everything that is kept; of what waits, only the numbers. Returns also how many messages could
+    /// not be read, and are left out.
     pub fn state(&mut self) -> (State, u64) {
-        let (messages, unread) = self.read_messages();
+        let numbers = self.mirror.at_hand();
+        let (messages, unread) = self.read_messages(numbers);
         let mut state = State {
             next_number: self.mirror.next,
             ..State::default()
@@ -34,19 +42,19 @@ impl<F: Files> Engine<F> {
             }
         }
         mirror.holders = holders.into_iter().collect();
-        for (number, group) in &mut mirror.groups {
+        let mut groups = std::mem::take(&mut mirror.groups);
+        for (number, group) in &mut groups {
             let Some((share, filter)) = group.names.clone() else {
                 continue;
             };
-            let waiting = group.waiting.sorted().map(|it| it.number());
-            let backlog = waiting.filter_map(|it| Some((it, messages.get(&it)?.clone())));
             state.groups.push(KeptGroup {
                 number: *number,
                 share,
                 filter,
-                backlog: backlog.collect(),
+                backlog: stored(mirror, &mut group.waiting),
             });
         }
+        mirror.groups = groups;
         state.groups.sort_unstable_by_key(|it| it.number);
         for (number, publisher) in mirror.retained.values() {
             if let Some(message) = messages.get(number) {
@@ -61,25 +69,78 @@ impl<F: Files> Engine<F> {
         (state, unread)
     }
 
-    /// All messages, each read once, in the order in which they are in the log.
-    fn read_messages(&mut self) -> (HashMap<u64, Message>, u64) {
-        let mut places: Vec<_> = self.mirror.messages.iter().collect();
+    /// Messages with these numbers, each read once, in the order in which they are in the log. Returns
+    /// also how many could not be read.
+    fn read_messages(&mut self, numbers: Vec<u64>) -> (HashMap<u64, Message>, u64) {
+        let places = numbers.into_iter();
+        let places = places.filter_map(|it| Some((it, *self.mirror.messages.get(it)?)));
+        let mut places: Vec<_> = places.collect();
         places.sort_unstable_by_key(|it| (it.1.segment, it.1.offset, it.1.at));
+        places.dedup_by_key(|it| it.0);
         let mut messages = HashMap::with_capacity(places.len());
-        let (mut frame, mut of) = (Vec::new(), (0, 0));
-        let (mut scratch, mut unread) = (Vec::new(), 0);
+        let mut frames = Frames::default();
+        let mut unread = 0;
         for (number, slot) in places {
-            if of != (slot.segment, slot.offset) {
-                of = (slot.segment, slot.offset);
-                frame = self.log.read_from(of.0, of.1).unwrap_or_default();
-            }
-            match plain(&frame, slot.at, number) {
-                Some(it) => _ = messages.insert(number, it.to_message(&mut scratch)),
+            match frames.message(&mut self.log, number, slot) {
+                Some(it) => _ = messages.insert(number, it),
                 None => unread += 1,
             }
         }
         (messages, unread)
     }
+
+    /// The first of these messages, at least one; nothing in place of one that cannot be read.
+    pub fn recall(&mut self, numbers: &[u64]) -> Vec<(u64, Option<Message>)> {
+        let mut frames = Frames::default();
+        let mut found = Vec::with_capacity(numbers.len());
+        let mut bytes = 0;
+        for number in numbers {
+            let slot = self.mirror.messages.get(*number).copied();
+            let message = slot.and_then(|slot| frames.message(&mut self.log, *number, slot));
+            bytes += message.as_ref().map_or(0, Message::size);
+            found.push((*number, message));
+            if bytes >= AT_ONCE {
+                break;
+            }
+        }
+        found
+    }
+}
+
+/// Reads messages of the log, and each frame once if they come in its order.
+#[derive(Default)]
+struct Frames {
+    frame: Vec<u8>,
+    /// Segment and offset of the frame.
+    of: (u32, u32),
+    scratch: Vec<u8>,
+}
+
+impl Frames {
+    fn message<F: Files>(&mut self, log: &mut Log<F>, number: u64, slot: Slot) -> Option<Message> {
+        let place = (slot.segment, slot.offset);
+        if self.of != place {
+            self.of = place;
+            self.frame = log.read_from(place.0, place.1).unwrap_or_default();
+        }
+        let plain = plain(&self.frame, slot.at, number)?;
+        Some(plain.to_message(&mut self.scratch))
+    }
+}
+
+/// What waits in a queue.
+fn stored(mirror: &Mirror, line: &mut Line) -> Vec<Stored> {
+    let waiting = line.sorted().filter_map(|it| {
+        let flags = it.flags();
+        Some(Stored {
+            number: NonZeroU64::new(it.number())?,
+            subscription_ids: SubscriptionIds::new(mirror.ids(it.ids())),
+            size: 0,
+            qos: flags.qos,
+            retain: flags.retain,
+        })
+    });
+    waiting.collect()
 }
 
 /// The message with this number, if it is at this place of a frame.
@@ -99,10 +160,7 @@ fn recall_session(
     session: &Session,
     held: &mut Held,
 ) -> KeptSession {
-    let ids = |it: &Waiting| SubscriptionIds::new(mirror.ids(it.ids()));
-    let waiting = held.waiting.sorted();
-    let waiting = waiting.filter_map(|it| deliver(messages, it.number(), it.flags(), ids(it)));
-    let waiting = waiting.collect();
+    let waiting = stored(mirror, &mut held.waiting);
     let in_flight = held.in_flight.iter();
     KeptSession {
         number,

@@ -7,6 +7,7 @@
 //! There is no delay: an idle store commits at once, and what comes while one commit is under way is
 //! the next. So the load decides how many share a flush.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +19,7 @@ use super::engine::Engine;
 use super::format;
 use super::segments::error::CommitError;
 use super::segments::files::Files;
-use crate::store::contract::{Failure, Health, Progress, Receipt, Safety};
+use crate::store::contract::{Failure, Health, Progress, Recalls, Receipt, Safety};
 use crate::store::record::Record;
 
 /// How long nothing came before the log is told to rest.
@@ -34,6 +35,7 @@ struct Pending {
     records: Vec<u8>,
     rest: Vec<u8>,
     receipts: Vec<Receipt>,
+    recalls: VecDeque<(Vec<u64>, Arc<dyn Recalls>)>,
     count: u64,
     closing: bool,
     asleep: bool,
@@ -91,6 +93,16 @@ impl Desk {
         progress
     }
 
+    /// Asks the writer to read messages back.
+    pub fn recall(&self, numbers: Vec<u64>, to: Arc<dyn Recalls>) {
+        let mut pending = self.pending.lock();
+        pending.recalls.push_back((numbers, to));
+        if std::mem::take(&mut pending.asleep) {
+            drop(pending);
+            self.wake.notify_one();
+        }
+    }
+
     pub fn failure(&self) -> Option<Failure> {
         match self.failure.load(Ordering::Relaxed) {
             0 => None,
@@ -138,7 +150,8 @@ impl Desk {
     /// Waits for work, for so long at most; true if there is some.
     fn wait(&self, most: Duration) -> bool {
         let mut pending = self.pending.lock();
-        if pending.records.is_empty() && !pending.closing && !most.is_zero() {
+        let idle = pending.records.is_empty() && pending.recalls.is_empty();
+        if idle && !pending.closing && !most.is_zero() {
             pending.asleep = true;
             self.wake.wait_for(&mut pending, most);
             pending.asleep = false;
@@ -177,13 +190,21 @@ pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
             _ => NAP,
         };
         let busy = desk.wait(most);
+        let recall = desk.pending.lock().recalls.pop_front();
         if busy || failing {
             turn(&mut engine, desk, &mut taken);
             restless = true;
+        } else if recall.is_some() {
+            // Nothing is to be written before.
         } else if desk.pending.lock().closing {
             break;
         } else if step != Step::More {
             rest(&mut engine, &mut restless);
+        }
+        if let Some((numbers, to)) = recall {
+            // One at a time, so that nobody's flush waits for long. All that was appended before it was
+            // asked has been taken in.
+            to.recalled(engine.recall(&numbers));
         }
         step = match desk.failure() {
             Some(Failure::Broken) => Step::Stuck,

@@ -266,3 +266,32 @@ fn whatever_happens_the_order_of_a_value_stays() {
         }
     }
 }
+
+// Breaks if: what was kept over a restart is passed by what comes, or loses its order when it is read
+// back.
+#[test]
+fn what_is_in_the_store_comes_before_all_else() {
+    let mut world = World::new(2, |_| {});
+    let stored = (1..=4).map(|number| Stored {
+        number: NonZeroU64::new(number).expect("not 0"),
+        subscription_ids: SubscriptionIds::default(),
+        size: 8,
+        qos: QoS::AtLeastOnce,
+        retain: false,
+    });
+    world.group.restore(stored, 1024);
+    world.make_room(0, 9);
+    world.make_room(1, 9);
+    world.offer("a", "a5");
+    assert_eq!((world.group.backlog(), world.got.len()), (5, 0));
+    assert_eq!(world.group.wanted(), Some(vec![1, 2, 3, 4]));
+    let read = [(1, "a"), (2, "b"), (4, "a")];
+    let read = read.map(|(number, key)| (number, Some(job(key, &format!("{key}{number}")))));
+    let read = [read[0].clone(), read[1].clone(), (3, None), read[2].clone()];
+    assert_eq!(world.group.supply(read.into_iter()), 1);
+    assert_eq!(world.group.take_lost().len(), 1);
+    world.drain();
+    assert_eq!(world.got(0), ["a1", "a4", "a5"]);
+    assert_eq!(world.got(1), ["b2"]);
+    assert_eq!((world.group.backlog(), world.group.backlog_bytes()), (0, 0));
+}

@@ -10,8 +10,9 @@ use super::super::options::Options;
 use super::super::segments::error::OpenError;
 use super::model::{Model, Op, say};
 use crate::codec::QoS;
+use crate::message::Message;
 use crate::store::contract::Store;
-use crate::store::contract::{Failure, Progress, Receipt, Safety, Waits};
+use crate::store::contract::{Failure, Progress, Recalls, Receipt, Safety, Waits};
 use crate::store::memory::Memory;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -40,6 +41,23 @@ impl Waits for Ear {
     fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
         self.0.send((ticket, outcome)).expect("the test listens");
     }
+}
+
+/// Takes what is read back.
+struct Taker(Sender<Vec<(u64, Option<Message>)>>);
+
+impl Recalls for Taker {
+    fn recalled(&self, found: Vec<(u64, Option<Message>)>) {
+        self.0.send(found).expect("the test listens");
+    }
+}
+
+fn recall(store: &dyn Store, number: u64) -> Option<Message> {
+    let (sender, receiver) = channel();
+    store.recall(vec![number], Arc::new(Taker(sender)));
+    let found = receiver.recv_timeout(DEADLINE).expect("told");
+    assert_eq!((found.len(), found[0].0), (1, number));
+    found.into_iter().next()?.1
 }
 
 type Heard = Receiver<(u64, Result<(), Failure>)>;
@@ -146,8 +164,8 @@ fn what_is_appended_one_by_one_is_found() {
         assert_eq!(heard.recv_timeout(DEADLINE), Ok((index as u64, Ok(()))));
     }
     drop(disk);
-    let (_disk, state, _) = Disk::open(&folder.0, Options::default()).expect("opens");
-    assert_eq!(say(&state), model.found());
+    let (disk, state, _) = Disk::open(&folder.0, Options::default()).expect("opens");
+    assert_eq!(say(&state, |number| recall(&disk, number)), model.found());
 }
 
 // Breaks if: what was drained is not given up, or too much is written for it.
@@ -189,7 +207,7 @@ fn a_drained_store_gives_the_disk_back() {
     let (_disk, state, _) = Disk::open(&folder.0, options).expect("opens");
     let waiting: Vec<_> = state.sessions[0].waiting.iter().collect();
     assert_eq!(waiting.len(), 1, "the sleeping message is still there");
-    assert_eq!(waiting[0].number, 2);
+    assert_eq!(waiting[0].number.get(), 2);
     assert_eq!(state.next_number, 100_000);
 }
 

@@ -408,8 +408,8 @@ fn say_delivery(number: u64, it: &Message, how: &How) -> String {
     )
 }
 
-/// The same words for what was found.
-pub fn say(state: &State) -> String {
+/// The same words for what was found; `read` reads a message back.
+pub fn say(state: &State, mut read: impl FnMut(u64) -> Option<Message>) -> String {
     let mut said = String::new();
     for it in &state.sessions {
         assert_eq!(it.left.as_millis(), 1000, "{it:?}");
@@ -436,12 +436,17 @@ pub fn say(state: &State) -> String {
             let _ = writeln!(said, "  in flight {} {sent:?}", it.id);
         }
         for it in &it.waiting {
-            let _ = writeln!(said, "  waits {}", say(it));
+            let ids = it.subscription_ids.as_slice().to_vec();
+            let how = (it.qos, it.retain, ids);
+            let number = it.number.get();
+            let message = read(number).expect("what waits is there");
+            let said_so = say_delivery(number, &message, &how);
+            let _ = writeln!(said, "  waits {said_so}");
         }
     }
     for it in &state.groups {
         assert_eq!(*it.share, format!("g{}", it.number));
-        let line: Vec<_> = it.backlog.iter().map(|it| it.0).collect();
+        let line: Vec<_> = it.backlog.iter().map(|it| it.number.get()).collect();
         let _ = writeln!(said, "{} {} {line:?}", it.share, it.filter);
     }
     let retained: BTreeSet<_> = state.retained.iter().map(|it| it.number).collect();
