@@ -23,7 +23,6 @@ use crate::client::{Client, Hello};
 use crate::engines::Doorman;
 use crate::pipe::{Pipe, PipeLink};
 use crate::received::Book;
-use crate::stores::Settled;
 
 /// A broker and everybody who is connected to it.
 pub struct House {
@@ -31,8 +30,11 @@ pub struct House {
     peers: RefCell<Vec<Peer>>,
     batch: RefCell<Batch>,
     /// A store that reads messages back in its own time.
-    reads: Option<Arc<Settled>>,
+    reads: Option<HandOut>,
 }
+
+/// Hands out what a store has read back; returns whether more is under way.
+pub type HandOut = Box<dyn Fn() -> bool>;
 
 /// How long a store may take to read.
 const READ_WITHIN: Duration = Duration::from_secs(60);
@@ -137,7 +139,7 @@ impl House {
 
     /// A broker that finds what a store has kept.
     pub fn found(
-        store: &Arc<Settled>,
+        (store, hand_out): (Arc<dyn Store>, HandOut),
         state: Kept,
         wall: Timestamp,
         change: impl FnOnce(&mut Options),
@@ -146,12 +148,12 @@ impl House {
         change(&mut options);
         let engines = Engines {
             auth: Doorman::that(|_| {}),
-            store: Arc::clone(store) as _,
+            store,
             cluster: Arc::new(Single::default()),
         };
         let broker = Arc::new(Broker::new(options, engines));
         let mut house = Self::at(broker, wall);
-        house.reads = Some(Arc::clone(store));
+        house.reads = Some(hand_out);
         house.broker.restore(state, &mut house.batch.borrow_mut());
         house
     }
@@ -269,7 +271,7 @@ impl House {
             self.run_once();
             // What is handed out last is seen in the last run.
             match &self.reads {
-                Some(store) if store.hand_out() => std::thread::yield_now(),
+                Some(hand_out) if hand_out() => std::thread::yield_now(),
                 _ if self.is_idle() => return,
                 _ => {}
             }

@@ -31,7 +31,9 @@ impl Home {
 
     fn with(folder: Folder, wall: Timestamp, change: impl FnOnce(&mut Options)) -> Self {
         let (store, state) = Settled::open(folder);
-        let house = House::found(&store, state, wall, change);
+        let reads = Arc::clone(&store);
+        let hand_out = Box::new(move || reads.hand_out());
+        let house = House::found((Arc::clone(&store) as _, hand_out), state, wall, change);
         Self { store, house }
     }
 
