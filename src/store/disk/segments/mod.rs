@@ -39,13 +39,16 @@
 pub mod error;
 pub mod files;
 mod format;
+mod gist;
 mod inventory;
 pub mod log;
 mod mark;
 mod recovery;
+mod repair;
 mod retire;
 mod room;
 mod scan;
+mod told;
 pub mod types;
 mod write;
 
