@@ -62,6 +62,7 @@ impl Broker {
             held: publisher.map(|session| session.number).zip(what.held),
             retained,
             publisher: publisher.map(|session| &*session.client_id),
+            due: None,
             targets: &targets,
         };
         self.append(Record::Message(accepted), safety, receipt)

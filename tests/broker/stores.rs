@@ -228,6 +228,12 @@ fn in_short(record: &Record<'_>) -> String {
             let retained = accepted.retained;
             format!("message {payload} for {count}, held {held}, retained {retained}")
         }
+        Record::Due {
+            retained, targets, ..
+        } => {
+            let (count, retained) = (targets.len(), retained.is_some());
+            format!("due for {count}, retained {retained}")
+        }
         Record::Cleared { topic } => format!("cleared {topic}"),
         Record::Released { id, .. } => format!("released {id}"),
         Record::Fed { .. } => "fed".to_owned(),

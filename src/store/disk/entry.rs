@@ -1,7 +1,7 @@
 //! Records as they are read back. Nothing here panics, whatever the bytes.
 
 use super::bytes::{Reader, number, stretch};
-use super::format::{self, body_flags, numbers, options_byte, options_from};
+use super::format::{self, LATER, body_flags, numbers, options_byte, options_from};
 use crate::codec::{PacketId, QoS, SubscriptionOptions};
 use crate::message::{Message, Parts, Timestamp};
 use crate::store::state::OwnedWill;
@@ -29,6 +29,7 @@ pub(super) enum Entry<'a> {
     Group(u64, &'a str, &'a str),
     Dissolved(u64),
     Message(Body<'a>),
+    Due(u64, Option<(&'a str, Option<&'a str>)>, Vec<Wanted>),
     Cleared(&'a str),
     Released(u64, u16),
     Fed(u64, Vec<Wanted>),
@@ -82,6 +83,7 @@ pub(super) struct Body<'a> {
     pub held: Option<(u64, u16)>,
     pub retained: bool,
     pub publisher: Option<&'a str>,
+    pub due: Option<Timestamp>,
     pub targets: Vec<Wanted>,
     pub plain: Plain<'a>,
 }
@@ -224,6 +226,12 @@ fn decode_more(kind: u8, mut r: Reader<'_>) -> Option<Entry<'_>> {
         },
         format::RECEIVED => Entry::Received(r.number()?, id(&mut r)?),
         format::DONE => Entry::Done(r.number()?, id(&mut r)?),
+        format::DUE => {
+            let (number, topic, publisher) = (r.number()?, r.text()?, r.text()?);
+            let publisher = Some(publisher).filter(|it| !it.is_empty());
+            let retained = (!topic.is_empty()).then_some((topic, publisher));
+            Entry::Due(number, retained, targets(r.rest())?)
+        }
         format::RETURNED => Entry::Returned(r.number()?, id(&mut r)?),
         format::DROPPED => Entry::Dropped(r.number()?, r.number()?),
         format::RESTART => Entry::Restart(r.number()?, r.number()?),
@@ -244,12 +252,13 @@ fn id(r: &mut Reader<'_>) -> Option<u16> {
 /// A message and what stands before it.
 pub(super) fn body<'a>(r: &mut Reader<'a>) -> Option<Body<'a>> {
     let number = r.number()?;
-    let (qos, [retain, expires, held, retained, publisher]) = body_flags(r.byte()?);
-    let expires = expires.then(|| r.number());
-    let expires = match expires {
-        Some(it) => Some(Timestamp::from_millis(it?)),
-        None => None,
+    let flags = r.byte()?;
+    let (qos, [retain, expires, held, retained, publisher]) = body_flags(flags);
+    let mut time = |there: bool| match there {
+        true => r.number().map(|it| Some(Timestamp::from_millis(it))),
+        false => Some(None),
     };
+    let (expires, due) = (time(expires)?, time(flags & LATER != 0)?);
     let held = if held {
         Some((r.number()?, id(r)?))
     } else {
@@ -261,6 +270,7 @@ pub(super) fn body<'a>(r: &mut Reader<'a>) -> Option<Body<'a>> {
         held,
         retained,
         publisher,
+        due,
         targets: targets(r.stretch()?)?,
         plain: Plain {
             qos: QoS::from_bits(qos)?,

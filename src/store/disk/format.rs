@@ -29,13 +29,14 @@
 //! | 20 | *Again* | number, targets: what is left of Fed |
 //! | 21 | *Holder* | see [`super::entry::Holder`] |
 //! | 22 | Returned | holder, Packet Identifier |
+//! | 25 | Due | number, topic and publisher if it is retained, or nothing and nothing, targets |
 //!
 //! A will: delay, expiry plus one or 0, message as bytes. Options: as in SUBSCRIBE.
 
 use super::bytes::{number, stretch};
 use crate::codec::{RetainHandling, SubscriptionOptions};
-use crate::message::Message;
-use crate::store::record::{Accepted, KeptWill, Opened, Record, Target};
+use crate::message::{Message, Timestamp};
+use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Target};
 
 pub(super) const OPENED: u8 = 1;
 pub(super) const LEFT: u8 = 2;
@@ -59,11 +60,12 @@ pub(super) const CARRIED: u8 = 19;
 pub(super) const AGAIN: u8 = 20;
 pub(super) const HOLDER: u8 = 21;
 pub(super) const RETURNED: u8 = 22;
+pub(super) const DUE: u8 = 25;
 
 /// Whether a record of this kind makes the store larger, so that it is refused when there is no room.
 /// What only the store itself writes never does.
 pub(super) fn grows(kind: u8) -> bool {
-    matches!(kind, OPENED | SUBSCRIBED | GROUP | MESSAGE | FED)
+    matches!(kind, OPENED | SUBSCRIBED | GROUP | MESSAGE | FED | DUE)
 }
 
 /// The kind that a record is written as.
@@ -78,6 +80,7 @@ pub(super) fn kind(record: &Record<'_>) -> u8 {
         Record::Group { .. } => GROUP,
         Record::Dissolved { .. } => DISSOLVED,
         Record::Message(_) => MESSAGE,
+        Record::Due { .. } => DUE,
         Record::Cleared { .. } => CLEARED,
         Record::Released { .. } => RELEASED,
         Record::Fed { .. } => FED,
@@ -129,6 +132,19 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
             filter,
         } => texts(rest, *group, &[share, filter]),
         Record::Message(it) => message(rest, it),
+        Record::Due {
+            number: it,
+            retained,
+            targets,
+        } => {
+            number(rest, *it);
+            let (topic, publisher) = retained.unwrap_or_default();
+            stretch(rest, topic.as_bytes());
+            stretch(rest, publisher.unwrap_or_default().as_bytes());
+            for target in *targets {
+                push_target(rest, target);
+            }
+        }
         Record::Cleared { topic } => rest.extend_from_slice(topic.as_bytes()),
         Record::Released { session, id } => numbers(rest, &[*session, u64::from(id.get())]),
         Record::Fed { number: it, target } => {
@@ -196,6 +212,7 @@ fn will(rest: &mut Vec<u8>, it: &KeptWill<'_>) {
         held: None,
         retained: false,
         publisher: None,
+        due: None,
         targets: &[],
     };
     body(rest, &header, it.message);
@@ -207,6 +224,7 @@ pub(super) struct Written<'a> {
     pub held: Option<(u64, u16)>,
     pub retained: bool,
     pub publisher: Option<&'a str>,
+    pub due: Option<Timestamp>,
     /// Owners, already as bytes.
     pub targets: &'a [u8],
 }
@@ -216,19 +234,32 @@ const EXPIRES: u8 = 8;
 const HELD: u8 = 16;
 const RETAINED: u8 = 32;
 const PUBLISHER: u8 = 64;
+/// It is to be published later.
+pub(super) const LATER: u8 = 128;
 
-/// A message: number, flags (QoS, RETAIN, and which of the rest there are), time of expiry, session and
-/// id that are held, publisher, length of the targets and they, topic, properties, payload.
+/// A message: number, flags (QoS, RETAIN, and which of the rest there are), time of expiry, time of its
+/// publication, session and id that are held, publisher, length of the targets and they, topic, properties, payload.
 pub(super) fn message(rest: &mut Vec<u8>, it: &Accepted<'_>) {
     let mut targets = Vec::new();
     for target in it.targets {
         push_target(&mut targets, target);
+    }
+    if it.due.is_some() {
+        let target = Target {
+            owner: DELAYED,
+            group: true,
+            qos: it.message.qos(),
+            retain: it.message.retain(),
+            subscription_ids: &[],
+        };
+        push_target(&mut targets, &target);
     }
     let header = Written {
         number: it.number,
         held: it.held.map(|(session, id)| (session, id.get())),
         retained: it.retained,
         publisher: it.publisher,
+        due: it.due,
         targets: &targets,
     };
     body(rest, &header, it.message);
@@ -259,10 +290,11 @@ pub(super) fn write_body(
             | flag(message.expires.is_some(), EXPIRES)
             | flag(header.held.is_some(), HELD)
             | flag(header.retained, RETAINED)
-            | flag(header.publisher.is_some(), PUBLISHER),
+            | flag(header.publisher.is_some(), PUBLISHER)
+            | flag(header.due.is_some(), LATER),
     );
-    if let Some(expires) = message.expires {
-        number(rest, expires.as_millis());
+    for time in [message.expires, header.due].into_iter().flatten() {
+        number(rest, time.as_millis());
     }
     if let Some((session, id)) = header.held {
         numbers(rest, &[session, u64::from(id)]);

@@ -13,6 +13,7 @@ use super::entry::{Body, Entry, Flags, Flight, Holder, Session, Wanted};
 use super::line::{Line, Waiting};
 use super::messages::{Messages, Slot};
 use crate::codec::{QoS, SubscriptionOptions};
+use crate::store::record::DELAYED;
 
 /// Keeps a message that was carried, though nobody holds it yet, until the replay is over.
 const PINNED: u32 = 1 << 31;
@@ -78,9 +79,14 @@ pub(super) struct Mirror {
 impl Mirror {
     /// A mirror before a replay.
     pub fn new() -> Self {
+        let delayed = Group {
+            names: Some(("$delayed".into(), "".into())),
+            ..Group::default()
+        };
         Self {
             lenient: true,
             next: 1,
+            groups: HashMap::from([(DELAYED, delayed)]),
             ..Self::default()
         }
     }
@@ -123,6 +129,9 @@ impl Mirror {
                 None => self.unknown(),
             },
             Entry::Message(body) => self.message(place, &body),
+            Entry::Due(number, retained, targets) => {
+                self.due(place, number, retained, &targets);
+            }
             Entry::Cleared(topic) => match self.retained.remove(topic) {
                 Some((number, _)) => self.release(number),
                 None => self.unknown(),
@@ -395,18 +404,39 @@ impl Mirror {
     }
 
     fn retain(&mut self, body: &Body<'_>) {
-        let (topic, publisher) = (body.plain.topic, body.publisher.map(Box::from));
-        if self
-            .retained
-            .get(topic)
-            .is_some_and(|it| it.0 == body.number)
-        {
+        self.retain_as(body.number, body.plain.topic, body.publisher);
+    }
+
+    fn retain_as(&mut self, number: u64, topic: &str, publisher: Option<&str>) {
+        if self.retained.get(topic).is_some_and(|it| it.0 == number) {
             return;
         }
-        self.hold(body.number);
-        let old = self.retained.insert(topic.into(), (body.number, publisher));
+        self.hold(number);
+        let publisher = publisher.map(Box::from);
+        let old = self.retained.insert(topic.into(), (number, publisher));
         if let Some((number, _)) = old {
             self.release(number);
+        }
+    }
+
+    /// A message that was to be published later is published.
+    fn due(
+        &mut self,
+        place: Place,
+        number: u64,
+        retained: Option<(&str, Option<&str>)>,
+        targets: &[Wanted],
+    ) {
+        for it in targets {
+            self.wait(number, it, place.segment);
+        }
+        if let Some((topic, publisher)) = retained {
+            self.retain_as(number, topic, publisher);
+        }
+        let delayed = self.groups.get_mut(&DELAYED);
+        match delayed.and_then(|it| it.waiting.take(number)) {
+            Some(_) => self.release(number),
+            None => self.unknown(),
         }
     }
 
@@ -631,7 +661,9 @@ impl Mirror {
     fn restart(&mut self, at: u64, next: u64) {
         let mut numbers: Vec<_> = self.holders.keys().copied().collect();
         numbers.sort_unstable();
-        let last = self.clock;
+        // What spoke of the time may have been given up with the oldest segment: then nobody has been away
+        // for longer than since now.
+        let last = if self.clock == 0 { at } else { self.clock };
         for number in numbers {
             self.give_back(number);
             let kept = self.holders.get_mut(&number);
