@@ -40,6 +40,7 @@ impl Broker {
             self.happen(what, &session, absence, batch);
         }
         self.look_at_groups(batch);
+        self.publish_delayed(batch);
         self.sweep(now);
         self.finish(batch);
     }

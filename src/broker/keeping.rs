@@ -68,7 +68,8 @@ impl Broker {
         self.append(Record::Message(accepted), safety, receipt)
     }
 
-    fn append(
+    /// Appends a record that is to be so safe.
+    pub(super) fn append(
         &self,
         record: Record<'_>,
         safety: Safety,
@@ -274,7 +275,7 @@ fn step_record(holder: u64, step: &Step) -> Record<'static> {
 }
 
 /// Who outlives its connection, and is promised the message.
-fn targets<'a>(message: &Message, route: &'a SharedRoute) -> Vec<Target<'a>> {
+pub(super) fn targets<'a>(message: &Message, route: &'a SharedRoute) -> Vec<Target<'a>> {
     if message.qos() == QoS::AtMostOnce {
         return Vec::new();
     }

@@ -12,6 +12,7 @@
 //!      core ── publish        route, fill queues, offer to groups        (routes: remembered)
 //!        │  ── delivery       flush wires, draw from queues, groups, retained
 //!        │  ── subscribe      trie, groups, retained feeds
+//!        │  ── delayed        what is published later                  (schedule)
 //!        │  ── groups         declared, not acknowledged in time, given up
 //!        │  ── sessions       open, take over, detach, end                (registry)
 //!        │  ── expiry         wills, sessions, retained: what happens later  (schedule)
@@ -32,6 +33,7 @@
 mod batch;
 mod connection;
 mod core;
+mod delayed;
 mod delivery;
 mod ending;
 mod expiry;

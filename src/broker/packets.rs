@@ -15,6 +15,7 @@ use crate::topic::name;
 
 use super::batch::Batch;
 use super::core::Broker;
+use super::delayed::is_for_later;
 use super::delivery::touch;
 use super::handshake::check_method;
 use super::keeping::ToKeep;
@@ -95,6 +96,10 @@ impl Open {
         if message.retain() && !broker.options.pubsub.retained.available {
             self.retain_unavailable()?;
         }
+        if is_for_later(&message) {
+            let asked = (token, publish.packet_id);
+            return self.publish_later(broker, side, &message, asked, batch.now);
+        }
         let access = Access::Publish {
             topic: message.topic(),
             qos: message.qos(),
@@ -173,7 +178,7 @@ impl Open {
     }
 
     /// Refuses a message that cannot be kept.
-    fn cannot_keep(
+    pub(super) fn cannot_keep(
         &self,
         broker: &Broker,
         side: &mut InboundSide,

@@ -31,6 +31,8 @@ pub struct Restored {
     pub in_flight: usize,
     /// Retained messages.
     pub retained: usize,
+    /// Messages that are to be published later.
+    pub delayed: usize,
     /// Retained messages beyond the bounds in force now, which are left out.
     pub without_room: usize,
 }
@@ -56,6 +58,10 @@ impl Broker {
             restored.in_flight += session.in_flight.len();
             restored.sessions += 1;
             self.restore_session(session, batch);
+        }
+        restored.delayed = kept.delayed.len();
+        for delayed in kept.delayed {
+            self.restore_delayed(delayed, batch.now);
         }
         groups.retain(|group| !self.dissolve_if_empty(group, batch));
         restored.groups = groups.len();
@@ -179,7 +185,7 @@ fn has_something(session: &KeptSession) -> bool {
 }
 
 /// The message, with the number that the store knows it by.
-fn numbered(message: Message, number: u64) -> Message {
+pub(super) fn numbered(message: Message, number: u64) -> Message {
     if let Some(number) = NonZeroU64::new(number) {
         message.keep_as(number);
     }
@@ -194,7 +200,7 @@ fn delivery(kept: Numbered) -> Delivery {
 }
 
 /// How long it is until then; nothing if that has passed.
-fn until(due: Timestamp, now: Timestamp) -> Duration {
+pub(super) fn until(due: Timestamp, now: Timestamp) -> Duration {
     Duration::from_millis(due.as_millis().saturating_sub(now.as_millis()))
 }
 

@@ -1,4 +1,5 @@
-//! What is to happen later, and when: to sessions that are away, and in groups.
+//! What is to happen later, and when: to sessions that are away, in groups, and to
+//! messages that are delayed.
 //!
 //! A session is in the schedule exactly while it is away, at most once for each thing that can
 //! happen to it; so clients that come and go leave nothing behind in it. A group is in it at most once,
@@ -7,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::delayed::{Delayed, Waiting};
 use super::shared::{Absence, GroupRef, SessionRef};
 
 /// What is due when.
@@ -17,6 +19,8 @@ pub(super) struct Schedule {
     away: BTreeMap<(Instant, u64), (SessionRef, Absence)>,
     /// Groups whose members may have something for too long, by when somebody is to look.
     groups: BTreeMap<(Instant, u64), GroupRef>,
+    /// Messages that are to be published later.
+    pub delayed: Delayed,
     /// Where the sweep of retained messages goes on, and when the last one was.
     pub sweep: Option<Box<str>>,
     pub swept: Option<Instant>,
@@ -92,6 +96,13 @@ impl Schedule {
         self.tell(at, before);
     }
 
+    /// Notes that a message is to be published then.
+    pub(super) fn delay(&mut self, at: Instant, number: u64, waiting: Waiting) {
+        let before = self.next();
+        self.delayed.put(at, number, waiting);
+        self.tell(at, before);
+    }
+
     /// Takes the next group that somebody is to look at.
     pub(super) fn take_watched(&mut self, now: Instant) -> Option<GroupRef> {
         let due = self.groups.first_entry();
@@ -112,6 +123,7 @@ impl Schedule {
     pub(super) fn next(&self) -> Option<Instant> {
         let due = self.due.first_key_value().map(|((at, _, _), _)| *at);
         let groups = self.groups.first_key_value().map(|((at, _), _)| *at);
-        due.into_iter().chain(groups).min()
+        let delayed = self.delayed.next();
+        due.into_iter().chain(groups).chain(delayed).min()
     }
 }

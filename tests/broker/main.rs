@@ -22,6 +22,7 @@
 //! | `exactly_once`, `flow` | QoS 2 over reconnects, Receive Maximum both ways |
 //! | `shared`, `shared_members`, `shared_stress` | groups as work queues |
 //! | `work_queues` | groups of which more is configured: declared, timeouts, limits, order |
+//! | `delayed` | what is published later |
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
@@ -37,6 +38,7 @@ mod stores;
 mod acknowledgements;
 mod auth;
 mod bad_input;
+mod delayed;
 mod exactly_once;
 mod expiry;
 mod failures;

@@ -13,22 +13,27 @@ use postbud::queue::DropReason;
 use crate::client::{Client, numbers, publish};
 use crate::house::{House, Setup};
 use crate::received::Got;
+use crate::restart::Home;
 use crate::stores::Recorder;
 
 const JOBS: &str = "$share/crew/jobs/#";
 
 /// A house with a group `crew` on `jobs/#`.
 fn setup(declared: bool, change: impl FnOnce(&mut GroupOptions)) -> Setup {
+    let mut setup = Setup::default();
+    setup.options.pubsub.groups = vec![crew(declared, change)];
+    setup
+}
+
+fn crew(declared: bool, change: impl FnOnce(&mut GroupOptions)) -> NamedGroup {
     let mut options = GroupOptions::default();
     change(&mut options);
-    let mut setup = Setup::default();
-    setup.options.pubsub.groups.push(NamedGroup {
+    NamedGroup {
         share: "crew".into(),
         filter: "jobs/#".into(),
         declared,
         options: Arc::new(options),
-    });
-    setup
+    }
 }
 
 fn house(change: impl FnOnce(&mut GroupOptions)) -> House {
@@ -517,4 +522,65 @@ fn whoever_goes_gives_back_at_once() {
     stayer.disconnect_with(ReasonCode::Success, Some(0));
     assert_eq!(last.drain(), numbers(1, 2), "a session that ends");
     assert_eq!(house.dropped(DropReason::Ended), 0);
+}
+
+// Breaks if: what a declared group has collected is lost or doubled by a restart, or the group ends with
+// it.
+#[test]
+fn a_declared_group_survives_a_restart_without_members() {
+    for ordering in [None, Some(OrderingKey::Level(2))] {
+        let options = |options: &mut postbud::broker::options::Options| {
+            options.pubsub.groups = vec![crew(true, |group| group.ordering = ordering.clone())];
+        };
+        let home = Home::that(options);
+        publish_jobs(&home.house, 1, 3);
+        let home = home.killed_with(10, options);
+        assert_eq!(home.house.gauge(Gauge::Groups), 1);
+        publish_jobs(&home.house, 4, 5);
+        let first = member(&home.house, "first");
+        assert_eq!(first.drain(), numbers(1, 5));
+        first.unsubscribe(JOBS);
+        let home = home.killed_with(10, options);
+        assert_eq!(home.house.gauge(Gauge::Groups), 1);
+        assert_eq!(member(&home.house, "second").take(), []);
+    }
+}
+
+// Breaks if: a group that is declared no more stays without members.
+#[test]
+fn a_group_that_is_declared_no_more_ends_with_the_restart() {
+    let declared = |options: &mut postbud::broker::options::Options| {
+        options.pubsub.groups = vec![crew(true, |_| {})];
+    };
+    let home = Home::that(declared);
+    publish_jobs(&home.house, 1, 3);
+    let home = home.killed();
+    assert_eq!(home.house.gauge(Gauge::Groups), 0);
+    let home = home.killed_with(0, declared);
+    assert_eq!(member(&home.house, "late").take(), []);
+}
+
+// Breaks if: after a crash both members have what one was given in place of the other, or neither has.
+#[test]
+fn what_was_handed_on_is_with_one_member_after_a_restart() {
+    let watched = |options: &mut postbud::broker::options::Options| {
+        options.pubsub.groups = vec![crew(true, timeout)];
+    };
+    for acknowledged in [false, true] {
+        let home = Home::that(watched);
+        let slow = member(&home.house, "slow");
+        publish_jobs(&home.house, 1, 1);
+        assert_eq!(slow.messages().len(), 1);
+        let other = member(&home.house, "other");
+        home.house.seconds(30);
+        let had = other.messages();
+        assert_eq!(had.len(), 1);
+        if acknowledged {
+            other.puback(had[0].id);
+        }
+        let home = home.killed_with(10, watched);
+        let slow = home.house.v5("slow").expiry(3600).open();
+        let expected = numbers(1, usize::from(!acknowledged));
+        assert_eq!(slow.payloads(), expected, "it was the group's again");
+    }
 }
