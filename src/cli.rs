@@ -3,6 +3,7 @@
 //! ```text
 //!   arguments ──► Config::load ──► log to standard error ──► server::serve      (default)
 //!                             └──► load certificates ──► report to standard output  (check)
+//!            └──► a store that no broker has open                                    (store)
 //! ```
 //!
 //! Exit codes: 0 done or stopped as asked, 1 it did not work and `postbud: …` on standard error
@@ -24,6 +25,9 @@ use crate::listener::options::{Kind, TlsOptions};
 use crate::listener::tls;
 use crate::server;
 
+mod moment;
+mod store;
+
 const ABOUT: &str = "Postbud is an MQTT broker for MQTT 3.1, 3.1.1 and 5.0.";
 
 const LONG_ABOUT: &str = "\
@@ -39,6 +43,8 @@ Examples:
   postbud                               start with the built-in configuration
   postbud --config postbud.toml         start with a file
   postbud check --config postbud.toml   say what is wrong with a file, start nothing
+  postbud store verify data             read all of a store that no broker has open
+  postbud store export data > data.jsonl && postbud store import copy < data.jsonl
 
   mosquitto_sub -t 'greeting/#' -v
   mosquitto_pub -t greeting/world -m hello
@@ -78,12 +84,15 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 enum Command {
     /// Start the broker (the default)
     Serve,
     /// Read the configuration, load the certificates, and say what is wrong or what would be served
     Check,
+    /// Look at the store of a broker that is not running, take it out, or make one
+    #[command(subcommand)]
+    Store(store::StoreCommand),
 }
 
 /// Does what the process was asked to do and returns when that is over.
@@ -100,6 +109,7 @@ pub fn run() -> ExitCode {
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(arguments.config.as_deref()),
         Command::Check => check(arguments.config.as_deref()),
+        Command::Store(command) => store::run(&command).map_err(|error| complaint(&*error)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

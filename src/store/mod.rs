@@ -6,8 +6,10 @@
 //!              memory ─────┴───── disk: a log of its own, one writer, one flush for many
 //! ```
 //!
-//! [`contract`] says what a store promises, [`record`] what it is told, [`state`] what is found again.
+//! [`contract`] says what a store promises, [`record`] what it is told, [`state`] what is found again;
+//! [`archive`] is for a store that no broker has open.
 
+pub mod archive;
 pub mod contract;
 pub mod disk;
 pub mod memory;

@@ -9,7 +9,7 @@ use postbud::queue::DropReason;
 
 use crate::client::{Client, publish};
 use crate::engines::Doorman;
-use crate::house::{House, Setup};
+use crate::house::House;
 use crate::received::Got;
 use crate::restart::Home;
 use crate::stores::{Late, Recorder};

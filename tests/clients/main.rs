@@ -17,8 +17,8 @@
 //!
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
-//! [`observability`], [`store`]; and about sockets that behave as clients of a library never do: [`limits`],
-//! [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
+//! [`observability`], [`store`], [`archive`]; and about sockets that behave as clients of a library never do:
+//! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
 macro_rules! features {
@@ -65,6 +65,7 @@ macro_rules! features {
     };
 }
 
+mod archive;
 mod configuration;
 mod crowds;
 mod first_start;

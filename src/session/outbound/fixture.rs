@@ -267,7 +267,7 @@ impl Bench {
     pub(super) fn packets(&mut self) -> Vec<Got> {
         let mut bytes = self.bytes(usize::MAX);
         let got = decode_whole(&mut bytes, self.version);
-        assert_eq!(bytes, [], "half a packet");
+        assert!(bytes.is_empty(), "half a packet: {bytes:?}");
         got
     }
 

@@ -221,7 +221,7 @@ impl<F: Files> Engine<F> {
 }
 
 /// Takes a frame in; returns how many records could not be understood.
-fn take_in(mirror: &mut Mirror, segment: u32, offset: u32, frame: &[u8]) -> u64 {
+pub(super) fn take_in(mirror: &mut Mirror, segment: u32, offset: u32, frame: &[u8]) -> u64 {
     let (mut reader, mut bad) = (Reader(frame), 0);
     while !reader.0.is_empty() {
         let at = (frame.len() - reader.0.len()) as u32;

@@ -204,7 +204,7 @@ fn opened(rest: &mut Vec<u8>, it: &Opened<'_>) {
     }
 }
 
-fn will(rest: &mut Vec<u8>, it: &KeptWill<'_>) {
+pub(super) fn will(rest: &mut Vec<u8>, it: &KeptWill<'_>) {
     let expiry = it.expiry.map_or(0, |it| u64::from(it) + 1);
     numbers(rest, &[u64::from(it.delay), expiry]);
     let header = Written {

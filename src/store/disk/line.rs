@@ -55,6 +55,10 @@ impl Line {
         self.entries.push_back(it);
     }
 
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Takes the oldest with this number.
     pub fn take(&mut self, number: u64) -> Option<Waiting> {
         if self.entries.front().is_some_and(|it| it.number() == number) {

@@ -13,20 +13,25 @@ mod bytes;
 mod compaction;
 pub mod engine;
 mod entry;
+pub mod export;
 mod format;
+pub mod import;
+pub mod inspect;
 mod line;
+mod look;
 mod messages;
 mod mirror;
 pub mod options;
 mod recall;
 pub mod segments;
+pub mod snapshot;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -39,10 +44,12 @@ use engine::{Engine, Report};
 use options::Options;
 use segments::error::OpenError;
 use segments::files;
+use snapshot::{Snapshot, SnapshotError};
 use writer::Desk;
 
 /// A store on the disk. Dropping it closes it.
 pub struct Disk {
+    folder: PathBuf,
     desk: Arc<Desk>,
     pending_maximum: usize,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -66,11 +73,22 @@ impl Disk {
         let writer = std::thread::Builder::new().name("store".into());
         let writer = writer.spawn(move || writer::run(engine, &shared))?;
         let disk = Self {
+            folder: path.to_owned(),
             desk,
             pending_maximum,
             writer: Mutex::new(Some(writer)),
         };
         Ok((disk, state, report))
+    }
+
+    /// Copies the store, as it is now, into a folder that is empty or does not exist. What comes of it
+    /// opens like any store. Blocks until the copy is durable; the store goes on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the folder is not empty, the store cannot make everything durable, or the copy cannot be written.
+    pub fn snapshot(&self, to: &Path) -> Result<Snapshot, SnapshotError> {
+        snapshot::take(&self.desk, &self.folder, to)
     }
 
     /// Writes and flushes everything and ends the writer.

@@ -1,9 +1,11 @@
 //! The store against a model that knows nothing of logs; formats; what a real disk holds.
 
+mod archive;
 mod contract;
 mod formats;
 mod model;
 mod random;
+mod snapshot;
 
 use super::engine::Engine;
 use super::options::Options;

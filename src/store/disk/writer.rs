@@ -19,6 +19,7 @@ use super::engine::Engine;
 use super::format;
 use super::segments::error::CommitError;
 use super::segments::files::Files;
+use super::segments::picture::Picture;
 use crate::store::contract::{Failure, Health, Progress, Recalls, Receipt, Safety};
 use crate::store::record::Record;
 
@@ -29,6 +30,9 @@ const NAP: Duration = Duration::from_secs(30);
 /// How long it waits before it tries again what failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// What is done with a picture of the log, on the writer's thread: it must be quick.
+type Ask = Box<dyn FnOnce(Result<Picture, CommitError>) + Send>;
+
 /// What is to be written.
 #[derive(Default)]
 struct Pending {
@@ -36,9 +40,16 @@ struct Pending {
     rest: Vec<u8>,
     receipts: Vec<Receipt>,
     recalls: VecDeque<(Vec<u64>, Arc<dyn Recalls>)>,
+    asks: Vec<Ask>,
     count: u64,
     closing: bool,
     asleep: bool,
+}
+
+impl Pending {
+    fn has_work(&self) -> bool {
+        !self.records.is_empty() || !self.asks.is_empty() || !self.recalls.is_empty()
+    }
 }
 
 /// What appenders and the writer share.
@@ -147,16 +158,26 @@ impl Desk {
         self.wake.notify_one();
     }
 
+    /// Asks for a picture of the log with all that was put here before. Who asks a writer that ends is
+    /// dropped.
+    pub fn ask(&self, ask: Ask) {
+        let mut pending = self.pending.lock();
+        if !pending.closing {
+            pending.asks.push(ask);
+            pending.asleep = false;
+            self.wake.notify_one();
+        }
+    }
+
     /// Waits for work, for so long at most; true if there is some.
     fn wait(&self, most: Duration) -> bool {
         let mut pending = self.pending.lock();
-        let idle = pending.records.is_empty() && pending.recalls.is_empty();
-        if idle && !pending.closing && !most.is_zero() {
+        if !pending.has_work() && !pending.closing && !most.is_zero() {
             pending.asleep = true;
             self.wake.wait_for(&mut pending, most);
             pending.asleep = false;
         }
-        !pending.records.is_empty()
+        pending.has_work()
     }
 }
 
@@ -191,19 +212,21 @@ pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
         };
         let busy = desk.wait(most);
         let recall = desk.pending.lock().recalls.pop_front();
-        if busy || failing {
+        // Also before anything is read back: what was appended before that was asked is to be found.
+        if busy || failing || recall.is_some() {
             turn(&mut engine, desk, &mut taken);
             restless = true;
-        } else if recall.is_some() {
-            // Nothing is to be written before.
+            if failing && desk.failure().is_some() && desk.pending.lock().closing {
+                // It was tried once more, and nobody waits for ever.
+                break;
+            }
         } else if desk.pending.lock().closing {
             break;
         } else if step != Step::More {
             rest(&mut engine, &mut restless);
         }
         if let Some((numbers, to)) = recall {
-            // One at a time, so that nobody's flush waits for long. All that was appended before it was
-            // asked has been taken in.
+            // One at a time, so that nobody's flush waits for long.
             to.recalled(engine.recall(&numbers));
         }
         step = match desk.failure() {
@@ -212,6 +235,8 @@ pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
         };
         observe(&engine, desk);
     }
+    // Who asked last is told by that.
+    desk.pending.lock().asks.clear();
     if engine.log.close().is_err() {
         desk.set_failure(Some(Failure::Broken));
     }
@@ -231,13 +256,14 @@ fn rest<F: Files>(engine: &mut Engine<F>, restless: &mut bool) {
 
 /// Writes all that is pending and tells the outcome.
 fn turn<F: Files>(engine: &mut Engine<F>, desk: &Desk, taken: &mut Taken) {
-    {
+    let asks = {
         let mut pending = desk.pending.lock();
         std::mem::swap(&mut pending.records, &mut taken.records);
         std::mem::swap(&mut pending.receipts, &mut taken.receipts);
         desk.records
             .fetch_add(std::mem::take(&mut pending.count), Ordering::Relaxed);
-    }
+        std::mem::take(&mut pending.asks)
+    };
     engine.tick(now());
     let refused = engine.append(&taken.records);
     let outcome = commit(engine, taken, refused);
@@ -254,6 +280,9 @@ fn turn<F: Files>(engine: &mut Engine<F>, desk: &Desk, taken: &mut Taken) {
         outcome => outcome.err(),
     };
     desk.set_failure(failure);
+    for ask in asks {
+        ask(engine.log.picture());
+    }
     taken.records.clear();
     taken.records.shrink_to(1 << 20);
     desk.waiting.store(0, Ordering::Relaxed);

@@ -454,6 +454,12 @@ impl Files for Faulty {
         Ok(())
     }
 
+    fn names(&self, name: &str) -> io::Result<u64> {
+        let state = self.0.borrow();
+        let inode = state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(state.names.values().filter(|it| *it == inode).count() as u64)
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
         state.plain()?;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A folder of files. Names are relative to it and may begin with one subfolder (`damaged/x`).
@@ -34,6 +34,8 @@ pub trait Files {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Gives a file a second name; fine if it has it already.
     fn link(&self, from: &str, to: &str) -> io::Result<()>;
+    /// How many names a file has, in this folder and elsewhere.
+    fn names(&self, name: &str) -> io::Result<u64>;
     /// Removes a name.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes a subfolder durably; fine if it exists.
@@ -140,6 +142,10 @@ impl Files for Disk {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             outcome => outcome,
         }
+    }
+
+    fn names(&self, name: &str) -> io::Result<u64> {
+        Ok(fs::metadata(self.folder.join(name))?.nlink())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -37,7 +37,7 @@
 use std::ops::RangeInclusive;
 
 /// The version of all files.
-pub(super) const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 /// Where records begin in a file.
 pub(super) const HEADER: u64 = 4096;
 /// The second copy of a header: in another sector, so that no single bad one hides a file.

@@ -7,6 +7,7 @@ use super::files::Files;
 use super::format::{self, FOOTER, HEADER, Head, KIND_FOOTER, KIND_GIST, KIND_MARK, KINDS, RECORD};
 use super::gist::Gists;
 use super::mark::Mark;
+use super::picture::Pictures;
 use super::recovery::{self, Found, Part};
 use super::repair;
 use super::types::{Damage, Defect, Entry, Location, Options, Recovered, SegmentInfo};
@@ -101,6 +102,7 @@ pub struct Log<F: Files> {
     pub(super) spares: Vec<(u32, u64)>,
     /// Files begun for nothing, to be removed when what they should have held is durable elsewhere.
     pub(super) abandoned: Vec<u32>,
+    pub(super) pictures: Pictures,
     pub(super) reserve: bool,
     pub(super) full: bool,
     /// The counter and `durable` of the last good mark.
@@ -154,7 +156,7 @@ impl<F: Files> Log<F> {
         Ok((log, report))
     }
 
-    fn assemble(
+    pub(super) fn assemble(
         files: F,
         lock: F::Lock,
         options: Options,
@@ -182,6 +184,7 @@ impl<F: Files> Log<F> {
             prepared: None,
             spares: Vec::new(),
             abandoned: Vec::new(),
+            pictures: Pictures::default(),
             reserve: exists(super::room::RESERVE),
             full: false,
             marked: (counter, 0),

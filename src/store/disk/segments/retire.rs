@@ -67,7 +67,9 @@ impl<F: Files> Log<F> {
             self.disk + kept + part.length <= bound && self.spares.len() < self.options.spares;
         let again = how == Retire::Recycle && whole && fits && !self.full;
         let spare = format::spare_name(part.number);
-        if again && self.files.rename(&name, &spare).is_ok() {
+        if self.pictures.are_held() {
+            self.abandoned.push(part.number);
+        } else if again && !self.is_copied(&name) && self.files.rename(&name, &spare).is_ok() {
             self.spares.push((part.number, part.length));
         } else if self.files.remove(&name).is_err() {
             self.abandoned.push(part.number);
@@ -102,7 +104,7 @@ impl<F: Files> Log<F> {
     }
 
     /// The mark as it should be. Only with no chunks: then all files that count are listed.
-    fn mark(&self) -> Mark {
+    pub(super) fn mark(&self) -> Mark {
         let current = self.tail.filter(|it| !it.sealed).map(|it| it.segment);
         let newest = self.parts.values().flatten().map(|it| it.number).max();
         let listed = self.parts.values().flatten().map(|it| Listed {

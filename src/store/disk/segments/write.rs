@@ -204,7 +204,11 @@ impl<F: Files> Log<F> {
         let tail = self.tail.filter(|it| !it.sealed);
         self.writers
             .retain(|it| tail.is_some_and(|tail| tail.segment == it.segment));
-        for number in std::mem::take(&mut self.abandoned) {
+        let gone = match self.pictures.are_held() {
+            true => Vec::new(),
+            false => std::mem::take(&mut self.abandoned),
+        };
+        for number in gone {
             // It counts no more, whether this succeeds or not: what took over from it is durable.
             let _ = self.files.remove(&format::log_name(number));
         }

@@ -18,10 +18,10 @@ use crate::store::memory::Memory;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A folder that is gone after the test.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("postbud-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         Self(path)
@@ -35,7 +35,7 @@ impl Drop for Folder {
 }
 
 /// Hears outcomes.
-struct Ear(Sender<(u64, Result<(), Failure>)>);
+pub(super) struct Ear(Sender<(u64, Result<(), Failure>)>);
 
 impl Waits for Ear {
     fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
@@ -52,7 +52,7 @@ impl Recalls for Taker {
     }
 }
 
-fn recall(store: &dyn Store, number: u64) -> Option<Message> {
+pub(super) fn recall(store: &dyn Store, number: u64) -> Option<Message> {
     let (sender, receiver) = channel();
     store.recall(vec![number], Arc::new(Taker(sender)));
     let found = receiver.recv_timeout(DEADLINE).expect("told");
@@ -60,14 +60,14 @@ fn recall(store: &dyn Store, number: u64) -> Option<Message> {
     found.into_iter().next()?.1
 }
 
-type Heard = Receiver<(u64, Result<(), Failure>)>;
+pub(super) type Heard = Receiver<(u64, Result<(), Failure>)>;
 
-fn ear() -> (Arc<Ear>, Heard) {
+pub(super) fn ear() -> (Arc<Ear>, Heard) {
     let (sender, receiver) = channel();
     (Arc::new(Ear(sender)), receiver)
 }
 
-fn append(store: &dyn Store, op: &Op, to: Option<(&Arc<Ear>, u64)>) -> Progress {
+pub(super) fn append(store: &dyn Store, op: &Op, to: Option<(&Arc<Ear>, u64)>) -> Progress {
     let mut progress = Progress::Done;
     op.with(&mut |record| {
         let mut make = || Receipt {
@@ -82,7 +82,7 @@ fn append(store: &dyn Store, op: &Op, to: Option<(&Arc<Ear>, u64)>) -> Progress 
     progress
 }
 
-fn message(number: u64, owner: u64) -> Op {
+pub(super) fn message(number: u64, owner: u64) -> Op {
     Op::Message {
         number,
         topic: 0,
@@ -251,4 +251,26 @@ fn a_full_store_says_so_and_can_be_drained() {
     }
     append(&disk, &message(number + 1, 1), Some((&to, 0)));
     assert_eq!(heard.recv_timeout(DEADLINE), Ok((0, Ok(()))));
+}
+
+// Breaks if: a store that cannot store keeps who closes it waiting.
+#[test]
+fn a_full_store_can_be_closed() {
+    let folder = Folder::new("full-close");
+    let options = Options {
+        segment: 256 << 10,
+        reserve: 512 << 10,
+        bytes_maximum: Some(2 << 20),
+        ..Options::default()
+    };
+    let (disk, _, _) = Disk::open(&folder.0, options).expect("opens");
+    append(&disk, &Op::Opened(1, false), None);
+    let until = Instant::now() + DEADLINE;
+    for number in 2.. {
+        if append(&disk, &message(number, 1), None) == Progress::Refused(Failure::Full) {
+            break;
+        }
+        assert!(Instant::now() < until, "there is a bound");
+    }
+    assert_eq!(disk.close(), Err(Failure::Full));
 }

@@ -1,6 +1,7 @@
 //! Random records, power cuts at any call, and compaction at any time.
 
 use super::super::segments::faulty::{Fault, Faulty, Random};
+use super::super::segments::files::Files;
 use super::model::{Flight, Model, Op, say};
 use super::*;
 use crate::codec::QoS;
@@ -210,6 +211,27 @@ impl Broker {
     }
 }
 
+/// Records at random, taken in by a store; returns what is to be found in it.
+pub(super) fn fill<F: Files>(engine: &mut Engine<F>, seed: u64, steps: u64) -> Model {
+    let mut broker = Broker::new(seed);
+    let mut bytes = Vec::new();
+    for step in 0..steps {
+        if let Some(op) = broker.op() {
+            op.encode(&mut bytes);
+            broker.model.apply(&op);
+        }
+        if step % 16 == 0 {
+            assert_eq!(engine.append(&bytes), 0);
+            bytes.clear();
+            engine.commit(true).expect("written");
+            engine.step(true);
+        }
+    }
+    assert_eq!(engine.append(&bytes), 0);
+    engine.commit(true).expect("written");
+    broker.model
+}
+
 /// One life of a store, up to a power cut. What had been acknowledged is there afterwards.
 struct Life {
     broker: Broker,
@@ -317,7 +339,7 @@ fn compaction_may_end_at_any_call() {
 }
 
 /// Lets the log go round: all that was written so far is given up or carried forward.
-fn go_round(engine: &mut Engine<Faulty>, session: u64, from: u64) {
+pub(super) fn go_round(engine: &mut Engine<Faulty>, session: u64, from: u64) {
     let last = engine.log.segments().last().map_or(0, |it| it.segment);
     for number in from..from + 400 {
         let mut bytes = Vec::new();

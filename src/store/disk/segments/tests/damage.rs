@@ -142,7 +142,7 @@ fn a_flipped_byte_without_a_mark_may_cost_only_the_last_commit() {
 fn cuts(bytes: &[u8]) -> impl Iterator<Item = usize> {
     let meant = |len: &usize| {
         let copy = |it: &std::ops::Range<usize>| it.contains(len) || it.end == *len;
-        *len >= 4096 || COPIES.iter().any(copy) || *len % 61 == 0
+        *len >= 4096 || COPIES.iter().any(copy) || len.is_multiple_of(61)
     };
     (0..bytes.len()).filter(meant)
 }
