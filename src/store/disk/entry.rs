@@ -4,6 +4,7 @@ use super::bytes::{Reader, number, stretch};
 use super::format::{self, LATER, body_flags, numbers, options_byte, options_from};
 use crate::codec::{PacketId, QoS, SubscriptionOptions};
 use crate::message::{Message, Parts, Timestamp};
+use crate::store::record::Replaces;
 use crate::store::state::OwnedWill;
 
 /// A record, borrowed from its frame.
@@ -29,7 +30,8 @@ pub(super) enum Entry<'a> {
     Group(u64, &'a str, &'a str),
     Dissolved(u64),
     Message(Body<'a>),
-    Due(u64, Option<(&'a str, Option<&'a str>)>, Vec<Wanted>),
+    Due(u64, Option<Replaces<'a>>, Vec<Wanted>),
+    Lost(LostBody<'a>),
     Cleared(&'a str),
     Released(u64, u16),
     Fed(u64, Vec<Wanted>),
@@ -86,6 +88,18 @@ pub(super) struct Body<'a> {
     pub due: Option<Timestamp>,
     pub targets: Vec<Wanted>,
     pub plain: Plain<'a>,
+}
+
+/// What the gist of a message says: who was to have it.
+#[derive(Clone, Debug)]
+pub(super) struct LostBody<'a> {
+    pub number: u64,
+    /// It had been carried: so the targets are those that were left.
+    pub carried: bool,
+    pub held: Option<(u64, u16)>,
+    /// Its topic, if it was to be retained, and whether it cleared that instead.
+    pub retained: Option<(&'a str, bool)>,
+    pub targets: Vec<Wanted>,
 }
 
 /// What decides how a delivery is sent.
@@ -170,6 +184,18 @@ pub(super) fn next<'a>(frame: &mut Reader<'a>) -> Option<(u8, &'a [u8])> {
     Some((kind, frame.stretch()?))
 }
 
+/// The message with this number in a frame.
+pub(super) fn message_in(frame: &[u8], number: u64) -> Option<Body<'_>> {
+    let mut reader = Reader(frame);
+    loop {
+        let (kind, rest) = next(&mut reader)?;
+        let is_message = matches!(kind, format::MESSAGE | format::CARRIED);
+        if is_message && Reader(rest).number() == Some(number) {
+            return body(&mut Reader(rest));
+        }
+    }
+}
+
 /// Takes a record apart; nothing if it is no record of this version.
 pub(super) fn decode(kind: u8, rest: &[u8]) -> Option<Entry<'_>> {
     let mut r = Reader(rest);
@@ -227,9 +253,15 @@ fn decode_more(kind: u8, mut r: Reader<'_>) -> Option<Entry<'_>> {
         format::RECEIVED => Entry::Received(r.number()?, id(&mut r)?),
         format::DONE => Entry::Done(r.number()?, id(&mut r)?),
         format::DUE => {
-            let (number, topic, publisher) = (r.number()?, r.text()?, r.text()?);
-            let publisher = Some(publisher).filter(|it| !it.is_empty());
-            let retained = (!topic.is_empty()).then_some((topic, publisher));
+            let (number, topic) = (r.number()?, r.text()?);
+            let retained = match topic.is_empty() {
+                true => None,
+                false => Some(Replaces {
+                    topic,
+                    clears: r.byte()? != 0,
+                    publisher: Some(r.text()?).filter(|it| !it.is_empty()),
+                }),
+            };
             Entry::Due(number, retained, targets(r.rest())?)
         }
         format::RETURNED => Entry::Returned(r.number()?, id(&mut r)?),
@@ -239,6 +271,9 @@ fn decode_more(kind: u8, mut r: Reader<'_>) -> Option<Entry<'_>> {
         format::CARRIED => Entry::Carried(body(&mut r)?),
         format::AGAIN => Entry::Again(r.number()?, targets(r.rest())?),
         format::HOLDER => Entry::Holder(holder(&mut r)?),
+        format::LOST | format::LOST_CARRIED => {
+            Entry::Lost(lost(kind == format::LOST_CARRIED, &mut r)?)
+        }
         _ => return None,
     };
     Some(entry)
@@ -279,6 +314,24 @@ pub(super) fn body<'a>(r: &mut Reader<'a>) -> Option<Body<'a>> {
             topic: r.text()?,
             forwarded: r.stretch()?,
             payload: r.rest(),
+        },
+    })
+}
+
+fn lost<'a>(carried: bool, r: &mut Reader<'a>) -> Option<LostBody<'a>> {
+    let number = r.number()?;
+    let (_, [_, clears, held, retained, _]) = body_flags(r.byte()?);
+    Some(LostBody {
+        number,
+        carried,
+        held: match held {
+            true => Some((r.number()?, id(r)?)),
+            false => None,
+        },
+        targets: targets(r.stretch()?)?,
+        retained: match retained {
+            true => Some((r.text()?, clears)),
+            false => None,
         },
     })
 }

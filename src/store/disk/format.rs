@@ -29,14 +29,16 @@
 //! | 20 | *Again* | number, targets: what is left of Fed |
 //! | 21 | *Holder* | see [`super::entry::Holder`] |
 //! | 22 | Returned | holder, Packet Identifier |
-//! | 25 | Due | number, topic and publisher if it is retained, or nothing and nothing, targets |
+//! | 23 | *Lost* | what is known of a Message that cannot be read: see [`gist`] |
+//! | 24 | *LostCarried* | the same of Carried |
+//! | 25 | Due | number, topic, targets; behind a topic that is not empty, whether it is cleared, publisher |
 //!
 //! A will: delay, expiry plus one or 0, message as bytes. Options: as in SUBSCRIBE.
 
-use super::bytes::{number, stretch};
+use super::bytes::{Reader, number, stretch};
 use crate::codec::{RetainHandling, SubscriptionOptions};
 use crate::message::{Message, Timestamp};
-use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Target};
+use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Replaces, Target};
 
 pub(super) const OPENED: u8 = 1;
 pub(super) const LEFT: u8 = 2;
@@ -60,6 +62,8 @@ pub(super) const CARRIED: u8 = 19;
 pub(super) const AGAIN: u8 = 20;
 pub(super) const HOLDER: u8 = 21;
 pub(super) const RETURNED: u8 = 22;
+pub(super) const LOST: u8 = 23;
+pub(super) const LOST_CARRIED: u8 = 24;
 pub(super) const DUE: u8 = 25;
 
 /// Whether a record of this kind makes the store larger, so that it is refused when there is no room.
@@ -136,15 +140,7 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
             number: it,
             retained,
             targets,
-        } => {
-            number(rest, *it);
-            let (topic, publisher) = retained.unwrap_or_default();
-            stretch(rest, topic.as_bytes());
-            stretch(rest, publisher.unwrap_or_default().as_bytes());
-            for target in *targets {
-                push_target(rest, target);
-            }
-        }
+        } => due(rest, *it, *retained, targets),
         Record::Cleared { topic } => rest.extend_from_slice(topic.as_bytes()),
         Record::Released { session, id } => numbers(rest, &[*session, u64::from(id.get())]),
         Record::Fed { number: it, target } => {
@@ -157,16 +153,10 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
             number,
             group,
             qos,
-        } => numbers(
-            rest,
-            &[
-                *holder,
-                u64::from(id.get()),
-                *number,
-                group.unwrap_or(0),
-                *qos as u64,
-            ],
-        ),
+        } => {
+            numbers(rest, &[*holder, u64::from(id.get()), *number]);
+            numbers(rest, &[group.unwrap_or(0), *qos as u64]);
+        }
         Record::Received { holder, id }
         | Record::Done { holder, id }
         | Record::Returned { holder, id } => {
@@ -193,6 +183,18 @@ pub(super) fn finish(frame: &mut Vec<u8>, kind: u8, rest: &[u8]) {
 pub(super) fn numbers(into: &mut Vec<u8>, values: &[u64]) {
     for value in values {
         number(into, *value);
+    }
+}
+
+fn due(rest: &mut Vec<u8>, of: u64, retained: Option<Replaces<'_>>, targets: &[Target<'_>]) {
+    number(rest, of);
+    stretch(rest, retained.map_or("", |it| it.topic).as_bytes());
+    if let Some(it) = retained {
+        rest.push(u8::from(it.clears));
+        stretch(rest, it.publisher.unwrap_or_default().as_bytes());
+    }
+    for target in targets {
+        push_target(rest, target);
     }
 }
 
@@ -306,6 +308,65 @@ pub(super) fn write_body(
     stretch(rest, message.topic.as_bytes());
     stretch(rest, message.forwarded);
     rest.extend_from_slice(message.payload);
+}
+
+/// In the gist of a message: it cleared the retained one.
+const CLEARS: u8 = EXPIRES;
+
+/// Appends what a frame says in short: all but topics, properties and payloads. So whatever cannot be
+/// read one day, only messages are missing, and it is known for whom.
+///
+/// Of a message: number, flags (QoS, held, retained, whether it clears), session and id that are held,
+/// length of the targets and they, and the topic if it is to be retained.
+pub(super) fn gist(into: &mut Vec<u8>, frame: &[u8]) {
+    let mut reader = Reader(frame);
+    let mut short = Vec::new();
+    loop {
+        let from = reader.0;
+        let Some((kind, rest)) = super::entry::next(&mut reader) else {
+            return;
+        };
+        let as_kind = match kind {
+            MESSAGE => LOST,
+            CARRIED => LOST_CARRIED,
+            _ => {
+                into.extend_from_slice(&from[..from.len() - reader.0.len()]);
+                continue;
+            }
+        };
+        short.clear();
+        if message_gist(&mut short, rest).is_some() {
+            finish(into, as_kind, &short);
+        }
+    }
+}
+
+fn message_gist(into: &mut Vec<u8>, rest: &[u8]) -> Option<()> {
+    let mut r = Reader(rest);
+    number(into, r.number()?);
+    let flags = r.byte()?;
+    let (_, [_, expires, held, retained, publisher]) = body_flags(flags);
+    let flags_at = into.len();
+    into.push(flags & (3 | HELD | RETAINED));
+    let later = flags & LATER != 0;
+    for _ in 0..u8::from(expires) + u8::from(later) {
+        r.number()?;
+    }
+    if held {
+        numbers(into, &[r.number()?, r.number()?]);
+    }
+    if publisher {
+        r.stretch()?;
+    }
+    stretch(into, r.stretch()?);
+    if retained {
+        stretch(into, r.stretch()?);
+        r.stretch()?;
+        if r.0.is_empty() {
+            into[flags_at] |= CLEARS;
+        }
+    }
+    Some(())
 }
 
 /// The flags of a message, taken apart: QoS bits, RETAIN, expiry, held, retained, publisher.

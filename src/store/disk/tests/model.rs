@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::codec::{PacketId, QoS, RetainHandling, SubscriptionOptions};
 use crate::message::{Message, Parts, Timestamp};
-use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Target};
+use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Replaces, Target};
 use crate::store::state::State;
 
 /// A record that owns what it says.
@@ -49,6 +49,10 @@ pub enum Op {
 }
 
 pub const TOPICS: [&str; 3] = ["t/0", "t/1", "t/2"];
+
+fn message_is_empty(number: u64) -> bool {
+    number.is_multiple_of(7)
+}
 
 /// The message with this number: what it says follows from the number.
 pub fn message(number: u64, topic: usize) -> Message {
@@ -180,7 +184,11 @@ impl Op {
                 targets,
             } => call(Record::Due {
                 number: *number,
-                retained: retained.map(|topic| (TOPICS[topic], Some("p"))),
+                retained: retained.map(|topic| Replaces {
+                    topic: TOPICS[topic],
+                    clears: message_is_empty(*number),
+                    publisher: Some("p"),
+                }),
                 targets: &wanted(targets, &[*number as u32 % 3 + 1]),
             }),
             other => other.with_more(call),
@@ -322,10 +330,8 @@ impl Model {
                 targets,
             } => {
                 assert!(self.delayed.remove(number), "it is delayed");
-                self.message(*number, self.topics[number], None, false, targets);
-                if let Some(topic) = retained {
-                    self.retained.insert(*topic, *number);
-                }
+                let topic = self.topics[number];
+                self.message(*number, topic, None, retained.is_some(), targets);
             }
             delivery => self.delivery(delivery),
         }
@@ -348,7 +354,11 @@ impl Model {
             self.session(session).held.insert(id);
         }
         if retained {
-            self.retained.insert(topic, number);
+            // An empty message clears the topic.
+            match message_is_empty(number) {
+                true => self.retained.remove(&topic),
+                false => self.retained.insert(topic, number),
+            };
         }
         for (owner, group, qos) in targets {
             let line = match group {

@@ -8,8 +8,8 @@ use crate::codec::QoS;
 use crate::store::record::DELAYED;
 
 /// Records that a broker could append now.
-struct Broker {
-    model: Model,
+pub struct Broker {
+    pub model: Model,
     random: Random,
     next: u64,
     /// How seldom a message is taken off a queue: a store with queues that grow, or that do not.
@@ -17,7 +17,7 @@ struct Broker {
 }
 
 impl Broker {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self {
             model: Model::default(),
             random: Random::new(seed ^ 0x51),
@@ -164,7 +164,7 @@ impl Broker {
         self.pick(&all)
     }
 
-    fn op(&mut self) -> Option<Op> {
+    pub fn op(&mut self) -> Option<Op> {
         match self.random.below(16) {
             0 => return Some(self.later()),
             1 => return self.returned(),
