@@ -6,7 +6,7 @@ use super::bytes::Reader;
 use super::compaction::Compaction;
 use super::entry::{self, Entry};
 use super::format;
-use super::mirror::{Mirror, Place};
+use super::mirror::{CLOCK, Mirror, Place};
 use super::options::Options;
 use super::segments::error::{AppendError, CommitError, OpenError};
 use super::segments::files::Files;
@@ -19,8 +19,6 @@ const GROWING: u8 = 1;
 const SHRINKING: u8 = 2;
 /// At how many bytes a frame is closed.
 pub(super) const FRAME: usize = 64 << 10;
-/// How long nothing is said of the time, in milliseconds.
-const CLOCK: u64 = 10_000;
 
 /// What opening a store found, beside its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
