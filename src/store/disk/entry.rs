@@ -171,7 +171,7 @@ pub(super) fn next<'a>(frame: &mut Reader<'a>) -> Option<(u8, &'a [u8])> {
 pub(super) fn decode(kind: u8, rest: &[u8]) -> Option<Entry<'_>> {
     let mut r = Reader(rest);
     let entry = match kind {
-        format::OPENED => Entry::Opened {
+        format::OPENED | format::BACK => Entry::Opened {
             session: r.number()?,
             expiry: r.small()?,
             client_id: r.text()?,
