@@ -229,7 +229,7 @@ fn plain_owned(record: &Record<'_>) -> Owned {
 }
 
 fn opened_owned(opened: &Opened<'_>) -> Owned {
-    let (session, expiry) = (opened.session, opened.expiry);
+    let (session, expiry, back) = (opened.session, opened.expiry, opened.back);
     let client_id = opened.client_id.to_owned();
     let will = opened.will.as_ref();
     let will = will.map(|it| (it.message.clone(), it.delay, it.expiry));
@@ -247,6 +247,7 @@ fn opened_owned(opened: &Opened<'_>) -> Owned {
                 client_id,
                 expiry,
                 will,
+                back,
             }),
         );
     })

@@ -15,6 +15,10 @@ use super::messages::{Messages, Slot};
 use super::sets::Sets;
 use crate::codec::{QoS, SubscriptionOptions};
 
+/// How long nothing is said of the time while somebody is connected, in milliseconds: so much too late a
+/// session may be thought to have been left by a crash.
+pub(super) const CLOCK: u64 = 1_000;
+
 /// Keeps a message that was carried, though nobody holds it yet, until the replay is over.
 pub(super) const PINNED: u32 = 1 << 31;
 
@@ -658,6 +662,12 @@ impl Mirror {
         }
     }
 
+    /// Whether a session that is kept has a connection.
+    pub fn is_connected(&self) -> bool {
+        let mut sessions = self.holders.values().filter_map(|it| it.session.as_ref());
+        sessions.any(|it| it.left.is_none())
+    }
+
     fn clock(&mut self, at: u64, next: u64) {
         self.clock = self.clock.max(at);
         self.next = self.next.max(next);
@@ -667,7 +677,8 @@ impl Mirror {
     fn restart(&mut self, at: u64, next: u64) {
         let mut numbers: Vec<_> = self.holders.keys().copied().collect();
         numbers.sort_unstable();
-        let last = self.clock;
+        // They may have lasted until the time would have been told again, but not longer than now.
+        let last = at.min(self.clock.saturating_add(CLOCK));
         for number in numbers {
             self.give_back(number);
             let kept = self.holders.get_mut(&number);

@@ -93,6 +93,7 @@ impl Op {
                     client_id: &name,
                     expiry: 60,
                     will: will.then_some(kept),
+                    back: false,
                 }));
             }
             Self::Left(session, will) => call(Record::Left {
