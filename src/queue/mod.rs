@@ -7,6 +7,7 @@
 mod deep;
 mod delivery;
 pub mod options;
+mod purge;
 mod reason;
 
 use std::collections::VecDeque;
