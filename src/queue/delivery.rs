@@ -1,4 +1,6 @@
-//! One message on its way to one recipient.
+//! One message on its way to one recipient, wherever it is.
+
+use std::num::NonZeroU64;
 
 use triomphe::ThinArc;
 
@@ -31,5 +33,51 @@ impl SubscriptionIds {
     /// The identifiers.
     pub fn as_slice(&self) -> &[u32] {
         self.0.as_ref().map_or(&[], |ids| &ids.slice)
+    }
+}
+
+/// A message that is in the store only, and what differs per recipient.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// What the store calls it.
+    pub number: NonZeroU64,
+    /// Identifiers of all subscriptions that matched.
+    pub subscription_ids: SubscriptionIds,
+    /// Bytes of topic, properties and payload; 0 if they are not known.
+    pub size: u32,
+    /// The QoS of the delivery; of a message in a group's backlog the one it was published with.
+    pub qos: QoS,
+    /// The RETAIN flag to send.
+    pub retain: bool,
+}
+
+impl Stored {
+    pub(super) fn gone(&self) -> Gone<'static> {
+        Gone {
+            number: Some(self.number),
+            qos: self.qos,
+            message: None,
+        }
+    }
+}
+
+/// A message that left a queue without being taken from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Gone<'a> {
+    /// What the store calls it, if it keeps it.
+    pub number: Option<NonZeroU64>,
+    /// The QoS of the delivery.
+    pub qos: QoS,
+    /// The message, if it was in memory.
+    pub message: Option<&'a Message>,
+}
+
+impl<'a> From<&'a Delivery> for Gone<'a> {
+    fn from(delivery: &'a Delivery) -> Self {
+        Self {
+            number: delivery.message.number(),
+            qos: delivery.qos,
+            message: Some(&delivery.message),
+        }
     }
 }

@@ -165,6 +165,7 @@ mod tests {
             segment: Some(3),
             bytes,
             sequences: 10..10 + lost,
+            told: 0,
         }
     }
 

@@ -44,6 +44,7 @@ use engine::{Engine, Report};
 use options::Options;
 use segments::error::OpenError;
 use segments::files;
+use snapshot::{Snapshot, SnapshotError};
 use writer::Desk;
 
 /// A store on the disk. Dropping it closes it.
@@ -78,6 +79,16 @@ impl Disk {
             writer: Mutex::new(Some(writer)),
         };
         Ok((disk, state, report))
+    }
+
+    /// Copies the store, as it is now, into a folder that is empty or does not exist. What comes of it
+    /// opens like any store. Blocks until the copy is durable; the store goes on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the folder is not empty, the store cannot make everything durable, or the copy cannot be written.
+    pub fn snapshot(&self, to: &Path) -> Result<Snapshot, SnapshotError> {
+        snapshot::take(&self.desk, &self.folder, to)
     }
 
     /// Writes and flushes everything and ends the writer.

@@ -16,9 +16,9 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 use std::{error, fmt};
 
-use super::Disk;
 use super::segments::error::CommitError;
 use super::segments::picture::{Picture, Pictured};
+use super::writer::Desk;
 
 /// How long the writer may take to answer.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -62,45 +62,36 @@ impl fmt::Display for SnapshotError {
 
 impl error::Error for SnapshotError {}
 
-impl Disk {
-    /// Copies the store, as it is now, into a folder that is empty or does not exist. What comes of it
-    /// opens like any store. Blocks until the copy is durable; the store goes on meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// If the folder is not empty, the store cannot make everything durable, or the copy cannot be written.
-    pub fn snapshot(&self, to: &Path) -> Result<Snapshot, SnapshotError> {
-        let made = prepare(to).map_err(SnapshotError::Copy)?;
-        if fs::read_dir(to)
-            .map_err(SnapshotError::Copy)?
-            .next()
-            .is_some()
-        {
-            return Err(SnapshotError::NotEmpty);
-        }
-        let taken = self.picture().and_then(|picture| {
-            let written = copy(&self.folder, &picture, to);
-            written.map_err(SnapshotError::Copy)
-        });
-        if taken.is_err() {
-            tidy_up(to, made);
-        }
-        taken
+/// Copies the store in `folder`, as it is now, into a folder that is empty or does not exist.
+pub(super) fn take(desk: &Desk, folder: &Path, to: &Path) -> Result<Snapshot, SnapshotError> {
+    let made = prepare(to).map_err(SnapshotError::Copy)?;
+    if fs::read_dir(to)
+        .map_err(SnapshotError::Copy)?
+        .next()
+        .is_some()
+    {
+        return Err(SnapshotError::NotEmpty);
     }
+    let taken = picture(desk).and_then(|picture| {
+        let written = copy(folder, &picture, to);
+        written.map_err(SnapshotError::Copy)
+    });
+    if taken.is_err() {
+        tidy_up(to, made);
+    }
+    taken
+}
 
-    /// Asks the writer for a picture of the log.
-    fn picture(&self) -> Result<Picture, SnapshotError> {
-        let (tell, told) = sync_channel(1);
-        self.desk.ask(Box::new(move |picture| {
-            // Who asked may have given up.
-            let _ = tell.try_send(picture);
-        }));
-        match told.recv_timeout(ANSWER) {
-            Ok(picture) => picture.map_err(SnapshotError::Store),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                Err(SnapshotError::Gone)
-            }
-        }
+/// Asks the writer for a picture of the log.
+fn picture(desk: &Desk) -> Result<Picture, SnapshotError> {
+    let (tell, told) = sync_channel(1);
+    desk.ask(Box::new(move |picture| {
+        // Who asked may have given up.
+        let _ = tell.try_send(picture);
+    }));
+    match told.recv_timeout(ANSWER) {
+        Ok(picture) => picture.map_err(SnapshotError::Store),
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(SnapshotError::Gone),
     }
 }
 

@@ -39,8 +39,8 @@ struct Pending {
     records: Vec<u8>,
     rest: Vec<u8>,
     receipts: Vec<Receipt>,
-    asks: Vec<Ask>,
     recalls: VecDeque<(Vec<u64>, Arc<dyn Recalls>)>,
+    asks: Vec<Ask>,
     count: u64,
     closing: bool,
     asleep: bool,
@@ -48,7 +48,7 @@ struct Pending {
 
 impl Pending {
     fn has_work(&self) -> bool {
-        !self.records.is_empty() || !self.asks.is_empty()
+        !self.records.is_empty() || !self.asks.is_empty() || !self.recalls.is_empty()
     }
 }
 
@@ -172,8 +172,7 @@ impl Desk {
     /// Waits for work, for so long at most; true if there is some.
     fn wait(&self, most: Duration) -> bool {
         let mut pending = self.pending.lock();
-        let idle = !pending.has_work() && pending.recalls.is_empty();
-        if idle && !pending.closing && !most.is_zero() {
+        if !pending.has_work() && !pending.closing && !most.is_zero() {
             pending.asleep = true;
             self.wake.wait_for(&mut pending, most);
             pending.asleep = false;
@@ -213,19 +212,21 @@ pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
         };
         let busy = desk.wait(most);
         let recall = desk.pending.lock().recalls.pop_front();
-        if busy || failing {
+        // Also before anything is read back: what was appended before that was asked is to be found.
+        if busy || failing || recall.is_some() {
             turn(&mut engine, desk, &mut taken);
             restless = true;
-        } else if recall.is_some() {
-            // Nothing is to be written before.
+            if failing && desk.failure().is_some() && desk.pending.lock().closing {
+                // It was tried once more, and nobody waits for ever.
+                break;
+            }
         } else if desk.pending.lock().closing {
             break;
         } else if step != Step::More {
             rest(&mut engine, &mut restless);
         }
         if let Some((numbers, to)) = recall {
-            // One at a time, so that nobody's flush waits for long. All that was appended before it was
-            // asked has been taken in.
+            // One at a time, so that nobody's flush waits for long.
             to.recalled(engine.recall(&numbers));
         }
         step = match desk.failure() {

@@ -29,7 +29,7 @@ pub enum AppendError {
     Full,
     /// The entry is larger than the options allow.
     TooLong,
-    /// The kind is one of those that the log keeps for itself: 0 and 255.
+    /// The kind is one of those that the log keeps for itself: 0, and from 253 on.
     Kind,
     /// All segment numbers are used.
     Exhausted,
@@ -81,11 +81,9 @@ impl fmt::Display for OpenError {
                 )
             }
             Self::Damaged(found) => {
-                write!(
-                    f,
-                    "the store is damaged: {} entries are missing",
-                    found.lost()
-                )
+                let count = found.damage.len();
+                write!(f, "the store is damaged in {count} places")?;
+                found.damage.iter().try_for_each(|it| write!(f, "; {it}"))
             }
         }
     }

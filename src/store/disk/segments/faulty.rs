@@ -47,6 +47,8 @@ struct Inode {
     cache: Vec<u8>,
     /// Sectors whose cache was not flushed.
     dirty: BTreeSet<usize>,
+    /// Bytes that cannot be read.
+    bad: std::ops::Range<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -178,10 +180,17 @@ impl Faulty {
         state.inodes.push(Inode {
             durable: bytes.to_vec(),
             cache: bytes.to_vec(),
-            dirty: BTreeSet::new(),
+            ..Inode::default()
         });
         state.names.insert(name.to_owned(), inode);
         state.durable_names.insert(name.to_owned(), inode);
+    }
+
+    /// Makes bytes of a file unreadable.
+    pub fn set_unreadable(&self, name: &str, bytes: std::ops::Range<u64>) {
+        let mut state = self.0.borrow_mut();
+        let inode = state.names[name];
+        state.inodes[inode].bad = bytes;
     }
 
     pub fn take(&self, name: &str) {
@@ -373,7 +382,10 @@ impl Files for Faulty {
     fn read_at(&self, file: &usize, into: &mut [u8], position: u64) -> io::Result<usize> {
         let mut state = self.0.borrow_mut();
         state.plain()?;
-        let cache = &state.inodes[*file].cache;
+        let Inode { cache, bad, .. } = &state.inodes[*file];
+        if position < bad.end && position + into.len() as u64 > bad.start {
+            return Err(error(Fault::Error(io::ErrorKind::Other)));
+        }
         let from = (position as usize).min(cache.len());
         let read = into.len().min(cache.len() - from);
         into[..read].copy_from_slice(&cache[from..from + read]);

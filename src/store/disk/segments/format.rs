@@ -16,21 +16,23 @@
 //! | 48 | 8 | every sequence below was durable when this was written |
 //! | 56 | 8 | 0 |
 //!
-//! Record, at multiples of 8:
+//! Record, at multiples of 16, so that what is put in the place of a damaged one always leaves nothing or
+//! room for another:
 //!
 //! | at | size | what |
 //! |---|---|---|
 //! | 0 | 4 | CRC-32C of the rest without padding, begun with a seed of identity, segment and offset |
 //! | 4 | 4 | length of the entry |
-//! | 8 | 7 | sequence; of the next entry, for kinds 0 and 255, which have none of their own |
+//! | 8 | 7 | sequence; of the next entry, for kinds 0 and 253 to 255, which have none of their own |
 //! | 15 | 1 | kind |
-//! | 16 | | the entry, and zeros up to a multiple of 8 |
+//! | 16 | | the entry, and zeros up to a multiple of 16 |
 //!
 //! After the last record there are 16 zeros, or as many as the file has room for, whatever it held before.
 //!
 //! Kind 0, first after each flush: 8 bytes, every sequence below was durable when this was written.
 //! Kind 255, last in a full segment: 8 bytes, the number of entries in the file before it; 8 bytes, the
-//! first sequence of the file.
+//! first sequence of the file. Kind 254: what earlier entries said, in short; see `gist.rs`. Kind 253:
+//! entries were lost here, and that was told when the file was made whole; what it holds means nothing.
 
 use std::ops::RangeInclusive;
 
@@ -46,15 +48,19 @@ const MAGIC: &[u8; 8] = b"PBUDLOG\0";
 /// The part of a record before the entry.
 pub(super) const RECORD: usize = 16;
 /// Records begin at multiples of it.
-pub(super) const ALIGN: usize = 8;
+pub(super) const ALIGN: usize = 16;
 /// A footer with its record.
 pub(super) const FOOTER: u32 = 32;
 /// The kind of a durable mark.
 pub(super) const KIND_MARK: u8 = 0;
+/// The kind of a hole that was told of.
+pub(super) const KIND_HOLE: u8 = 253;
+/// The kind of what says again what entries said.
+pub(super) const KIND_GIST: u8 = 254;
 /// The kind of a footer.
 pub(super) const KIND_FOOTER: u8 = 255;
 /// The kinds that a caller may use.
-pub(super) const KINDS: RangeInclusive<u8> = 1..=254;
+pub(super) const KINDS: RangeInclusive<u8> = 1..=252;
 
 /// The beginning of a file of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

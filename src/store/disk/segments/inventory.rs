@@ -5,6 +5,7 @@ use super::files::Files;
 use super::format::{self, HEADER, Header, Unreadable};
 use super::mark::Listed;
 use super::recovery::Found;
+use super::scan;
 
 /// A file that exists or should.
 pub(super) struct Item {
@@ -62,7 +63,7 @@ pub(super) fn collect<F: Files>(
             continue;
         }
         let state = match names.contains(&name) {
-            true => examine(files, &name)?,
+            true => examine(files, &name, listed.is_some())?,
             false => State::Missing,
         };
         let state = match state {
@@ -88,17 +89,16 @@ pub(super) fn collect<F: Files>(
     Ok(items)
 }
 
-fn examine<F: Files>(files: &F, name: &str) -> Result<State, OpenError> {
+fn examine<F: Files>(files: &F, name: &str, listed: bool) -> Result<State, OpenError> {
     let file = files.open(name)?;
     let mut page = vec![0; HEADER as usize];
-    let mut read = files.read_at(&file, &mut page, 0);
-    for _ in 0..3 {
-        if read.is_err() {
-            read = files.read_at(&file, &mut page, 0);
-        }
+    match scan::read(files, &file, &mut page, 0) {
+        Ok(read) => page.truncate(read),
+        // The mark knows what its header said.
+        Err(_) if listed => return Ok(State::Unreadable { blank: false }),
+        // Without its header a whole file would be taken for damaged: better not to start.
+        Err(error) => return Err(error.into()),
     }
-    // Without its header a whole file would be taken for damaged: better not to start.
-    page.truncate(read?);
     match Header::decode(&page) {
         Ok(header) => Ok(State::Good(header)),
         Err(Unreadable::Newer(version)) => Err(OpenError::Newer {

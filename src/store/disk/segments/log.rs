@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use super::error::{AppendError, OpenError, ReadError};
 use super::files::Files;
-use super::format::{self, FOOTER, HEADER, Head, KIND_FOOTER, KIND_MARK, KINDS, RECORD};
+use super::format::{self, FOOTER, HEADER, Head, KIND_FOOTER, KIND_GIST, KIND_MARK, KINDS, RECORD};
+use super::gist::Gists;
 use super::mark::Mark;
 use super::picture::Pictures;
 use super::recovery::{self, Found, Part};
+use super::repair;
 use super::types::{Damage, Defect, Entry, Location, Options, Recovered, SegmentInfo};
 use super::{scan::Scanner, write::Writer};
 
@@ -106,8 +108,14 @@ pub struct Log<F: Files> {
     /// The counter and `durable` of the last good mark.
     pub(super) marked: (u64, u64),
     pub(super) marks_exist: [bool; 2],
+    /// Bytes of each mark that are known to have their room on the disk.
+    pub(super) mark_rooms: [usize; 2],
     /// The mark that was found at opening, until it is known to be durable.
     pub(super) mark_found: Option<Mark>,
+    /// What entries say in short, as far as it is not in the log yet.
+    pub(super) gists: Gists,
+    /// Of entries from here on the log that was found says nothing but what they say themselves.
+    told: u64,
     /// Bytes of files that belong to segments.
     pub(super) disk: u64,
     readers: Vec<(u32, F::File)>,
@@ -118,8 +126,9 @@ pub struct Log<F: Files> {
 impl<F: Files> Log<F> {
     /// Opens the log in the folder, or creates one, and tells the visitor every good entry in order.
     ///
-    /// What was visited is durable when this returns. What was cut or is missing is in the report;
-    /// segments with damage should be carried forward by the caller and set aside.
+    /// What was visited is durable when this returns. What was cut or is missing is in the report. A
+    /// file with damage is set aside, and one without takes its place: there the gists of entries that
+    /// are lost stand for them, if they are known, and they are visited as well.
     ///
     /// # Errors
     ///
@@ -135,10 +144,11 @@ impl<F: Files> Log<F> {
             _ => OpenError::Io(error),
         })?;
         let names = files.list()?;
-        let found = recovery::recover(&files, &names, options.identity, visitor)?;
+        let mut found = recovery::recover(&files, &names, options.identity, visitor)?;
         if options.strict && !found.report.damage.is_empty() {
             return Err(OpenError::Damaged(Box::new(found.report)));
         }
+        repair::repair(&files, &mut found);
         let report = found.report.clone();
         let mut log = Self::assemble(files, lock, options, &names, &found);
         log.settle_found(&found)?;
@@ -179,6 +189,9 @@ impl<F: Files> Log<F> {
             full: false,
             marked: (counter, 0),
             marks_exist: super::mark::NAMES.map(exists),
+            mark_rooms: [0; 2],
+            gists: Gists::default(),
+            told: found.told,
             mark_found: found.mark.clone(),
             readers: Vec::new(),
             buffer: Vec::new(),
@@ -208,9 +221,13 @@ impl<F: Files> Log<F> {
             return Err(AppendError::Exhausted);
         }
         let capacity = self.options.capacity();
-        let fits = |it: &Tail| it.offset.saturating_add(size + 2 * FOOTER) <= capacity;
+        let behind = self.gists.room() as u32 + 2 * FOOTER;
+        let fits = |it: &Tail| it.offset.saturating_add(size + behind) <= capacity;
         if self.tail.is_some_and(|it| it.offset > 0 && !fits(&it)) {
             self.seal();
+        }
+        if let Some(gists) = self.gists.due() {
+            self.push(KIND_GIST, &gists);
         }
         let offset = self.push(kind, bytes);
         let segment = self.tail.map_or(0, |it| it.segment);
@@ -221,12 +238,41 @@ impl<F: Files> Log<F> {
         })
     }
 
+    /// Says in short what an entry says, apart from it, in case it cannot be read one day: best of each
+    /// entry that was appended, in their order, before the next one.
+    pub fn tell(&mut self, sequence: u64, kind: u8, gist: &[u8]) {
+        self.gists.tell(sequence, kind, gist);
+    }
+
+    /// Tells the visitor those entries of which the log that was found says nothing in short. They may be
+    /// told of again before anything is appended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::scan`].
+    pub fn scan_untold(&self, visitor: &mut dyn FnMut(Entry<'_>)) -> Result<(), ReadError> {
+        let untold = |parts: &Vec<Part>| parts.iter().any(|it| it.end > self.told);
+        let segments = self.parts.iter().filter(|it| untold(it.1));
+        for segment in segments.map(|it| *it.0) {
+            self.scan(segment, &mut |it| {
+                if it.sequence >= self.told {
+                    visitor(it);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
     /// Closes the current segment with a footer, so that it can be scanned and retired after the next
     /// commit; the next entry begins another.
     pub fn seal(&mut self) {
         let Some(tail) = self.tail.filter(|it| !it.sealed && it.offset > 0) else {
             return;
         };
+        if let Some(gists) = self.gists.rest() {
+            self.push(KIND_GIST, &gists);
+            self.gists.clear();
+        }
         let count = (self.next - tail.first).to_le_bytes();
         let footer = [count, tail.first.to_le_bytes()].concat();
         self.push(KIND_FOOTER, &footer);
@@ -506,6 +552,7 @@ impl<F: Files> Log<F> {
                     segment: Some(part.segment),
                     bytes: position..at.max(position),
                     sequences: expected..to,
+                    told: 0,
                 });
             }
             cursor.expected = to;

@@ -11,8 +11,9 @@
 //! | 40 | 4 | every number of a file that is not listed but at least this is newer than the mark |
 //! | 44 | 4 | no segment has had this number yet |
 //! | 48 | 4 | how many files are listed |
-//! | 52 | 4 | 0 |
+//! | 52 | 4 | length of the gists |
 //! | 56 | 24 each | number, segment, first sequence, sequence after the last (or all ones: not sealed) |
+//! | | | gists that are nowhere else: see `gist.rs` |
 //!
 //! Two files are written in turn, so that one is always whole.
 
@@ -20,6 +21,7 @@ use std::io;
 
 use super::files::Files;
 use super::format::{self, Unreadable, u32_at, u64_at};
+use super::scan;
 
 const MAGIC: &[u8; 8] = b"PBUDMRK\0";
 const FIXED: usize = 56;
@@ -47,6 +49,8 @@ pub(super) struct Mark {
     pub next_number: u32,
     pub next_segment: u32,
     pub listed: Vec<Listed>,
+    /// A block of gists, or nothing.
+    pub gists: Vec<u8>,
 }
 
 impl Mark {
@@ -66,6 +70,8 @@ impl Mark {
             block.extend_from_slice(&it.first.to_le_bytes());
             block.extend_from_slice(&it.end.to_le_bytes());
         }
+        block[52..56].copy_from_slice(&(self.gists.len() as u32).to_le_bytes());
+        block.extend_from_slice(&self.gists);
         format::seal(&mut block);
         block
     }
@@ -74,11 +80,13 @@ impl Mark {
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let fixed = bytes.get(..FIXED).ok_or(Unreadable::Bad)?;
         let count = u32_at(fixed, 48) as usize;
-        let length = count.checked_mul(EACH).map(|it| it + FIXED);
+        let listed = count.checked_mul(EACH).map(|it| it + FIXED);
+        let length = listed.and_then(|it| it.checked_add(u32_at(fixed, 52) as usize));
         let block = length
             .and_then(|it| bytes.get(..it))
             .ok_or(Unreadable::Bad)?;
         format::check(block, MAGIC)?;
+        let (block, gists) = block.split_at(listed.unwrap_or(block.len()));
         let listed = block[FIXED..].chunks_exact(EACH).map(|it| Listed {
             number: u32_at(it, 0),
             segment: u32_at(it, 4),
@@ -92,6 +100,7 @@ impl Mark {
             next_number: u32_at(block, 40),
             next_segment: u32_at(block, 44),
             listed: listed.collect(),
+            gists: gists.to_vec(),
         })
     }
 }
@@ -108,7 +117,7 @@ pub(super) struct Marks {
 
 /// Reads both marks.
 pub(super) fn load<F: Files>(files: &F, names: &[String]) -> io::Result<Marks> {
-    let mut marks = Marks::default();
+    let (mut marks, mut failed) = (Marks::default(), None);
     for name in NAMES
         .into_iter()
         .filter(|name| names.iter().any(|it| it == name))
@@ -116,8 +125,15 @@ pub(super) fn load<F: Files>(files: &F, names: &[String]) -> io::Result<Marks> {
         let file = files.open(name)?;
         let length = files.length(&file)?;
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        let read = files.read_at(&file, &mut bytes, 0)?;
-        bytes.truncate(read);
+        match scan::read(files, &file, &mut bytes, 0) {
+            Ok(read) => bytes.truncate(read),
+            // The other one may be readable.
+            Err(error) => {
+                failed = Some(error);
+                marks.bad.push((name, length));
+                continue;
+            }
+        }
         match Mark::decode(&bytes) {
             Ok(mark) => {
                 let newer = marks
@@ -133,5 +149,8 @@ pub(super) fn load<F: Files>(files: &F, names: &[String]) -> io::Result<Marks> {
             Err(Unreadable::Bad) => marks.bad.push((name, length)),
         }
     }
-    Ok(marks)
+    match failed {
+        Some(error) if marks.newest.is_none() => Err(error),
+        _ => Ok(marks),
+    }
 }

@@ -39,16 +39,19 @@
 pub mod error;
 pub mod files;
 mod format;
+mod gist;
 mod inventory;
 pub mod log;
 mod look;
 mod mark;
 pub mod picture;
 mod recovery;
+mod repair;
 mod retire;
 mod room;
 mod scan;
 pub mod still;
+mod told;
 pub mod types;
 mod write;
 

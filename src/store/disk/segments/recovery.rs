@@ -1,13 +1,17 @@
 //! From whatever files there are to a log that is whole, or whose holes are named. Reads only.
 
 use std::io;
+use std::ops::Range;
 
 use super::error::OpenError;
 use super::files::Files;
-use super::format::{self, HEADER, Head, Header, KIND_FOOTER, KIND_MARK};
+use super::format::{self, HEADER, Head, Header, KIND_FOOTER, KIND_GIST, KIND_HOLE, KIND_MARK};
+use super::gist;
 use super::inventory::{self, Item, State};
 use super::mark::{self, Mark, OPEN};
+use super::repair;
 use super::scan::Scanner;
+use super::told::Told;
 use super::types::{Damage, Defect, Entry, Location, Recovered, Torn};
 
 /// What is told of every good entry, in order.
@@ -30,6 +34,17 @@ pub(super) struct Part {
     pub length: u64,
 }
 
+/// What is to stand in the place of damaged bytes of a file.
+#[derive(Debug)]
+pub(super) struct Fix {
+    pub header: Header,
+    /// The bytes, as positions in the file; nothing good is behind them if they are `last`.
+    pub bytes: Range<u64>,
+    pub last: bool,
+    /// The records.
+    pub records: Vec<u8>,
+}
+
 /// What recovery found, and what is to be done about it.
 pub(super) struct Found {
     pub identity: u64,
@@ -41,9 +56,15 @@ pub(super) struct Found {
     pub dropped: Vec<String>,
     /// Files to set aside: they could not be read.
     pub aside: Vec<String>,
+    /// A mark could not be read: it is to be written again.
+    pub bad_mark: bool,
     /// Above all numbers of files that exist.
     pub next_number: u32,
     pub next_segment: u32,
+    /// What is to be made good in files with damage, in order.
+    pub fixes: Vec<Fix>,
+    /// Of entries below it gists are in the log.
+    pub told: u64,
     pub report: Recovered,
 }
 
@@ -66,8 +87,11 @@ pub(super) fn recover<F: Files>(
         unsettled: None,
         dropped: Vec::new(),
         aside: Vec::new(),
+        bad_mark: !marks.bad.is_empty(),
         next_number: 1,
         next_segment: 1,
+        fixes: Vec::new(),
+        told: 0,
         report: Recovered::default(),
     };
     let items = inventory::collect(files, names, &mut found)?;
@@ -89,6 +113,8 @@ struct Replay<'a, 'v, F: Files> {
     promised: u64,
     /// Places, with the next sequence there, of which the first is at or before `promised`.
     places: Vec<(u64, usize, u64)>,
+    /// Where gists are, once something is damaged.
+    told: Option<Told>,
     /// The log ended before the last file did.
     cut: bool,
 }
@@ -114,6 +140,7 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
             expected: begin.max(1),
             promised,
             places: Vec::new(),
+            told: None,
             cut: false,
         }
     }
@@ -121,13 +148,8 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
     fn run(mut self) -> Result<Found, OpenError> {
         let items = self.items;
         if self.found.mark.is_none() && !items.is_empty() {
-            self.damage(
-                Defect::Mark,
-                mark::NAMES[0].to_owned(),
-                None,
-                0..0,
-                self.expected,
-            );
+            let name = mark::NAMES[0].to_owned();
+            self.damage(Defect::Mark, name, None, 0..0, self.expected);
         }
         for (index, item) in items.iter().enumerate() {
             if let Some(listed) = item.listed {
@@ -141,6 +163,12 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
                     .map_or(self.expected, |it| it.durable);
             }
             self.item(index, item)?;
+        }
+        let durable = self.found.mark.as_ref().map_or(0, |it| it.durable);
+        let sealed = |it: &Item| it.listed.is_some_and(|it| it.end != OPEN);
+        if items.last().is_some_and(sealed) {
+            // What is missing behind it was told when the mark was written.
+            self.expected = self.expected.max(durable);
         }
         if self.expected < self.promised && !self.cut {
             let name = format::log_name(self.found.next_number);
@@ -162,15 +190,29 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
             self.drop_file(name, item)?;
             return Ok(());
         }
-        match &item.state {
-            State::Good(header) if header.first >= end => self.found.dropped.push(name),
-            State::Good(header) => {
-                if header.first > self.expected && !self.hole_before(header.first, &name) {
-                    return self.drop_file(name, item);
-                }
-                self.expected = header.first;
-                self.part(index, *header, end)?;
+        let header = match &item.state {
+            State::Good(header) => Some(*header),
+            State::Unreadable { .. } => self.header_of(item, end)?,
+            State::Missing => None,
+        };
+        if let Some(header) = header {
+            if header.first >= end {
+                self.found.dropped.push(name);
+                return Ok(());
             }
+            if header.first > self.expected && !self.hole_before(header.first, &name) {
+                return self.drop_file(name, item);
+            }
+            self.expected = header.first;
+            if matches!(item.state, State::Unreadable { .. }) {
+                self.fix(header, 0..HEADER, false, Vec::new());
+                let segment = Some(header.segment);
+                self.damage(Defect::Header, name, segment, 0..HEADER, self.expected);
+            }
+            return self.part(index, header, end);
+        }
+        match &item.state {
+            State::Good(_) => {}
             State::Missing => {
                 let segment = item.listed.map(|it| it.segment);
                 self.damage(Defect::Missing, name, segment, 0..0, self.known(end));
@@ -188,6 +230,29 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
             }
         }
         Ok(())
+    }
+
+    /// What the header of a listed file said that cannot be read: tried on what the file holds.
+    fn header_of(&self, item: &Item, end: u64) -> Result<Option<Header>, OpenError> {
+        let Some(listed) = item.listed else {
+            return Ok(None);
+        };
+        let before = self.found.parts.last();
+        let before = before.filter(|it| it.segment == listed.segment);
+        let header = Header {
+            identity: self.found.identity,
+            number: item.number,
+            segment: listed.segment,
+            base: before.map_or(0, |it| it.stop),
+            recycled: true,
+            first: listed.first,
+            durable: 0,
+        };
+        let mut scanner = Scanner::open(self.files, &header)?;
+        let first = scanner.resync(HEADER, header.first);
+        check_reach(&scanner, item.number)?;
+        let good = first.is_some_and(|it| it.1.sequence <= end);
+        Ok(good.then_some(header))
     }
 
     /// The sequence at which a file's content stops to count.
@@ -220,7 +285,7 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
         defect: Defect,
         file: String,
         segment: Option<u32>,
-        bytes: std::ops::Range<u64>,
+        bytes: Range<u64>,
         end: u64,
     ) {
         let end = end.max(self.expected);
@@ -230,8 +295,69 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
             segment,
             bytes,
             sequences: self.expected..end,
+            told: 0,
         });
         self.expected = end;
+    }
+
+    fn fix(&mut self, header: Header, bytes: Range<u64>, last: bool, records: Vec<u8>) {
+        self.found.fixes.push(Fix {
+            header,
+            bytes,
+            last,
+            records,
+        });
+    }
+
+    /// Visits the gists of damaged entries of a file in their place, and has them put there.
+    fn make_good(
+        &mut self,
+        index: usize,
+        scanner: &Scanner<'a, F>,
+        header: Header,
+        bytes: Range<u64>,
+        (end, last): (u64, bool),
+    ) -> Result<(), OpenError> {
+        if self.told.is_none() {
+            let items = self.items[index..].iter().enumerate();
+            let good = items.filter_map(|(nth, it)| match &it.state {
+                State::Good(header) => Some((*header, self.end(index + nth))),
+                _ => None,
+            });
+            let mark = self.found.mark.as_ref();
+            let mark = mark.map_or(Vec::new(), |it| it.gists.clone());
+            self.told = Some(Told::find(self.files, good, mark)?);
+        }
+        let (mut count, sequences) = (0, self.expected..end.max(self.expected));
+        let told = match &self.told {
+            Some(told) => told.of(self.files, &sequences)?,
+            None => Vec::new(),
+        };
+        let offset = scanner.offset(bytes.start).unwrap_or(u32::MAX);
+        let room = (!last).then_some((bytes.end - bytes.start) as usize);
+        let filling = repair::fill(&header, offset, room, &sequences, &told);
+        for (it, offset) in filling.visible {
+            let (sequence, kind, gist) = &told[it];
+            let location = Location {
+                segment: header.segment,
+                offset,
+                len: gist.len() as u32,
+            };
+            (self.visitor)(Entry {
+                sequence: *sequence,
+                kind: *kind,
+                location,
+                bytes: gist,
+            });
+            count += 1;
+        }
+        let name = format::log_name(header.number);
+        self.fix(header, bytes.clone(), last, filling.records);
+        self.damage(Defect::Record, name, Some(header.segment), bytes, end);
+        if let Some(damage) = self.found.report.damage.last_mut() {
+            damage.told = count;
+        }
+        Ok(())
     }
 
     fn drop_file(&mut self, name: String, item: &Item) -> Result<(), OpenError> {
@@ -249,16 +375,9 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
         Ok(())
     }
 
-    fn scanner(&self, header: &Header) -> io::Result<Scanner<'a, F>> {
-        let file = self.files.open(&format::log_name(header.number))?;
-        let length = self.files.length(&file)?;
-        let seed = format::seed(header.identity, header.segment);
-        Ok(Scanner::new(self.files, file, length, seed, header.base))
-    }
-
     /// Reads a file up to the sequence where the next takes over.
     fn part(&mut self, index: usize, header: Header, end: u64) -> Result<(), OpenError> {
-        let mut scanner = self.scanner(&header)?;
+        let mut scanner = Scanner::open(self.files, &header)?;
         let mut position = HEADER;
         self.place(position);
         while self.expected < end {
@@ -270,17 +389,21 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
                         break;
                     }
                 }
+                Some(head) if head.kind == KIND_HOLE && head.sequence > self.expected => {
+                    self.expected = head.sequence.min(end);
+                    position += head.size();
+                }
                 _ => match self.hole(index, &mut scanner, header, position, end)? {
                     Some(next) => position = next,
                     None => break,
                 },
             }
         }
-        if scanner.is_out_of_reach() {
-            return Err(io::Error::other("a file of records cannot be read").into());
-        }
+        check_reach(&scanner, header.number)?;
         if self.expected == header.first {
             // Nothing of it counts, and that its header could be read does not make it durable.
+            let number = header.number;
+            self.found.fixes.retain(|it| it.header.number != number);
             self.found.dropped.push(format::log_name(header.number));
             return Ok(());
         }
@@ -301,6 +424,15 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
             let durable = scanner.value(position, head).min(head.sequence);
             self.promised = self.promised.max(durable);
             self.place(position);
+        }
+        match head.kind {
+            KIND_GIST => {
+                let told = gist::end(scanner.entry(position, head));
+                self.found.told = self.found.told.max(told);
+            }
+            // A segment that is sealed has all its gists.
+            KIND_FOOTER => self.found.told = self.found.told.max(self.expected),
+            _ => {}
         }
         if head.is_internal() {
             return;
@@ -352,21 +484,23 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
             self.cut = true;
             return Ok(None);
         }
-        let segment = Some(header.segment);
-        match next {
-            Some((at, head))
-                if head.sequence < end || (head.sequence == end && head.is_internal()) =>
-            {
-                self.damage(Defect::Record, name, segment, position..at, head.sequence);
-                Ok(Some(at))
-            }
-            _ => {
-                let to = scanner.length().max(position);
-                let end = self.known(end);
-                self.damage(Defect::Record, name, segment, position..to, end);
-                Ok(None)
-            }
-        }
+        let counts = |head: &Head| match head.is_internal() {
+            true => head.sequence <= end,
+            false => head.sequence < end,
+        };
+        let next = next.filter(|it| counts(&it.1));
+        let (to, until) = match next {
+            Some((at, head)) => (at, head.sequence),
+            None => (scanner.length().max(position), self.known(end)),
+        };
+        self.make_good(
+            index,
+            scanner,
+            header,
+            position..to,
+            (until, next.is_none()),
+        )?;
+        Ok(next.map(|it| it.0))
     }
 
     /// Looks behind a hole, in this file and later ones, for a mark that promises what is in it.
@@ -386,7 +520,7 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
             let State::Good(header) = &item.state else {
                 continue;
             };
-            let mut scanner = self.scanner(header)?;
+            let mut scanner = Scanner::open(self.files, header)?;
             let mut next = scanner.resync(HEADER, header.first);
             while let Some((at, head)) = next {
                 if self.promise(&mut scanner, at, head) {
@@ -404,6 +538,17 @@ impl<'a, 'v, F: Files> Replay<'a, 'v, F> {
             self.promised = self.promised.max(durable);
         }
         self.promised > self.expected
+    }
+}
+
+/// Refuses to conclude anything from a file that is out of reach.
+fn check_reach<F: Files>(scanner: &Scanner<'_, F>, number: u32) -> io::Result<()> {
+    match scanner.is_out_of_reach() {
+        true => {
+            let name = format::log_name(number);
+            Err(io::Error::other(format!("{name} cannot be read")))
+        }
+        false => Ok(()),
     }
 }
 

@@ -8,15 +8,19 @@ use super::format::{self, HEADER};
 use super::log::Log;
 use super::mark::{self, Listed, Mark, OPEN};
 use super::recovery::{Found, Part};
+use super::repair;
 use super::room::RESERVE_NEW;
 use super::types::Retire;
 
-const FOLDER: &str = "damaged";
+/// Where files are that were set aside.
+pub(super) const FOLDER: &str = "damaged";
 /// How much is copied at once.
 const STRETCH: u64 = 1 << 20;
-/// A mark has at least so many bytes of zeros behind it, so that it can grow on a full disk: without a
-/// new mark nothing could be retired.
+/// A mark has at least so many bytes of zeros behind its list, so that it can grow on a full disk:
+/// without a new mark nothing could be retired.
 const MARK_PAGE: usize = 4096;
+/// How many bytes of gists are put into a mark at most; there is as much room for them.
+const MARK_GISTS: usize = 12 << 10;
 
 impl<F: Files> Log<F> {
     /// Gives a sealed segment up, after the caller has carried forward and committed what it needs.
@@ -35,7 +39,8 @@ impl<F: Files> Log<F> {
         if how == Retire::SetAside {
             let names = parts.iter().map(|it| format::log_name(it.number));
             let names: Vec<_> = names.collect();
-            self.set_aside(&names).map_err(RetireError::Io)?;
+            set_aside(&self.files, &names, self.next_number).map_err(RetireError::Io)?;
+            self.next_number += 1;
         }
         self.forget_readers(segment);
         let parts = self.parts.remove(&segment).unwrap_or_default();
@@ -91,6 +96,9 @@ impl<F: Files> Log<F> {
     ///
     /// If the commit or the mark fails.
     pub fn close(mut self) -> Result<(), CommitError> {
+        if !self.full {
+            self.seal();
+        }
         self.commit(true)?;
         self.idle().map_err(CommitError::Io)
     }
@@ -109,6 +117,7 @@ impl<F: Files> Log<F> {
             },
         });
         let prepared = self.prepared.as_ref().map(|it| it.number);
+        let gists = self.gists.rest().filter(|it| it.len() <= MARK_GISTS);
         Mark {
             identity: self.identity,
             counter: self.marked.0 + 1,
@@ -116,6 +125,7 @@ impl<F: Files> Log<F> {
             next_number: prepared.unwrap_or(self.next_number),
             next_segment: self.next_segment,
             listed: listed.collect(),
+            gists: gists.unwrap_or_default(),
         }
     }
 
@@ -132,9 +142,16 @@ impl<F: Files> Log<F> {
                 false => self.files.create(name)?,
             };
             let mut bytes = mark.encode();
-            bytes.resize((bytes.len() + MARK_PAGE).next_multiple_of(MARK_PAGE), 0);
+            let room = bytes.len() - mark.gists.len() + MARK_GISTS + MARK_PAGE;
+            let room = room.next_multiple_of(MARK_PAGE);
+            let length = match room > self.mark_rooms[slot] {
+                true => room,
+                false => bytes.len().next_multiple_of(MARK_PAGE),
+            };
+            bytes.resize(length, 0);
             self.files.write_at(&file, &bytes, 0)?;
             self.files.sync(&file)?;
+            self.mark_rooms[slot] = self.mark_rooms[slot].max(room);
             match self.marks_exist[slot] {
                 true => Ok(()),
                 false => self.files.sync_folder(""),
@@ -164,14 +181,6 @@ impl<F: Files> Log<F> {
         Ok(())
     }
 
-    fn set_aside(&self, names: &[String]) -> io::Result<()> {
-        self.files.make_folder(FOLDER)?;
-        for name in names {
-            self.files.link(name, &format!("{FOLDER}/{name}"))?;
-        }
-        self.files.sync_folder(FOLDER)
-    }
-
     /// Makes what recovery found durable, and says so in the mark.
     pub(super) fn settle_found(&mut self, found: &Found) -> Result<(), OpenError> {
         if let Some((index, position)) = found.unsettled {
@@ -183,10 +192,12 @@ impl<F: Files> Log<F> {
             self.files.sync_folder("")?;
         }
         if !found.aside.is_empty() {
-            self.set_aside(&found.aside)?;
+            set_aside(&self.files, &found.aside, self.next_number)?;
+            self.next_number += 1;
         }
         let new = self.mark();
         let same = self.marks_exist == [true; 2]
+            && !found.bad_mark
             && found.mark.as_ref().is_some_and(|old| {
                 let listed = old.listed == new.listed && old.durable == new.durable;
                 listed && old.next_number == new.next_number && old.next_segment == new.next_segment
@@ -240,10 +251,33 @@ impl<F: Files> Log<F> {
                 _ => _ = self.files.remove(name),
             }
         }
-        if names.iter().any(|it| it == RESERVE_NEW) {
-            let _ = self.files.remove(RESERVE_NEW);
+        for left in [RESERVE_NEW, repair::COPY] {
+            if names.iter().any(|it| it == left) {
+                let _ = self.files.remove(left);
+            }
         }
         self.restore();
         Ok(())
     }
+}
+
+/// Keeps files under another name, whatever becomes of their own; `once` is a number that was never
+/// used, so that what was kept before is not lost. Returns the names.
+pub(super) fn set_aside<F: Files>(
+    files: &F,
+    names: &[String],
+    once: u32,
+) -> io::Result<Vec<String>> {
+    files.make_folder(FOLDER)?;
+    let kept: Vec<_> = names.iter().map(|it| aside_name(it, once)).collect();
+    for (name, kept) in names.iter().zip(&kept) {
+        files.link(name, kept)?;
+    }
+    files.sync_folder(FOLDER)?;
+    Ok(kept)
+}
+
+fn aside_name(name: &str, once: u32) -> String {
+    let stem = name.strip_suffix(".log").unwrap_or(name);
+    format!("{FOLDER}/{stem}-{once}.log")
 }

@@ -32,7 +32,7 @@ impl<F: Files> Log<F> {
         } else {
             u64::from(self.options.reserve)
         };
-        let mut growth = size;
+        let mut growth = size + self.gists.room();
         for chunk in &self.chunks {
             let writer = self.writers.iter().find(|it| Some(it.number) == chunk.file);
             let bytes = chunk.bytes.len() as u64;

@@ -1,17 +1,36 @@
 //! Reading records out of a file that may hold anything.
 
+use std::collections::BTreeSet;
+use std::io;
+
 use super::files::Files;
-use super::format::{self, ALIGN, HEADER, Head, RECORD};
+use super::format::{self, ALIGN, HEADER, Head, Header, RECORD};
 
 /// How much is read at once.
 const STRETCH: usize = 1 << 20;
 /// What is read at once where that fails, so that a bad sector costs no more than its page.
 const PAGE: usize = 4096;
-/// How often a page that cannot be read is tried: an error that passes must not cost an entry.
+/// How often what cannot be read is tried: an error that passes must not cost an entry.
 const ATTEMPTS: usize = 4;
 
-/// How many pages of one file may be unreadable before the disk is held to be at fault.
+/// So many pages of one file may be unreadable even if they are most of it.
 const UNREADABLE: usize = 8;
+
+/// Reads, and tries again if that fails.
+pub(super) fn read<F: Files>(
+    files: &F,
+    file: &F::File,
+    into: &mut [u8],
+    position: u64,
+) -> io::Result<usize> {
+    let mut outcome = files.read_at(file, into, position);
+    for _ in 1..ATTEMPTS {
+        if outcome.is_err() {
+            outcome = files.read_at(file, into, position);
+        }
+    }
+    outcome
+}
 
 /// Finds good records in a file. Positions are those in the file.
 ///
@@ -24,7 +43,7 @@ pub(super) struct Scanner<'a, F: Files> {
     base: u32,
     start: u64,
     window: Vec<u8>,
-    unreadable: Vec<u64>,
+    unreadable: BTreeSet<u64>,
 }
 
 impl<'a, F: Files> Scanner<'a, F> {
@@ -37,8 +56,16 @@ impl<'a, F: Files> Scanner<'a, F> {
             base,
             start: 0,
             window: Vec::new(),
-            unreadable: Vec::new(),
+            unreadable: BTreeSet::new(),
         }
+    }
+
+    /// A file of records by its header, which says where in its segment it begins.
+    pub fn open(files: &'a F, header: &Header) -> io::Result<Self> {
+        let file = files.open(&format::log_name(header.number))?;
+        let length = files.length(&file)?;
+        let seed = format::seed(header.identity, header.segment);
+        Ok(Self::new(files, file, length, seed, header.base))
     }
 
     pub fn length(&self) -> u64 {
@@ -51,15 +78,18 @@ impl<'a, F: Files> Scanner<'a, F> {
         self.base.checked_add(inside)
     }
 
-    /// Whether more pages could not be read than a few bad sectors explain: then it is not the file that
-    /// is damaged, and nothing should be concluded from what it seems to hold.
+    /// Whether more pages could not be read than could, so that it is not bad sectors but the disk that is
+    /// at fault: then nothing should be concluded from what the file seems to hold.
     pub fn is_out_of_reach(&self) -> bool {
-        self.unreadable.len() > UNREADABLE
+        let pages = self.length.div_ceil(PAGE as u64);
+        self.unreadable.len() > UNREADABLE && self.unreadable.len() as u64 * 2 > pages
     }
 
     /// Whether a page from here on could not be read.
     pub fn is_unreadable(&self, from: u64) -> bool {
-        self.unreadable.iter().any(|page| page + PAGE as u64 > from)
+        self.unreadable
+            .last()
+            .is_some_and(|page| page + PAGE as u64 > from)
     }
 
     /// The bytes at a position, or none if the file ends before.
@@ -91,12 +121,9 @@ impl<'a, F: Files> Scanner<'a, F> {
     fn fill_by_pages(&mut self) {
         for (index, page) in self.window.chunks_mut(PAGE).enumerate() {
             let position = self.start + (index * PAGE) as u64;
-            let mut attempts =
-                (0..ATTEMPTS).map(|_| self.files.read_at(&self.file, page, position));
-            let read = attempts.find_map(Result::ok).unwrap_or_else(|| {
-                if !self.unreadable.contains(&position) {
-                    self.unreadable.push(position);
-                }
+            let outcome = read(self.files, &self.file, page, position);
+            let read = outcome.unwrap_or_else(|_| {
+                self.unreadable.insert(position);
                 0
             });
             page[read..].fill(0);

@@ -1,5 +1,6 @@
 //! What the log is asked with and answers with.
 
+use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
 
@@ -126,8 +127,10 @@ pub struct Damage {
     pub segment: Option<u32>,
     /// The bad bytes, as positions in the file.
     pub bytes: Range<u64>,
-    /// The sequences that are missing; empty if nothing of the caller's was lost.
+    /// The sequences of entries that are damaged; empty if nothing of the caller's was lost.
     pub sequences: Range<u64>,
+    /// How many of them have gists, which were visited in their place.
+    pub told: u64,
 }
 
 /// What was cut from the end: it was written but never promised.
@@ -154,13 +157,49 @@ pub struct Recovered {
     pub torn: Vec<Torn>,
     /// What is damaged, in order.
     pub damage: Vec<Damage>,
+    /// Under which names files with damage are kept; others have taken their places.
+    pub aside: Vec<String>,
+    /// Files with damage that could not be set aside, and why: the next start finds them again.
+    pub left: Vec<(String, String)>,
 }
 
 impl Recovered {
-    /// How many entries that had been promised are missing.
+    /// How many entries that had been promised are missing, or only known in short.
     #[must_use]
     pub fn lost(&self) -> u64 {
         let each = self.damage.iter();
         each.map(|it| it.sequences.end - it.sequences.start).sum()
+    }
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Record => "what is there is no record",
+            Self::Missing => "the file does not exist",
+            Self::Header => "its header cannot be read",
+            Self::Mark => "neither mark can be read",
+        })
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, sequences) = (&self.bytes, &self.sequences);
+        write!(f, "{}", self.file)?;
+        if !bytes.is_empty() {
+            write!(f, " from byte {} to {}", bytes.start, bytes.end)?;
+        }
+        write!(f, ": {}", self.defect)?;
+        match sequences.end - sequences.start {
+            0 => f.write_str(", no entry is missing"),
+            1 => write!(f, ", entry {} is damaged", sequences.start),
+            _ => write!(
+                f,
+                ", entries {} to {} are damaged",
+                sequences.start,
+                sequences.end - 1
+            ),
+        }
     }
 }

@@ -61,11 +61,8 @@ fn what_was_exported_and_imported_is_exported_again() {
         assert_eq!(exported(&new), text, "seed {seed}");
         model.restart();
         let (disk, state, _) = Disk::open(&new, Options::default()).expect("opens");
-        assert_eq!(
-            say(&state, |number| recall(&disk, number)),
-            model.found(),
-            "seed {seed}"
-        );
+        let found = say(&state, |number| recall(&disk, number));
+        assert_eq!(found, model.found(), "seed {seed}");
     }
 }
 

@@ -190,8 +190,11 @@ fn a_drained_store_gives_the_disk_back() {
         Some((&to, 0)),
     );
     assert_eq!(heard.recv_timeout(DEADLINE), Ok((0, Ok(()))));
-    let full = disk.health().disk;
-    assert!(full > 10 << 20, "{full}");
+    let until = Instant::now() + DEADLINE;
+    while disk.health().disk <= 10 << 20 {
+        assert!(Instant::now() < until, "{:?}", disk.health());
+        std::thread::sleep(Duration::from_millis(5));
+    }
     for number in 3..100_000 {
         let sent = Op::Sent(1, 1, number, None, QoS::AtLeastOnce);
         append(&disk, &sent, None);
@@ -248,4 +251,26 @@ fn a_full_store_says_so_and_can_be_drained() {
     }
     append(&disk, &message(number + 1, 1), Some((&to, 0)));
     assert_eq!(heard.recv_timeout(DEADLINE), Ok((0, Ok(()))));
+}
+
+// Breaks if: a store that cannot store keeps who closes it waiting.
+#[test]
+fn a_full_store_can_be_closed() {
+    let folder = Folder::new("full-close");
+    let options = Options {
+        segment: 256 << 10,
+        reserve: 512 << 10,
+        bytes_maximum: Some(2 << 20),
+        ..Options::default()
+    };
+    let (disk, _, _) = Disk::open(&folder.0, options).expect("opens");
+    append(&disk, &Op::Opened(1, false), None);
+    let until = Instant::now() + DEADLINE;
+    for number in 2.. {
+        if append(&disk, &message(number, 1), None) == Progress::Refused(Failure::Full) {
+            break;
+        }
+        assert!(Instant::now() < until, "there is a bound");
+    }
+    assert_eq!(disk.close(), Err(Failure::Full));
 }

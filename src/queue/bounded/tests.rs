@@ -1,6 +1,7 @@
 use super::*;
 use crate::codec::QoS;
-use crate::message::{Message, Parts};
+use crate::message::Parts;
+use crate::queue::SubscriptionIds;
 
 fn delivery(payload: &[u8], expires: Option<u64>) -> Delivery {
     let parts = Parts {
@@ -178,6 +179,7 @@ fn what_gives_way_or_is_lost_is_passed_over() {
         assert_eq!(queue.push(numbered(number), &options, |_| {}), 0);
     }
     assert_eq!(payloads(&mut queue), [b"1"]);
+    queue.spill(Some(100));
     assert_eq!(queue.wanted(), Some(vec![2, 3, 4]));
     for number in 5..=6 {
         let mut note = |it: Gone<'_>| gone.push(it.number.map(u64::from));

@@ -1,0 +1,248 @@
+//! The queue itself.
+
+use std::collections::VecDeque;
+
+use super::deep::{Deep, Oldest};
+use super::delivery::{Delivery, Gone, Stored};
+use super::options::{Options, Overflow};
+use crate::message::{Message, Timestamp};
+
+/// Messages to deliver, oldest first.
+///
+/// ```text
+///   pop <── head: in memory ── tail: numbers of messages in the store <── push
+///                       ^── supply: read back ─┘
+/// ```
+///
+/// Without a bound on memory ([`Queue::spill`]) all of it is the head.
+///
+/// Invariant: `bytes` is the sum of the sizes of all entries, as far as they are known.
+#[derive(Debug, Default)]
+pub struct Queue {
+    head: VecDeque<Delivery>,
+    /// What follows, if that is not in memory.
+    deep: Option<Box<Deep>>,
+    bytes: usize,
+    /// Bytes in memory beyond which messages that the store keeps are left to it.
+    spill: Option<usize>,
+}
+
+impl Queue {
+    /// An empty queue, which holds no memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says how many bytes are held in memory before messages that the store keeps are left to it, if
+    /// it keeps what is in this queue at all.
+    pub fn spill(&mut self, beyond: Option<usize>) {
+        self.spill = beyond;
+    }
+
+    /// Messages in the queue.
+    pub fn len(&self) -> usize {
+        self.head.len() + self.deep.as_ref().map_or(0, |deep| deep.len())
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.deep.is_none()
+    }
+
+    /// Bytes of topic, properties and payload in the queue.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Appends a message. Returns how many messages gave way for it; with
+    /// [`Overflow::DropNewest`] that may be the message itself. Each is shown to `gone`.
+    #[must_use]
+    pub fn push(
+        &mut self,
+        delivery: Delivery,
+        options: &Options,
+        mut gone: impl FnMut(Gone<'_>),
+    ) -> usize {
+        let size = delivery.message.size();
+        let mut dropped = 0;
+        while !self.fits(size, options) {
+            if options.overflow == Overflow::DropNewest {
+                gone(Gone::from(&delivery));
+                return dropped + 1;
+            }
+            match self.take_oldest() {
+                Some(Oldest::Here(oldest)) => gone(Gone::from(&oldest)),
+                Some(Oldest::Stored(oldest)) => gone(oldest.gone()),
+                None => break,
+            }
+            dropped += 1;
+        }
+        let full = self.spill.is_some_and(|most| self.held() >= most);
+        let number = delivery.message.number().filter(|_| full);
+        self.bytes += size;
+        match (&mut self.deep, number) {
+            (None, None) => self.head.push_back(delivery),
+            (deep, _) => {
+                let deep = deep.get_or_insert_default();
+                deep.push(delivery, self.spill.is_some());
+            }
+        }
+        dropped
+    }
+
+    fn fits(&self, size: usize, options: &Options) -> bool {
+        self.is_empty()
+            || (self.len() < options.messages && self.bytes.saturating_add(size) <= options.bytes)
+    }
+
+    /// Bytes of the head.
+    fn held(&self) -> usize {
+        let elsewhere = self.deep.as_ref().map_or(0, |deep| deep.bytes());
+        self.bytes.saturating_sub(elsewhere)
+    }
+
+    /// Puts back, in front, what was taken before anything that waits. Never drops: the number of
+    /// messages that can come back is bounded by the windows they were taken into.
+    pub fn give_back(&mut self, deliveries: impl DoubleEndedIterator<Item = Delivery>) {
+        for delivery in deliveries.rev() {
+            self.bytes += delivery.message.size();
+            self.head.push_front(delivery);
+        }
+    }
+
+    /// The message that is next, without taking it; nothing while it is in the store only.
+    pub fn front(&self) -> Option<&Delivery> {
+        let next = || self.deep.as_ref()?.front();
+        self.head.front().or_else(next)
+    }
+
+    /// Takes the oldest message; nothing while that is in the store only. A queue that becomes empty
+    /// gives its memory back.
+    pub fn pop(&mut self) -> Option<Delivery> {
+        self.front()?;
+        match self.take_oldest()? {
+            Oldest::Here(delivery) => Some(delivery),
+            Oldest::Stored(_) => None,
+        }
+    }
+
+    fn take_oldest(&mut self) -> Option<Oldest> {
+        if let Some(delivery) = self.head.pop_front() {
+            self.bytes -= delivery.message.size();
+            if self.head.is_empty() && self.head.capacity() > KEPT_CAPACITY {
+                self.head = VecDeque::new();
+            }
+            return Some(Oldest::Here(delivery));
+        }
+        let deep = self.deep.as_mut()?;
+        let oldest = deep.pop();
+        if deep.len() == 0 {
+            self.deep = None;
+        }
+        self.bytes -= oldest.as_ref().map_or(0, Oldest::size);
+        oldest
+    }
+
+    /// Drops expired messages from the front, and shows each to `gone`; returns how many.
+    /// [MQTT5-3.3.2-5]
+    pub fn drop_expired(&mut self, now: Timestamp, mut gone: impl FnMut(Gone<'_>)) -> usize {
+        let mut dropped = 0;
+        while self
+            .front()
+            .is_some_and(|delivery| delivery.message.expired(now))
+        {
+            if let Some(expired) = self.pop() {
+                gone(Gone::from(&expired));
+            }
+            dropped += 1;
+        }
+        dropped
+    }
+
+    /// Drops everything; returns how many messages that were.
+    pub fn clear(&mut self) -> usize {
+        let dropped = self.len();
+        *self = Self {
+            spill: self.spill,
+            ..Self::default()
+        };
+        dropped
+    }
+}
+
+impl Queue {
+    /// A queue as it was kept: all of it is in the store only.
+    pub fn restore(&mut self, kept: impl Iterator<Item = Stored>) {
+        for stored in kept {
+            self.bytes += stored.size as usize;
+            self.deep.get_or_insert_default().push_stored(stored);
+        }
+    }
+
+    /// The numbers of the messages that are to be read back next, if it is time for that: when what is
+    /// in memory is soon used up, and the last that were asked for have come.
+    pub fn wanted(&mut self) -> Option<Vec<u64>> {
+        let most = self.spill.unwrap_or(usize::MAX);
+        let held = self.held();
+        let deep = self.deep.as_mut()?;
+        if deep.asked || held > most / 2 || self.head.len() > AT_ONCE / 2 {
+            return None;
+        }
+        deep.next()?;
+        deep.asked = true;
+        let mut bytes = held;
+        let wanted = deep.stored().take(AT_ONCE).take_while(|stored| {
+            let fits = bytes <= most;
+            bytes = bytes.saturating_add(stored.size as usize);
+            fits
+        });
+        Some(wanted.map(|stored| stored.number.get()).collect())
+    }
+
+    /// Hands in what was read back, in the order in which it was asked for: all of it, or the first of
+    /// it. Without a message it is lost, and shown to `lost`.
+    pub fn supply(
+        &mut self,
+        found: impl Iterator<Item = (u64, Option<Message>)>,
+        mut lost: impl FnMut(Gone<'_>),
+    ) {
+        if let Some(deep) = &mut self.deep {
+            deep.asked = false;
+        }
+        for (number, message) in found {
+            let next = self.deep.as_ref().and_then(|deep| deep.next());
+            // What gave way meanwhile is not waited for any more.
+            if next.is_none_or(|next| next.number.get() != number) {
+                continue;
+            }
+            let before = std::mem::take(&mut self.head);
+            let oldest = self.take_oldest();
+            self.head = before;
+            let Some(Oldest::Stored(stored)) = oldest else {
+                return;
+            };
+            let Some(message) = message else {
+                lost(stored.gone());
+                continue;
+            };
+            message.keep_as(stored.number);
+            self.bytes += message.size();
+            self.head.push_back(Delivery {
+                message,
+                subscription_ids: stored.subscription_ids,
+                qos: stored.qos,
+                retain: stored.retain,
+            });
+        }
+    }
+}
+
+/// Messages that are asked for at once, at most.
+const AT_ONCE: usize = 512;
+
+/// Entries for which an empty queue keeps room: a queue that fills and drains with every burst
+/// should not allocate each time, an idle one should hold next to nothing.
+const KEPT_CAPACITY: usize = 16;
+
+#[cfg(test)]
+mod tests;
