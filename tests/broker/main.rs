@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `acknowledgements`, `failures` | what waits for the store, and what follows if it cannot keep it |
 //! | `keeping` | what the store is told, of whom, and in which order |
-//! | `gates`, `restart` | what waits until it is safe, and what is found again |
+//! | `gates`, `restart`, `cuts` | what waits until it is safe, and what is found again |
 //! | `sessions`, `takeover`, `expiry` | the life of a session |
 //! | `wills`, `keep_alive` | what happens when a client goes, or is silent |
 //! | `exactly_once`, `flow` | QoS 2 over reconnects, Receive Maximum both ways |
@@ -30,6 +30,7 @@ mod client;
 mod engines;
 mod house;
 mod keeping;
+mod lagging;
 mod pipe;
 mod received;
 mod stores;
@@ -38,6 +39,7 @@ mod acknowledgements;
 mod admin;
 mod auth;
 mod bad_input;
+mod cuts;
 mod exactly_once;
 mod expiry;
 mod failures;

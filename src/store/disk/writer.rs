@@ -233,7 +233,7 @@ pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
             Some(Failure::Broken) => Step::Stuck,
             _ => engine.step(!busy),
         };
-        observe(&engine, desk);
+        observe(&mut engine, desk);
     }
     // Who asked last is told by that.
     desk.pending.lock().asks.clear();
@@ -347,7 +347,10 @@ fn failure(error: &CommitError) -> Failure {
     }
 }
 
-fn observe<F: Files>(engine: &Engine<F>, desk: &Desk) {
+fn observe<F: Files>(engine: &mut Engine<F>, desk: &Desk) {
+    for it in engine.missing.drain(..) {
+        tracing::error!("store: {it}");
+    }
     desk.disk.store(engine.log.disk(), Ordering::Relaxed);
     desk.unknown.store(engine.mirror.unknown, Ordering::Relaxed);
     let messages = engine.mirror.messages.len() as u64;

@@ -22,7 +22,7 @@ fn small(closed: bool) -> (Faulty, Content) {
     let append = |log: &mut Log<Faulty>, content: &mut Content, number: u8, bytes: Vec<u8>| {
         log.append(number, &bytes).expect("there is room");
         let sequence = log.next_sequence() - 1;
-        log.tell(sequence, number, &bytes[..bytes.len().min(1)]);
+        log.tell(number, &bytes[..bytes.len().min(1)]);
         content.insert(sequence, (number, bytes));
     };
     for number in 1..=40_u8 {
@@ -250,7 +250,7 @@ fn a_damaged_file_is_set_aside_and_a_whole_one_takes_its_place() {
     let said = refused.as_ref().map_or(String::new(), ToString::to_string);
     let place = report.damage[0].bytes.start;
     assert!(
-        said.contains(&format!("{name} from byte {place}")),
+        said.contains(&format!("{name} is damaged from byte {place}")),
         "{said}"
     );
     assert!(disk.names().iter().all(|it| !it.starts_with("damaged/")));
@@ -321,7 +321,7 @@ fn pages_that_cannot_be_read_cost_what_is_on_them() {
         for number in 0..360_u16 {
             let bytes = number.to_le_bytes().repeat(500);
             log.append(1, &bytes).expect("there is room");
-            log.tell(u64::from(number) + 1, 1, &bytes[..2]);
+            log.tell(1, &bytes[..2]);
         }
         log.close().expect("closed");
         let length = disk.content("0000000001.log").len() as u64;
