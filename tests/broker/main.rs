@@ -23,6 +23,7 @@
 //! | `shared`, `shared_members`, `shared_stress` | groups as work queues |
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
+//! | `admin` | what an operator sees and does |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
 
 mod client;
@@ -35,6 +36,7 @@ mod received;
 mod stores;
 
 mod acknowledgements;
+mod admin;
 mod auth;
 mod bad_input;
 mod cuts;
