@@ -245,6 +245,8 @@ impl Mirror {
         it.in_flight.iter_mut().find(|it| it.id == id)
     }
 
+    /// One client may have two sessions: a new one is kept before it is known whether it will be opened, and
+    /// the broker ends the one or the other.
     fn opened(&mut self, place: Place, number: u64, expiry: u32, client_id: &str, will: &[u8]) {
         self.seen(number);
         let held = self.holders.entry(number).or_default();

@@ -380,7 +380,8 @@ impl Model {
                 };
                 let mut how = take(line, number).expect("it waits");
                 if group.is_some() {
-                    how.0 = qos;
+                    // The rest is as the subscription says, which is not of the group.
+                    how = (qos, false, vec![]);
                 }
                 let number = Some(number);
                 self.flights.entry(holder).or_default().push(Flight {
