@@ -16,6 +16,7 @@
 //!        │  ── groups         declared, not acknowledged in time, given up
 //!        │  ── sessions       open, take over, detach, end                (registry)
 //!        │  ── expiry         wills, sessions, retained: what happens later  (schedule)
+//!        │  ── admin          what an operator asks
 //!        v
 //!   shared: one session behind its two locks     port: what others may do to a connection
 //! ```
@@ -30,6 +31,7 @@
 //!
 //! Never two inbound sides, never two outbound sides.
 
+pub mod admin;
 mod batch;
 mod connection;
 mod core;

@@ -299,11 +299,18 @@ impl Lanes {
 
     /// Drops all that waits; returns how many messages that were.
     pub(super) fn clear(&mut self) -> usize {
+        self.purge(|_| {})
+    }
+
+    /// Drops all that waits, and shows each to `gone`; returns how many messages that were.
+    pub(super) fn purge(&mut self, mut gone: impl FnMut(Gone<'_>)) -> usize {
         let count = self.len();
         for place in self.places() {
-            while self.pop(place).is_some() {}
+            while let Some(delivery) = self.pop(place) {
+                gone(Gone::from(&delivery));
+            }
         }
-        self.stored.clear();
+        self.stored.purge(gone);
         count
     }
 }

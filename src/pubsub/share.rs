@@ -530,5 +530,7 @@ fn waiting(message: Message, attempts: u16) -> Delivery {
     }
 }
 
+mod purge;
+
 #[cfg(test)]
 mod tests;

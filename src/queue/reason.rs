@@ -18,11 +18,13 @@ pub enum DropReason {
     DeliveryLimit,
     /// The store has lost it.
     Unreadable,
+    /// An operator gave it up.
+    Purged,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::QueueFull,
         Self::Expired,
         Self::PacketTooLarge,
@@ -30,6 +32,7 @@ impl DropReason {
         Self::Ended,
         Self::DeliveryLimit,
         Self::Unreadable,
+        Self::Purged,
     ];
 
     /// The reason as a metric label.
@@ -42,6 +45,7 @@ impl DropReason {
             Self::Ended => "ended",
             Self::DeliveryLimit => "delivery_limit",
             Self::Unreadable => "unreadable",
+            Self::Purged => "purged",
         }
     }
 }

@@ -646,6 +646,7 @@ fn frame(
     }
 }
 
+mod upkeep;
 mod withdrawal;
 
 #[cfg(test)]

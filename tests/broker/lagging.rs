@@ -235,7 +235,7 @@ fn plain_owned(record: &Record<'_>) -> Owned {
 }
 
 fn opened_owned(opened: &Opened<'_>) -> Owned {
-    let (session, expiry) = (opened.session, opened.expiry);
+    let (session, expiry, back) = (opened.session, opened.expiry, opened.back);
     let client_id = opened.client_id.to_owned();
     let will = opened.will.as_ref();
     let will = will.map(|it| (it.message.clone(), it.delay, it.expiry));
@@ -253,6 +253,7 @@ fn opened_owned(opened: &Opened<'_>) -> Owned {
                 client_id,
                 expiry,
                 will,
+                back,
             }),
         );
     })
@@ -272,6 +273,7 @@ fn message_owned(accepted: &Accepted<'_>) -> Owned {
                 message: &message,
                 held,
                 retained,
+                due,
                 publisher: publisher.as_deref(),
                 due,
                 targets: &targets,

@@ -16,7 +16,7 @@ use crate::stores::{Folder, Settled};
 
 /// A broker whose store survives it.
 pub struct Home {
-    store: Arc<Settled>,
+    pub store: Arc<Settled>,
     pub house: House,
 }
 
@@ -366,7 +366,7 @@ fn what_ended_does_not_come_back() {
 }
 
 /// Holds next to nothing of its queues in memory.
-fn deep(folder: Folder) -> Home {
+pub fn deep(folder: Folder) -> Home {
     Home::with(folder, Timestamp::from_millis(now()), |options| {
         options.queue_memory = 100;
         options.session.queue.messages = 100_000;

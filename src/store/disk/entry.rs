@@ -200,7 +200,7 @@ pub(super) fn message_in(frame: &[u8], number: u64) -> Option<Body<'_>> {
 pub(super) fn decode(kind: u8, rest: &[u8]) -> Option<Entry<'_>> {
     let mut r = Reader(rest);
     let entry = match kind {
-        format::OPENED => Entry::Opened {
+        format::OPENED | format::BACK => Entry::Opened {
             session: r.number()?,
             expiry: r.small()?,
             client_id: r.text()?,

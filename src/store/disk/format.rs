@@ -28,10 +28,11 @@
 //! | 19 | *Carried* | as Message: what is left of it, from a segment that is given up |
 //! | 20 | *Again* | number, targets: what is left of Fed |
 //! | 21 | *Holder* | see [`super::entry::Holder`] |
-//! | 22 | Returned | holder, Packet Identifier |
+//! | 22 | Opened | as 1, of a session that was there before, with a small Will or none |
 //! | 23 | *Lost* | what is known of a Message that cannot be read: see [`gist`] |
 //! | 24 | *LostCarried* | the same of Carried |
 //! | 25 | Due | number, topic, targets; behind a topic that is not empty, whether it is cleared, publisher |
+//! | 26 | Returned | holder, Packet Identifier |
 //!
 //! A will: delay, expiry plus one or 0, message as bytes. Options: as in SUBSCRIBE.
 
@@ -61,10 +62,14 @@ pub(super) const CLOCK: u8 = 18;
 pub(super) const CARRIED: u8 = 19;
 pub(super) const AGAIN: u8 = 20;
 pub(super) const HOLDER: u8 = 21;
-pub(super) const RETURNED: u8 = 22;
+pub(super) const BACK: u8 = 22;
 pub(super) const LOST: u8 = 23;
 pub(super) const LOST_CARRIED: u8 = 24;
 pub(super) const DUE: u8 = 25;
+pub(super) const RETURNED: u8 = 26;
+
+/// How large the topic and the payload of a small Will may be.
+const SMALL_WILL: usize = 1024;
 
 /// Whether a record of this kind makes the store larger, so that it is refused when there is no room.
 /// What only the store itself writes never does.
@@ -75,7 +80,10 @@ pub(super) fn grows(kind: u8) -> bool {
 /// The kind that a record is written as.
 pub(super) fn kind(record: &Record<'_>) -> u8 {
     match record {
-        Record::Opened(_) => OPENED,
+        Record::Opened(it) => match it.back && it.will.as_ref().is_none_or(is_small) {
+            true => BACK,
+            false => OPENED,
+        },
         Record::Left { .. } => LEFT,
         Record::WillDone { .. } => WILL_DONE,
         Record::Ended { .. } => ENDED,
@@ -94,6 +102,10 @@ pub(super) fn kind(record: &Record<'_>) -> u8 {
         Record::Returned { .. } => RETURNED,
         Record::Dropped { .. } => DROPPED,
     }
+}
+
+fn is_small(will: &KeptWill<'_>) -> bool {
+    will.message.topic().len() + will.message.payload().len() <= SMALL_WILL
 }
 
 /// Appends a record to a frame. `rest` is a buffer that is used again.

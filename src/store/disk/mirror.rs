@@ -16,6 +16,10 @@ use super::sets::Sets;
 use crate::codec::{QoS, SubscriptionOptions};
 use crate::store::record::{DELAYED, Replaces};
 
+/// How long nothing is said of the time while somebody is connected, in milliseconds: so much too late a
+/// session may be thought to have been left by a crash.
+pub(super) const CLOCK: u64 = 1_000;
+
 /// Keeps a message that was carried, though nobody holds it yet, until the replay is over.
 pub(super) const PINNED: u32 = 1 << 31;
 
@@ -241,6 +245,8 @@ impl Mirror {
         it.in_flight.iter_mut().find(|it| it.id == id)
     }
 
+    /// One client may have two sessions: a new one is kept before it is known whether it will be opened, and
+    /// the broker ends the one or the other.
     fn opened(&mut self, place: Place, number: u64, expiry: u32, client_id: &str, will: &[u8]) {
         self.seen(number);
         let held = self.holders.entry(number).or_default();
@@ -712,6 +718,12 @@ impl Mirror {
         }
     }
 
+    /// Whether a session that is kept has a connection.
+    pub fn is_connected(&self) -> bool {
+        let mut sessions = self.holders.values().filter_map(|it| it.session.as_ref());
+        sessions.any(|it| it.left.is_none())
+    }
+
     fn clock(&mut self, at: u64, next: u64) {
         self.clock = self.clock.max(at);
         self.next = self.next.max(next);
@@ -721,9 +733,13 @@ impl Mirror {
     fn restart(&mut self, at: u64, next: u64) {
         let mut numbers: Vec<_> = self.holders.keys().copied().collect();
         numbers.sort_unstable();
-        // What spoke of the time may have been given up with the oldest segment: then nobody has been away
-        // for longer than since now.
-        let last = if self.clock == 0 { at } else { self.clock };
+        // They may have lasted until the time would have been told again, but not longer than now. What
+        // spoke of the time may have been given up with the oldest segment: then nobody has been away for
+        // longer than since now.
+        let last = match self.clock {
+            0 => at,
+            clock => at.min(clock.saturating_add(CLOCK)),
+        };
         for number in numbers {
             self.give_back(number);
             let kept = self.holders.get_mut(&number);

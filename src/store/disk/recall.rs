@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU64;
 
 use super::engine::Engine;
-use super::entry::{self, Body, Flags, Flight, Session};
+use super::entry::{self, Body, Flight, Session};
 use super::line::Line;
 use super::messages::Slot;
 use super::mirror::{Held, Mirror};
@@ -197,7 +197,7 @@ fn recall_session(
             .filter_map(|it| PacketId::new(*it))
             .collect(),
         in_flight: in_flight
-            .filter_map(|it| recall_flight(messages, it))
+            .filter_map(|it| recall_flight(mirror, session, messages, it))
             .collect(),
         waiting,
     }
@@ -210,14 +210,30 @@ fn recall_will(session: &Session) -> Option<OwnedWill> {
     }
 }
 
-fn recall_flight(messages: &HashMap<u64, Message>, it: &Flight) -> Option<KeptInFlight> {
+fn recall_flight(
+    mirror: &Mirror,
+    session: &Session,
+    messages: &HashMap<u64, Message>,
+    it: &Flight,
+) -> Option<KeptInFlight> {
     let publish = match it.number {
-        Some(number) => Some(deliver(
-            messages,
-            number,
-            it.flags,
-            SubscriptionIds::new(&it.ids),
-        )?),
+        Some(number) => {
+            let message = messages.get(&number)?.clone();
+            let (retain, subscription_ids) = match it.group {
+                Some(group) => as_member(mirror, session, group, &message),
+                None => (it.flags.retain, SubscriptionIds::new(&it.ids)),
+            };
+            Some(Numbered {
+                number,
+                delivery: Delivery {
+                    message,
+                    subscription_ids,
+                    qos: it.flags.qos,
+                    retain,
+                    attempts: 0,
+                },
+            })
+        }
         None => None,
     };
     Some(KeptInFlight {
@@ -226,20 +242,22 @@ fn recall_flight(messages: &HashMap<u64, Message>, it: &Flight) -> Option<KeptIn
     })
 }
 
-fn deliver(
-    messages: &HashMap<u64, Message>,
-    number: u64,
-    flags: Flags,
-    subscription_ids: SubscriptionIds,
-) -> Option<Numbered> {
-    Some(Numbered {
-        number,
-        delivery: Delivery {
-            message: messages.get(&number)?.clone(),
-            subscription_ids,
-            qos: flags.qos,
-            retain: flags.retain,
-            attempts: 0,
-        },
-    })
+/// How a message of a group is sent to a member: its subscription says so, and no record of the message.
+fn as_member(
+    mirror: &Mirror,
+    session: &Session,
+    group: u64,
+    message: &Message,
+) -> (bool, SubscriptionIds) {
+    let names = mirror.groups.get(&group).and_then(|it| it.names.as_ref());
+    let names = names.map(|(share, filter)| format!("$share/{share}/{filter}"));
+    let mut subscriptions = session.subscriptions.iter();
+    let found = subscriptions.find(|it| Some(&*it.0) == names.as_deref());
+    match found {
+        Some((_, options, id)) => {
+            let retain = message.retain() && options.retain_as_published;
+            (retain, SubscriptionIds::new(id.as_slice()))
+        }
+        None => (false, SubscriptionIds::new(&[])),
+    }
 }

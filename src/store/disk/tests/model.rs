@@ -121,6 +121,7 @@ impl Op {
                     client_id: &name,
                     expiry: 60,
                     will: will.then_some(kept),
+                    back: false,
                 }));
             }
             Self::Left(session, will) => call(Record::Left {
@@ -381,7 +382,8 @@ impl Model {
                 };
                 let mut how = take(line, number).expect("it waits");
                 if group.is_some() {
-                    how.0 = qos;
+                    // The rest is as the subscription says, which is not of the group.
+                    how = (qos, false, vec![]);
                 }
                 let number = Some(number);
                 self.flights.entry(holder).or_default().push(Flight {
