@@ -222,6 +222,7 @@ fn plain_owned(record: &Record<'_>) -> Owned {
         },
         Record::Received { holder, id } => Record::Received { holder, id },
         Record::Done { holder, id } => Record::Done { holder, id },
+        Record::Returned { holder, id } => Record::Returned { holder, id },
         Record::Dropped { owner, number } => Record::Dropped { owner, number },
         ref other => panic!("{other:?} borrows"),
     };
@@ -255,7 +256,7 @@ fn opened_owned(opened: &Opened<'_>) -> Owned {
 
 fn message_owned(accepted: &Accepted<'_>) -> Owned {
     let (number, message) = (accepted.number, accepted.message.clone());
-    let (held, retained) = (accepted.held, accepted.retained);
+    let (held, retained, due) = (accepted.held, accepted.retained, accepted.due);
     let publisher = accepted.publisher.map(str::to_owned);
     let targets = accepted.targets.iter().map(|it| {
         let ids = it.subscription_ids.to_vec();
@@ -278,6 +279,7 @@ fn message_owned(accepted: &Accepted<'_>) -> Owned {
                 message: &message,
                 held,
                 retained,
+                due,
                 publisher: publisher.as_deref(),
                 targets: &targets,
             }),

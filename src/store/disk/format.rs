@@ -31,13 +31,15 @@
 //! | 22 | Opened | as 1, of a session that was there before, with a small Will or none |
 //! | 23 | *Lost* | what is known of a Message that cannot be read: see [`gist`] |
 //! | 24 | *LostCarried* | the same of Carried |
+//! | 25 | Due | number, topic and publisher if it is retained, or nothing and nothing, targets |
+//! | 26 | Returned | holder, Packet Identifier |
 //!
 //! A will: delay, expiry plus one or 0, message as bytes. Options: as in SUBSCRIBE.
 
 use super::bytes::{Reader, number, stretch};
 use crate::codec::{RetainHandling, SubscriptionOptions};
-use crate::message::Message;
-use crate::store::record::{Accepted, KeptWill, Opened, Record, Target};
+use crate::message::{Message, Timestamp};
+use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Target};
 
 pub(super) const OPENED: u8 = 1;
 pub(super) const LEFT: u8 = 2;
@@ -66,11 +68,13 @@ pub(super) const LOST_CARRIED: u8 = 24;
 
 /// How large the topic and the payload of a small Will may be.
 const SMALL_WILL: usize = 1024;
+pub(super) const RETURNED: u8 = 26;
+pub(super) const DUE: u8 = 25;
 
 /// Whether a record of this kind makes the store larger, so that it is refused when there is no room.
 /// What only the store itself writes never does.
 pub(super) fn grows(kind: u8) -> bool {
-    matches!(kind, OPENED | SUBSCRIBED | GROUP | MESSAGE | FED)
+    matches!(kind, OPENED | SUBSCRIBED | GROUP | MESSAGE | FED | DUE)
 }
 
 /// The kind that a record is written as.
@@ -88,12 +92,14 @@ pub(super) fn kind(record: &Record<'_>) -> u8 {
         Record::Group { .. } => GROUP,
         Record::Dissolved { .. } => DISSOLVED,
         Record::Message(_) => MESSAGE,
+        Record::Due { .. } => DUE,
         Record::Cleared { .. } => CLEARED,
         Record::Released { .. } => RELEASED,
         Record::Fed { .. } => FED,
         Record::Sent { .. } => SENT,
         Record::Received { .. } => RECEIVED,
         Record::Done { .. } => DONE,
+        Record::Returned { .. } => RETURNED,
         Record::Dropped { .. } => DROPPED,
     }
 }
@@ -142,6 +148,19 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
             filter,
         } => texts(rest, *group, &[share, filter]),
         Record::Message(it) => message(rest, it),
+        Record::Due {
+            number: it,
+            retained,
+            targets,
+        } => {
+            number(rest, *it);
+            let (topic, publisher) = retained.unwrap_or_default();
+            stretch(rest, topic.as_bytes());
+            stretch(rest, publisher.unwrap_or_default().as_bytes());
+            for target in *targets {
+                push_target(rest, target);
+            }
+        }
         Record::Cleared { topic } => rest.extend_from_slice(topic.as_bytes()),
         Record::Released { session, id } => numbers(rest, &[*session, u64::from(id.get())]),
         Record::Fed { number: it, target } => {
@@ -164,7 +183,9 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
                 *qos as u64,
             ],
         ),
-        Record::Received { holder, id } | Record::Done { holder, id } => {
+        Record::Received { holder, id }
+        | Record::Done { holder, id }
+        | Record::Returned { holder, id } => {
             numbers(rest, &[*holder, u64::from(id.get())]);
         }
         Record::Dropped { owner, number } => numbers(rest, &[*owner, *number]),
@@ -207,6 +228,7 @@ pub(super) fn will(rest: &mut Vec<u8>, it: &KeptWill<'_>) {
         held: None,
         retained: false,
         publisher: None,
+        due: None,
         targets: &[],
     };
     body(rest, &header, it.message);
@@ -218,6 +240,7 @@ pub(super) struct Written<'a> {
     pub held: Option<(u64, u16)>,
     pub retained: bool,
     pub publisher: Option<&'a str>,
+    pub due: Option<Timestamp>,
     /// Owners, already as bytes.
     pub targets: &'a [u8],
 }
@@ -227,19 +250,32 @@ const EXPIRES: u8 = 8;
 const HELD: u8 = 16;
 const RETAINED: u8 = 32;
 const PUBLISHER: u8 = 64;
+/// It is to be published later.
+pub(super) const LATER: u8 = 128;
 
-/// A message: number, flags (QoS, RETAIN, and which of the rest there are), time of expiry, session and
-/// id that are held, publisher, length of the targets and they, topic, properties, payload.
+/// A message: number, flags (QoS, RETAIN, and which of the rest there are), time of expiry, time of its
+/// publication, session and id that are held, publisher, length of the targets and they, topic, properties, payload.
 pub(super) fn message(rest: &mut Vec<u8>, it: &Accepted<'_>) {
     let mut targets = Vec::new();
     for target in it.targets {
         push_target(&mut targets, target);
+    }
+    if it.due.is_some() {
+        let target = Target {
+            owner: DELAYED,
+            group: true,
+            qos: it.message.qos(),
+            retain: it.message.retain(),
+            subscription_ids: &[],
+        };
+        push_target(&mut targets, &target);
     }
     let header = Written {
         number: it.number,
         held: it.held.map(|(session, id)| (session, id.get())),
         retained: it.retained,
         publisher: it.publisher,
+        due: it.due,
         targets: &targets,
     };
     body(rest, &header, it.message);
@@ -270,10 +306,11 @@ pub(super) fn write_body(
             | flag(message.expires.is_some(), EXPIRES)
             | flag(header.held.is_some(), HELD)
             | flag(header.retained, RETAINED)
-            | flag(header.publisher.is_some(), PUBLISHER),
+            | flag(header.publisher.is_some(), PUBLISHER)
+            | flag(header.due.is_some(), LATER),
     );
-    if let Some(expires) = message.expires {
-        number(rest, expires.as_millis());
+    for time in [message.expires, header.due].into_iter().flatten() {
+        number(rest, time.as_millis());
     }
     if let Some((session, id)) = header.held {
         numbers(rest, &[session, u64::from(id)]);

@@ -5,6 +5,7 @@ mod contract;
 mod damage;
 mod formats;
 mod model;
+mod queues;
 mod random;
 mod snapshot;
 
