@@ -17,7 +17,7 @@ use crate::codec::{PacketId, QoS, ReasonCode};
 use crate::message::{Message, Parts};
 use crate::queue::DropReason;
 use crate::session::{Fault, Token};
-use crate::store::record::{Accepted, DELAYED, Record};
+use crate::store::record::{Accepted, DELAYED, Record, Replaces};
 use crate::store::state::KeptDelayed;
 use crate::store::{Failure, Progress, Receipt};
 
@@ -289,13 +289,13 @@ impl Broker {
             // As in `take_in`: under one lock.
             let mut retained = self.retained.write();
             let fits = retained.has_room_for(message);
-            let clears = message.payload().is_empty();
-            let as_retained = (fits && !clears).then_some((message.topic(), client_id));
+            let as_retained = fits.then_some(Replaces {
+                topic: message.topic(),
+                clears: message.payload().is_empty(),
+                publisher: client_id,
+            });
             if !self.tell_due(message, as_retained, &route) {
                 return false;
-            }
-            if clears {
-                self.tell_cleared(message);
             }
             // If there is no room it is not retained; that is counted.
             if retained.set(message.clone(), publisher.clone()).is_err() {
@@ -310,7 +310,7 @@ impl Broker {
     fn tell_due(
         &self,
         message: &Message,
-        retained: Option<(&str, Option<&str>)>,
+        retained: Option<Replaces<'_>>,
         route: &SharedRoute,
     ) -> bool {
         let Some(number) = message.number() else {

@@ -24,9 +24,9 @@
 //! Locks are taken in this order, and none is held while something waits:
 //!
 //! ```text
-//!   inbound side ─┬─> registry, schedule, retained (to write)
+//!   inbound side ─┬─> registry, retained (to write)
 //!                 └─> subscriptions ─> group ─> outbound side ─> retained (to read), outcomes,
-//!                                                                port, alarm
+//!                                                                port, schedule, alarm
 //! ```
 //!
 //! Never two inbound sides, never two outbound sides.

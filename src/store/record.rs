@@ -85,8 +85,8 @@ pub enum Record<'a> {
     Due {
         /// Its number.
         number: u64,
-        /// Its topic, and the publisher's Client Identifier, if it is the retained message of that now.
-        retained: Option<(&'a str, Option<&'a str>)>,
+        /// What becomes of the retained message of its topic, if anything.
+        retained: Option<Replaces<'a>>,
         /// Who is to have it.
         targets: &'a [Target<'a>],
     },
@@ -198,6 +198,17 @@ pub struct Accepted<'a> {
     pub due: Option<Timestamp>,
     /// Who is to have it.
     pub targets: &'a [Target<'a>],
+}
+
+/// What a message does to the retained message of its topic.
+#[derive(Clone, Copy, Debug)]
+pub struct Replaces<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// Whether there is none any more, instead of this one.
+    pub clears: bool,
+    /// The publisher's Client Identifier.
+    pub publisher: Option<&'a str>,
 }
 
 /// One who is to have a message.

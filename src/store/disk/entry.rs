@@ -4,6 +4,7 @@ use super::bytes::{Reader, number, stretch};
 use super::format::{self, LATER, body_flags, numbers, options_byte, options_from};
 use crate::codec::{PacketId, QoS, SubscriptionOptions};
 use crate::message::{Message, Parts, Timestamp};
+use crate::store::record::Replaces;
 use crate::store::state::OwnedWill;
 
 /// A record, borrowed from its frame.
@@ -29,8 +30,8 @@ pub(super) enum Entry<'a> {
     Group(u64, &'a str, &'a str),
     Dissolved(u64),
     Message(Body<'a>),
+    Due(u64, Option<Replaces<'a>>, Vec<Wanted>),
     Lost(LostBody<'a>),
-    Due(u64, Option<(&'a str, Option<&'a str>)>, Vec<Wanted>),
     Cleared(&'a str),
     Released(u64, u16),
     Fed(u64, Vec<Wanted>),
@@ -252,9 +253,15 @@ fn decode_more(kind: u8, mut r: Reader<'_>) -> Option<Entry<'_>> {
         format::RECEIVED => Entry::Received(r.number()?, id(&mut r)?),
         format::DONE => Entry::Done(r.number()?, id(&mut r)?),
         format::DUE => {
-            let (number, topic, publisher) = (r.number()?, r.text()?, r.text()?);
-            let publisher = Some(publisher).filter(|it| !it.is_empty());
-            let retained = (!topic.is_empty()).then_some((topic, publisher));
+            let (number, topic) = (r.number()?, r.text()?);
+            let retained = match topic.is_empty() {
+                true => None,
+                false => Some(Replaces {
+                    topic,
+                    clears: r.byte()? != 0,
+                    publisher: Some(r.text()?).filter(|it| !it.is_empty()),
+                }),
+            };
             Entry::Due(number, retained, targets(r.rest())?)
         }
         format::RETURNED => Entry::Returned(r.number()?, id(&mut r)?),

@@ -31,7 +31,7 @@
 //! | 22 | Opened | as 1, of a session that was there before, with a small Will or none |
 //! | 23 | *Lost* | what is known of a Message that cannot be read: see [`gist`] |
 //! | 24 | *LostCarried* | the same of Carried |
-//! | 25 | Due | number, topic and publisher if it is retained, or nothing and nothing, targets |
+//! | 25 | Due | number, topic, targets; behind a topic that is not empty, whether it is cleared, publisher |
 //! | 26 | Returned | holder, Packet Identifier |
 //!
 //! A will: delay, expiry plus one or 0, message as bytes. Options: as in SUBSCRIBE.
@@ -39,7 +39,7 @@
 use super::bytes::{Reader, number, stretch};
 use crate::codec::{RetainHandling, SubscriptionOptions};
 use crate::message::{Message, Timestamp};
-use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Target};
+use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Replaces, Target};
 
 pub(super) const OPENED: u8 = 1;
 pub(super) const LEFT: u8 = 2;
@@ -65,11 +65,11 @@ pub(super) const HOLDER: u8 = 21;
 pub(super) const BACK: u8 = 22;
 pub(super) const LOST: u8 = 23;
 pub(super) const LOST_CARRIED: u8 = 24;
+pub(super) const DUE: u8 = 25;
+pub(super) const RETURNED: u8 = 26;
 
 /// How large the topic and the payload of a small Will may be.
 const SMALL_WILL: usize = 1024;
-pub(super) const RETURNED: u8 = 26;
-pub(super) const DUE: u8 = 25;
 
 /// Whether a record of this kind makes the store larger, so that it is refused when there is no room.
 /// What only the store itself writes never does.
@@ -152,15 +152,7 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
             number: it,
             retained,
             targets,
-        } => {
-            number(rest, *it);
-            let (topic, publisher) = retained.unwrap_or_default();
-            stretch(rest, topic.as_bytes());
-            stretch(rest, publisher.unwrap_or_default().as_bytes());
-            for target in *targets {
-                push_target(rest, target);
-            }
-        }
+        } => due(rest, *it, *retained, targets),
         Record::Cleared { topic } => rest.extend_from_slice(topic.as_bytes()),
         Record::Released { session, id } => numbers(rest, &[*session, u64::from(id.get())]),
         Record::Fed { number: it, target } => {
@@ -173,16 +165,10 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
             number,
             group,
             qos,
-        } => numbers(
-            rest,
-            &[
-                *holder,
-                u64::from(id.get()),
-                *number,
-                group.unwrap_or(0),
-                *qos as u64,
-            ],
-        ),
+        } => {
+            numbers(rest, &[*holder, u64::from(id.get()), *number]);
+            numbers(rest, &[group.unwrap_or(0), *qos as u64]);
+        }
         Record::Received { holder, id }
         | Record::Done { holder, id }
         | Record::Returned { holder, id } => {
@@ -209,6 +195,18 @@ pub(super) fn finish(frame: &mut Vec<u8>, kind: u8, rest: &[u8]) {
 pub(super) fn numbers(into: &mut Vec<u8>, values: &[u64]) {
     for value in values {
         number(into, *value);
+    }
+}
+
+fn due(rest: &mut Vec<u8>, of: u64, retained: Option<Replaces<'_>>, targets: &[Target<'_>]) {
+    number(rest, of);
+    stretch(rest, retained.map_or("", |it| it.topic).as_bytes());
+    if let Some(it) = retained {
+        rest.push(u8::from(it.clears));
+        stretch(rest, it.publisher.unwrap_or_default().as_bytes());
+    }
+    for target in targets {
+        push_target(rest, target);
     }
 }
 
@@ -362,7 +360,8 @@ fn message_gist(into: &mut Vec<u8>, rest: &[u8]) -> Option<()> {
     let (_, [_, expires, held, retained, publisher]) = body_flags(flags);
     let flags_at = into.len();
     into.push(flags & (3 | HELD | RETAINED));
-    if expires {
+    let later = flags & LATER != 0;
+    for _ in 0..u8::from(expires) + u8::from(later) {
         r.number()?;
     }
     if held {

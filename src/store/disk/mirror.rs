@@ -14,7 +14,7 @@ use super::line::{Line, Waiting};
 use super::messages::{Messages, Slot};
 use super::sets::Sets;
 use crate::codec::{QoS, SubscriptionOptions};
-use crate::store::record::DELAYED;
+use crate::store::record::{DELAYED, Replaces};
 
 /// How long nothing is said of the time while somebody is connected, in milliseconds: so much too late a
 /// session may be thought to have been left by a crash.
@@ -141,10 +141,10 @@ impl Mirror {
                 None => self.unknown(),
             },
             Entry::Message(body) => self.message(place, &body),
-            Entry::Lost(body) => self.lost(place, &body),
             Entry::Due(number, retained, targets) => {
                 self.due(place, number, retained, &targets);
             }
+            Entry::Lost(body) => self.lost(place, &body),
             Entry::Cleared(topic) => match self.retained.remove(topic) {
                 Some((number, _)) => self.release(number),
                 None => self.unknown(),
@@ -478,14 +478,14 @@ impl Mirror {
         &mut self,
         place: Place,
         number: u64,
-        retained: Option<(&str, Option<&str>)>,
+        retained: Option<Replaces<'_>>,
         targets: &[Wanted],
     ) {
         for it in targets {
             self.wait(number, it, place.segment);
         }
-        if let Some((topic, publisher)) = retained
-            && self.replace_retained(number, topic, publisher, false)
+        if let Some(it) = retained
+            && self.replace_retained(number, it.topic, it.publisher, it.clears)
         {
             self.hold(number);
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::codec::{PacketId, QoS, RetainHandling, SubscriptionOptions};
 use crate::message::{Message, Parts, Timestamp};
-use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Target};
+use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Replaces, Target};
 use crate::store::state::State;
 
 /// A record that owns what it says.
@@ -185,7 +185,11 @@ impl Op {
                 targets,
             } => call(Record::Due {
                 number: *number,
-                retained: retained.map(|topic| (TOPICS[topic], Some("p"))),
+                retained: retained.map(|topic| Replaces {
+                    topic: TOPICS[topic],
+                    clears: message_is_empty(*number),
+                    publisher: Some("p"),
+                }),
                 targets: &wanted(targets, &[*number as u32 % 3 + 1]),
             }),
             other => other.with_more(call),
@@ -327,10 +331,8 @@ impl Model {
                 targets,
             } => {
                 assert!(self.delayed.remove(number), "it is delayed");
-                self.message(*number, self.topics[number], None, false, targets);
-                if let Some(topic) = retained {
-                    self.retained.insert(*topic, *number);
-                }
+                let topic = self.topics[number];
+                self.message(*number, topic, None, retained.is_some(), targets);
             }
             delivery => self.delivery(delivery),
         }
