@@ -132,7 +132,6 @@ fn what_is_in_flight_from_a_group_is_as_the_subscription_says() {
         append(
             &mut engine,
             Record::Message(Accepted {
-                due: None,
                 number: 4,
                 message: &message(4, 0),
                 held: None,
