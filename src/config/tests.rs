@@ -93,6 +93,7 @@ fn the_built_in_file_has_the_rooms_defaults() {
     defaults.listener.listeners = config.listener.listeners.clone();
     assert_eq!(config.listener, defaults.listener);
     assert_eq!(config.http, defaults.http);
+    assert_eq!(config.control, defaults.control);
     assert_eq!(config.auth, defaults.auth);
     assert_eq!(config.broker, defaults.broker);
     assert_eq!(config.store, defaults.store);
@@ -155,6 +156,7 @@ fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
         ("limits.write_timeout", "14s"),
         ("limits.drain_timeout", "15s"),
         ("http.address", "127.0.0.1:16"),
+        ("control.socket", "ask/me"),
         ("auth.anonymous", "true"),
         ("session.receive_maximum", "17"),
         ("session.inflight_maximum", "18"),
@@ -228,6 +230,7 @@ fn check_changed(config: &Config) {
     assert_eq!(config.listener.write_timeout, seconds(14));
     assert_eq!(config.listener.drain_timeout, seconds(15));
     assert_eq!(config.http.address.unwrap().port(), 16);
+    assert_eq!(config.control.socket, Some(PathBuf::from("ask/me")));
     assert!(config.auth.anonymous);
     let session = &config.broker.session;
     assert_eq!(session.receive_maximum, 17);

@@ -171,6 +171,12 @@ fn owned(record: &Record<'_>) -> Owned {
                 );
             })
         }
+        ref other => small_owned(other),
+    }
+}
+
+fn small_owned(record: &Record<'_>) -> Owned {
+    match *record {
         Record::Cleared { topic } => {
             let topic = topic.to_owned();
             Box::new(move |disk| put(disk, Record::Cleared { topic: &topic }))
@@ -274,7 +280,6 @@ fn message_owned(accepted: &Accepted<'_>) -> Owned {
                 held,
                 retained,
                 publisher: publisher.as_deref(),
-                due,
                 targets: &targets,
             }),
         );

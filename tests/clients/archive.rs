@@ -100,7 +100,7 @@ fn what_is_damaged() {
     let (code, out, err) = said(&store(&home, &["verify", "one"], ""));
     assert_eq!(code, Some(1), "{out}{err}");
     assert!(
-        out.contains("DAMAGED       0000000001.log: no record where one should be, bytes "),
+        out.contains("DAMAGED       0000000001.log is damaged from byte 4128 to "),
         "{out}"
     );
     assert!(out.contains("1 entries were lost"), "{out}");
@@ -108,7 +108,7 @@ fn what_is_damaged() {
     let (code, _, err) = said(&store(&home, &["export", "one"], ""));
     assert_eq!(code, Some(1));
     assert!(
-        err.starts_with("postbud: one: 0000000001.log: no record"),
+        err.starts_with("postbud: one: 0000000001.log is damaged"),
         "{err}"
     );
     // Looking is not judging.

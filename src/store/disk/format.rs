@@ -154,6 +154,14 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
             targets,
         } => due(rest, *it, *retained, targets),
         Record::Cleared { topic } => rest.extend_from_slice(topic.as_bytes()),
+        other => delivery(rest, other),
+    }
+    finish(frame, kind(record), rest);
+}
+
+/// What becomes of deliveries.
+fn delivery(rest: &mut Vec<u8>, record: &Record<'_>) {
+    match record {
         Record::Released { session, id } => numbers(rest, &[*session, u64::from(id.get())]),
         Record::Fed { number: it, target } => {
             number(rest, *it);
@@ -175,8 +183,9 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
             numbers(rest, &[*holder, u64::from(id.get())]);
         }
         Record::Dropped { owner, number } => numbers(rest, &[*owner, *number]),
+        // All others are above.
+        _ => {}
     }
-    finish(frame, kind(record), rest);
 }
 
 fn texts(rest: &mut Vec<u8>, of: u64, texts: &[&str]) {

@@ -1,5 +1,6 @@
 //! The store against a model that knows nothing of logs; formats; what a real disk holds.
 
+mod acknowledged;
 mod archive;
 mod contract;
 mod damage;
