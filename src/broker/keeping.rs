@@ -190,15 +190,17 @@ impl Broker {
         self.store.append(record, None);
     }
 
-    /// Asks the store to keep a session that is to be opened under this number.
+    /// Asks the store to keep a session that is to be opened under this number; `back` if it was there
+    /// before.
     pub(super) fn keep_session(
         &self,
-        number: u64,
+        (number, back): (u64, bool),
         terms: &Terms,
         receipt: Option<&mut dyn FnMut() -> Receipt>,
     ) -> Progress {
         let opened = Opened {
             session: number,
+            back,
             client_id: &terms.client_id,
             expiry: terms.expiry,
             will: terms.will.as_ref().map(|will| KeptWill {

@@ -14,6 +14,7 @@
 //!        │  ── subscribe      trie, groups, retained feeds
 //!        │  ── sessions       open, take over, detach, end                (registry)
 //!        │  ── expiry         wills, sessions, retained: what happens later  (schedule)
+//!        │  ── admin          what an operator asks
 //!        v
 //!   shared: one session behind its two locks     port: what others may do to a connection
 //! ```
@@ -28,6 +29,7 @@
 //!
 //! Never two inbound sides, never two outbound sides.
 
+pub mod admin;
 mod batch;
 mod connection;
 mod core;

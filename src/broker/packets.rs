@@ -8,7 +8,7 @@ use crate::codec::{
     Subscribe, Unsuback, Unsubscribe, Version, encode,
 };
 use crate::message::Message;
-use crate::session::{Acked, Arrival, Fault, Inbound, Token};
+use crate::session::{Acked, Arrival, Fault, Inbound, Subscribed, Token};
 use crate::store::Progress;
 use crate::store::record::Record;
 use crate::topic::name;
@@ -242,6 +242,12 @@ impl Open {
         side: &mut InboundSide,
         packet: &Subscribe<'_>,
     ) -> Result<(), Fault> {
+        let filters = packet.filters.iter();
+        let unchanged = filters.map(|(filter, options)| {
+            let id = packet.subscription_id;
+            side.subscriptions.get(filter) == Some(Subscribed { options, id })
+        });
+        let unchanged: Vec<_> = unchanged.collect();
         let codes = broker.subscribe(&self.session, side, &self.identity, self.version, packet);
         let mut suback = Suback {
             packet_id: packet.packet_id,
@@ -254,8 +260,9 @@ impl Open {
             suback.reason_string = None;
         }
         let suback = Packet::Suback(suback);
-        let granted = packet.filters.iter().zip(&codes);
-        let granted = granted.filter(|(_, code)| **code < 0x80);
+        let granted = packet.filters.iter().zip(codes.iter().zip(&unchanged));
+        // The store knows the others. If they are not safe yet, no answer is before theirs.
+        let granted = granted.filter(|(_, (code, unchanged))| **code < 0x80 && !**unchanged);
         let granted: Vec<_> = granted.map(|(filter, _)| filter).collect();
         let record = (!granted.is_empty()).then_some(Record::Subscribed {
             session: self.session.number,

@@ -228,6 +228,7 @@ impl Broker {
         // message that could not be kept has its id freed, and one that could has it held.
         let _ = self.settle_outcomes(session, side, terms.version);
         side.state = State::Attached;
+        side.attached = Some(batch.now.instant);
         side.epoch = epoch;
         side.expiry = terms.expiry;
         side.will.clone_from(&terms.will);

@@ -119,6 +119,8 @@ pub(super) struct InboundSide {
     /// Of the attachment in force: whoever acts under another one is late.
     pub epoch: Epoch,
     pub state: State,
+    /// When it was attached last.
+    pub attached: Option<Instant>,
 }
 
 /// Whether a session has a connection.
@@ -192,6 +194,7 @@ impl SessionRef {
             expiry: 0,
             epoch: Epoch::default(),
             state: State::Attached,
+            attached: None,
         };
         let outbound = OutboundSide {
             outbound: Outbound::default(),

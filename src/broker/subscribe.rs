@@ -1,9 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE: the trie, groups, and retained messages for new subscriptions.
 
 use crate::auth::{Access, Identity};
-use crate::codec::{
-    ReasonCode, RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe, Version,
-};
+use crate::codec::{ReasonCode, RetainHandling, Subscribe, Unsubscribe, Version};
 use crate::pubsub::{Granted, Group, Subscriptions};
 use crate::queue::DropReason;
 use crate::session::{Subscribed, cost};
@@ -33,7 +31,12 @@ impl Broker {
         let mut codes = Vec::with_capacity(packet.filters.count());
         let mut accepted = Vec::with_capacity(packet.filters.count());
         for (text, options) in packet.filters.iter() {
-            if let Some(code) = self.refuse_subscription(session, side, identity, text, options) {
+            let subscribed = Subscribed {
+                options,
+                id: packet.subscription_id,
+            };
+            if let Some(code) = self.refuse_subscription(session, side, identity, text, subscribed)
+            {
                 self.metrics.subscription_refused(code);
                 // [MQTT311-3.9.3-2] [MQTT5-3.9.3-2]
                 codes.push(if version == Version::V5 {
@@ -43,10 +46,6 @@ impl Broker {
                 });
                 continue;
             }
-            let subscribed = Subscribed {
-                options,
-                id: packet.subscription_id,
-            };
             let replaced = side.subscriptions.insert(text, subscribed);
             if replaced.is_none() {
                 self.metrics.gauge(Gauge::Subscriptions, 1);
@@ -102,9 +101,11 @@ impl Broker {
         side: &InboundSide,
         identity: &Identity,
         text: &str,
-        options: SubscriptionOptions,
+        subscribed: Subscribed,
     ) -> Option<ReasonCode> {
-        if session.is_kept() && self.store.accepts().is_err() {
+        // One that is there already needs no room: who is back to make some says what it always says.
+        let changes = side.subscriptions.get(text) != Some(subscribed);
+        if changes && session.is_kept() && self.store.accepts().is_err() {
             return Some(ReasonCode::QuotaExceeded);
         }
         let limits = &self.options.session;
@@ -119,7 +120,7 @@ impl Broker {
         }
         let access = Access::Subscribe {
             filter: plain,
-            qos: options.qos,
+            qos: subscribed.options.qos,
         };
         let allowed = self.auth.allows(&session.client_id, identity, access);
         (!allowed).then_some(ReasonCode::NotAuthorized)

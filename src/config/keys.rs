@@ -144,6 +144,9 @@ pub const KEYS: &[Key<Settings>] = &[
     key("http.address", |v, to| {
         v.address_or_none(&mut to.http.address)
     }),
+    key("control.socket", |v, to| {
+        v.path_or_none(&mut to.control.socket)
+    }),
     key("auth.anonymous", |v, to| v.boolean(&mut to.auth.anonymous)),
     key("session.receive_maximum", |v, to| {
         v.number(1..=65_535, &mut to.broker.session.receive_maximum)

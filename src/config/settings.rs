@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use crate::auth::options::Options as AuthOptions;
 use crate::broker::options::Options as BrokerOptions;
+use crate::control::options::Options as ControlOptions;
 use crate::http::options::Options as HttpOptions;
 use crate::listener::options::{
     Kind, ListenerOptions, Options as ListenersOptions, TlsOptions, TlsVersion,
@@ -28,6 +29,8 @@ pub struct Settings {
     pub listener: ListenersOptions,
     /// Metrics and health.
     pub http: HttpOptions,
+    /// Where an operator asks.
+    pub control: ControlOptions,
     /// Who may connect.
     pub auth: AuthOptions,
     /// The broker, its sessions and its routing.

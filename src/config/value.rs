@@ -211,6 +211,19 @@ impl Value {
         })
     }
 
+    /// The name of a file, or none if it is empty.
+    pub fn path_or_none(&self, target: &mut Option<PathBuf>) -> Result<(), Expected> {
+        match self {
+            Self::String(text) | Self::Text(text) if text.is_empty() => {
+                *target = None;
+                Ok(())
+            }
+            other => other
+                .path(target)
+                .map_err(|Expected(text)| Expected(format!("{text}, or \"\" for none"))),
+        }
+    }
+
     /// A Topic Filter, but not one of a Shared Subscription.
     pub fn topic_filter<T: From<Box<str>>>(&self, target: &mut T) -> Result<(), Expected> {
         let is_plain = |text: &&String| filter::parse(text).is_ok_and(|it| it.share.is_none());

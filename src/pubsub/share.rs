@@ -265,5 +265,7 @@ fn waiting(message: Message) -> Delivery {
     }
 }
 
+mod purge;
+
 #[cfg(test)]
 mod tests;

@@ -126,7 +126,7 @@ impl Queue {
         }
     }
 
-    fn take_oldest(&mut self) -> Option<Oldest> {
+    pub(super) fn take_oldest(&mut self) -> Option<Oldest> {
         if let Some(delivery) = self.head.pop_front() {
             self.bytes -= delivery.message.size();
             if self.head.is_empty() && self.head.capacity() > KEPT_CAPACITY {

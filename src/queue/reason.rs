@@ -16,17 +16,20 @@ pub enum DropReason {
     Ended,
     /// The store has lost it.
     Unreadable,
+    /// An operator gave it up.
+    Purged,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::QueueFull,
         Self::Expired,
         Self::PacketTooLarge,
         Self::Away,
         Self::Ended,
         Self::Unreadable,
+        Self::Purged,
     ];
 
     /// The reason as a metric label.
@@ -38,6 +41,7 @@ impl DropReason {
             Self::Away => "away",
             Self::Ended => "ended",
             Self::Unreadable => "unreadable",
+            Self::Purged => "purged",
         }
     }
 }

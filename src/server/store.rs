@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::store::disk::engine::Report;
+use crate::control::Snapshots;
+use crate::control::protocol::Snapshot;
+use crate::store::disk::report::Report;
 use crate::store::disk::segments::error::OpenError;
-use crate::store::disk::segments::types::{Damage, Defect, Recovered};
+use crate::store::disk::segments::types::Torn;
 use crate::store::disk::{Disk, options};
 use crate::store::memory::Memory;
 use crate::store::options::{Durability, Options};
@@ -14,7 +16,7 @@ use crate::store::{Failure, Store};
 
 /// How often it is looked whether the store can store.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
-/// Of how many that miss messages each is named; the rest are counted.
+/// How many lines are told of what is wrong; the rest are counted.
 const NAMED: usize = 100;
 
 /// The store that the configuration asks for.
@@ -39,7 +41,9 @@ impl Kept {
             }
             Err(error) => {
                 if let OpenError::Damaged(found) = &error {
-                    tell_log(found);
+                    for damage in &found.damage {
+                        tracing::error!("store: {damage}");
+                    }
                     tracing::error!("with store.strict = false it starts with what can be read");
                 }
                 Err(error)
@@ -53,6 +57,22 @@ impl Kept {
             Self::InMemory(memory) => Arc::clone(memory) as _,
             Self::OnDisk(disk) => Arc::clone(disk) as _,
         }
+    }
+
+    /// What copies the store, if there is one.
+    pub(super) fn snapshots(&self) -> Option<Snapshots> {
+        let Self::OnDisk(disk) = self else {
+            return None;
+        };
+        let disk = Arc::clone(disk);
+        Some(Arc::new(move |to| match disk.snapshot(to) {
+            Ok(it) => Ok(Snapshot {
+                files: it.files,
+                bytes: it.bytes,
+                copied: it.copied,
+            }),
+            Err(error) => Err(error.to_string()),
+        }))
     }
 
     /// Writes what is still to be written.
@@ -86,52 +106,22 @@ fn for_the_disk(options: &Options) -> options::Options {
 
 /// Tells what opening found, if it was not as it should be.
 fn tell(report: &Report) {
-    tell_log(&report.log);
-    for (count, what) in [
-        (report.undecoded, "records cannot be understood"),
-        (report.unknown, "records name what is not kept"),
-        (report.unread, "messages cannot be read"),
-    ] {
-        if count > 0 {
-            tracing::error!("store: {count} {what}");
-        }
-    }
-    for (who, count) in report.missing.iter().take(NAMED) {
-        tracing::error!("store: {count} messages are missing for {who:?}");
-    }
-    if report.missing.len() > NAMED {
-        let others = report.missing.len() - NAMED;
-        tracing::error!("store: messages are missing for {others} others");
-    }
-}
-
-fn tell_log(found: &Recovered) {
-    for torn in &found.torn {
-        let (file, length) = (&torn.file, torn.bytes.end - torn.bytes.start);
+    for Torn { file, bytes } in &report.log.torn {
+        let length = bytes.end - bytes.start;
         tracing::warn!(
             "store: {length} bytes at the end of {file} were cut: nobody relied on them"
         );
     }
-    for damage in &found.damage {
-        tracing::error!("store: {}", in_words(damage));
+    if report.unknown > 0 {
+        tracing::error!("store: {} records name what is not kept", report.unknown);
     }
-}
-
-/// What is damaged, and what was lost by it.
-fn in_words(damage: &Damage) -> String {
-    let (file, bytes) = (&damage.file, &damage.bytes);
-    let what = match damage.defect {
-        Defect::Record => format!(
-            "{file} is damaged from byte {} to {}",
-            bytes.start, bytes.end
-        ),
-        Defect::Missing => format!("{file} is missing"),
-        Defect::Header => format!("{file} cannot be read, and was set aside"),
-        Defect::Mark => format!("{file} cannot be read, and an older one was used"),
-    };
-    match damage.sequences.end - damage.sequences.start {
-        0 => format!("{what}: nothing was lost"),
-        lost => format!("{what}: {lost} entries were lost"),
+    let lines = report.lines();
+    for line in lines.iter().take(NAMED) {
+        tracing::error!("store: {line}");
+    }
+    if lines.len() > NAMED {
+        let others = lines.len() - NAMED;
+        tracing::error!("store: and {others} more of this kind");
     }
 }
 
@@ -157,34 +147,6 @@ pub(super) async fn watch(store: Arc<dyn Store>) {
 mod tests {
     use super::*;
     use crate::store::options::Promise;
-
-    fn damage(defect: Defect, bytes: std::ops::Range<u64>, lost: u64) -> Damage {
-        Damage {
-            defect,
-            file: "7.log".to_owned(),
-            segment: Some(3),
-            bytes,
-            sequences: 10..10 + lost,
-            told: 0,
-        }
-    }
-
-    // Breaks if: a kind of damage is told without its file, its place or its loss.
-    #[test]
-    fn damage_is_told_with_file_place_and_loss() {
-        let told = in_words(&damage(Defect::Record, 100..140, 2));
-        assert_eq!(
-            told,
-            "7.log is damaged from byte 100 to 140: 2 entries were lost"
-        );
-        let told = in_words(&damage(Defect::Missing, 0..0, 9));
-        assert_eq!(told, "7.log is missing: 9 entries were lost");
-        let told = in_words(&damage(Defect::Mark, 0..0, 0));
-        assert!(
-            told.ends_with("an older one was used: nothing was lost"),
-            "{told}"
-        );
-    }
 
     // Breaks if: the disk is opened where nothing is promised, or not where one topic is.
     #[test]

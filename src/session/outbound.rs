@@ -642,6 +642,8 @@ fn frame(
     }
 }
 
+mod upkeep;
+
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]

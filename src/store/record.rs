@@ -144,6 +144,9 @@ pub struct Opened<'a> {
     pub expiry: u32,
     /// The Will of the new connection.
     pub will: Option<KeptWill<'a>>,
+    /// Whether it was there before. Such a one is taken even if there is no room, if its Will is small:
+    /// what waits for it may be what takes the room.
+    pub back: bool,
 }
 
 /// A Will to keep.

@@ -15,9 +15,9 @@ use crate::received::Got;
 use crate::stores::{Folder, Settled};
 
 /// A broker whose store survives it.
-struct Home {
-    store: Arc<Settled>,
-    house: House,
+pub struct Home {
+    pub store: Arc<Settled>,
+    pub house: House,
 }
 
 impl Home {
@@ -356,7 +356,7 @@ fn what_ended_does_not_come_back() {
 }
 
 /// Holds next to nothing of its queues in memory.
-fn deep(folder: Folder) -> Home {
+pub fn deep(folder: Folder) -> Home {
     Home::with(folder, Timestamp::from_millis(now()), |options| {
         options.queue_memory = 100;
         options.session.queue.messages = 100_000;

@@ -355,6 +355,8 @@ impl Settled {
     pub fn open(folder: Folder) -> (Arc<Self>, State) {
         let options = Options {
             flush: false,
+            segment: 256 << 10,
+            reserve: 512 << 10,
             ..Options::default()
         };
         let (disk, state, report) = Disk::open(&folder.0, options).expect("opens");

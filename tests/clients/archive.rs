@@ -102,7 +102,7 @@ fn what_is_damaged() {
         out.contains("DAMAGED       0000000001.log: no record where one should be, bytes "),
         "{out}"
     );
-    assert!(out.contains("1 entries are missing"), "{out}");
+    assert!(out.contains("1 entries were lost"), "{out}");
     assert_eq!(err, "postbud: one: the store is damaged: see above\n");
     let (code, _, err) = said(&store(&home, &["export", "one"], ""));
     assert_eq!(code, Some(1));

@@ -16,6 +16,8 @@ use super::bytes::Reader;
 use super::engine::Engine;
 use super::entry::{self, Body, Entry, Flags, Holder, Wanted};
 use super::format::{self, Written};
+use super::messages::Slot;
+use super::report;
 use super::segments::error::AppendError;
 use super::segments::files::Files;
 use super::segments::log::Cursor;
@@ -173,13 +175,23 @@ impl<F: Files> Engine<F> {
             self.carry_frame(work.cursor.segment(), offset, &frame)
                 .map_err(|_| ())?;
         }
-        self.carry_out().map_err(|_| ())
+        self.carry_out().map_err(|_| ())?;
+        if work.scanned && work.damaged {
+            self.miss(work.cursor.segment()).map_err(|_| ())?;
+        }
+        Ok(())
+    }
+
+    /// All that can be read of a damaged segment was carried: what is still there is lost.
+    fn miss(&mut self, segment: u32) -> Result<(), AppendError> {
+        let gone = self.mirror.gone(|it| it.segment == segment);
+        self.missing.extend(report::missing(&self.mirror, &gone));
+        self.give_up(&gone)
     }
 
     fn carry_frame(&mut self, segment: u32, offset: u32, frame: &[u8]) -> Result<(), AppendError> {
         let mut reader = Reader(frame);
         loop {
-            let at = (frame.len() - reader.0.len()) as u32;
             let Some((kind, rest)) = entry::next(&mut reader) else {
                 return Ok(());
             };
@@ -192,14 +204,14 @@ impl<F: Files> Engine<F> {
             match entry::decode(kind, rest) {
                 Some(Entry::Message(it) | Entry::Carried(it)) => {
                     let slot = self.mirror.messages.get(it.number).copied();
-                    let here = slot.is_some_and(|slot| {
-                        (slot.segment, slot.offset, slot.at) == (segment, offset, at)
-                    });
-                    if here {
+                    let here = |it: Slot| (it.segment, it.offset) == (segment, offset);
+                    if slot.is_some_and(here) {
+                        self.carry_receivers(segment, it.number, &it.targets);
                         self.carry_message(it)?;
                     }
                 }
                 Some(Entry::Fed(number, targets) | Entry::Again(number, targets)) => {
+                    self.carry_receivers(segment, number, &targets);
                     let targets = self.left_of(number, targets);
                     if !targets.is_empty() {
                         let mut rest = Vec::new();
@@ -209,6 +221,18 @@ impl<F: Files> Engine<F> {
                     }
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// How a message is sent that is in flight was said by its target, which is given up: so those to whom
+    /// it was sent are carried with all that they have.
+    fn carry_receivers(&mut self, segment: u32, number: u64, targets: &[Wanted]) {
+        for it in targets.iter().filter(|it| !it.flags.group) {
+            if let Some(held) = self.mirror.holders.get_mut(&it.owner)
+                && held.in_flight.iter().any(|it| it.number == Some(number))
+            {
+                held.since = held.since.min(segment);
             }
         }
     }

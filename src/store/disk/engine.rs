@@ -4,38 +4,27 @@
 
 use super::bytes::Reader;
 use super::compaction::Compaction;
-use super::entry::{self, Entry};
+use super::entry;
 use super::format;
-use super::mirror::{Mirror, Place};
+use super::gone::Gone;
+use super::mirror::{CLOCK, Mirror, Place};
 use super::options::Options;
+use super::replay::{Replay, take_in};
+use super::report::{Missing, Report};
 use super::segments::error::{AppendError, CommitError, OpenError};
 use super::segments::files::Files;
 use super::segments::log::Log;
-use super::segments::types::{self, Recovered};
+use super::segments::types;
 
 /// The kind of a frame with records that need room.
 const GROWING: u8 = 1;
 /// The kind of a frame without any.
 const SHRINKING: u8 = 2;
-/// At how many bytes a frame is closed.
-pub(super) const FRAME: usize = 64 << 10;
-/// How long nothing is said of the time, in milliseconds.
-const CLOCK: u64 = 10_000;
-
-/// What opening a store found, beside its state.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// What the log found: what was cut, what is damaged.
-    pub log: Recovered,
-    /// Records that could not be understood.
-    pub undecoded: u64,
-    /// Records that named what is not kept.
-    pub unknown: u64,
-    /// Messages that could not be read.
-    pub unread: u64,
-    /// How many messages are missing for whom, by Client Identifier or ShareName.
-    pub missing: Vec<(Box<str>, u64)>,
-}
+/// At how many bytes a frame is closed: as many as are read to find a message again, and lost with a bad
+/// sector.
+pub(super) const FRAME: usize = 4 << 10;
+/// How much room there must be for records that need some.
+const ROOM: u64 = 64 << 10;
 
 /// See the module.
 pub(super) struct Engine<F: Files> {
@@ -51,13 +40,16 @@ pub(super) struct Engine<F: Files> {
     carry: Vec<u8>,
     /// Records that need no room and found none all the same: they come before all others.
     owed: Vec<u8>,
+    /// What a frame says in short.
+    gist: Vec<u8>,
+    /// What was found to be missing since the store was opened.
+    pub missing: Vec<Missing>,
 }
 
 impl<F: Files> Engine<F> {
     /// Opens the log and replays it.
     pub fn open(files: F, options: Options, now: u64) -> Result<(Self, Report), OpenError> {
-        let mut mirror = Mirror::new();
-        let mut report = Report::default();
+        let mut replay = Replay::new();
         let log_options = types::Options {
             segment: options.segment,
             reserve: options.reserve,
@@ -67,13 +59,8 @@ impl<F: Files> Engine<F> {
             strict: options.strict,
             ..types::Options::default()
         };
-        let (log, found) = Log::open(files, log_options, &mut |it| {
-            let (segment, offset) = (it.location.segment, it.location.offset);
-            report.undecoded += take_in(&mut mirror, segment, offset, it.bytes);
-        })?;
-        report.missing = mirror.finish();
-        report.unknown = mirror.unknown;
-        report.log = found;
+        let (log, found) = Log::open(files, log_options, &mut |it| replay.visit(&it))?;
+        let (mirror, mut report, gone) = replay.over(found);
         let mut engine = Self {
             log,
             mirror,
@@ -83,11 +70,42 @@ impl<F: Files> Engine<F> {
             clocked: now,
             carry: Vec::new(),
             owed: Vec::new(),
+            gist: Vec::new(),
+            missing: Vec::new(),
         };
+        engine.tell_again();
+        // What was told is not found missing again. Without room for that it is.
+        let _ = engine.give_up(&gone);
+        engine.mirror.finish();
+        report.unknown = engine.mirror.unknown;
         engine.say(format::RESTART, now);
         // Where nothing can be written the store opens all the same: what is there can be read.
         let _ = engine.log.commit(true);
         Ok((engine, report))
+    }
+
+    /// Says in short what the last entries of the log said, if the process before this one had no time
+    /// for that. Where they cannot be read it is left out.
+    fn tell_again(&mut self) {
+        let mut untold = Vec::new();
+        let _ = self.log.scan_untold(&mut |it| {
+            let mut gist = Vec::new();
+            format::gist(&mut gist, it.bytes);
+            untold.push((it.sequence, it.kind, gist));
+        });
+        for (sequence, kind, gist) in untold {
+            self.log.tell_again(sequence, kind, &gist);
+        }
+    }
+
+    /// Nobody is to have these any more.
+    pub fn give_up(&mut self, gone: &[Gone]) -> Result<(), AppendError> {
+        for gone in gone.chunks(FRAME / 16) {
+            let mut frame = Vec::new();
+            gone.iter().for_each(|it| it.write(&mut frame));
+            self.append_frame(SHRINKING, &frame)?;
+        }
+        Ok(())
     }
 
     /// Appends one record of the store's own about the time.
@@ -170,7 +188,11 @@ impl<F: Files> Engine<F> {
 
     fn append_frame(&mut self, kind: u8, frame: &[u8]) -> Result<(), AppendError> {
         let location = self.log.append(kind, frame)?;
-        take_in(&mut self.mirror, location.segment, location.offset, frame);
+        self.gist.clear();
+        format::gist(&mut self.gist, frame);
+        self.log.tell(kind, &self.gist);
+        let (segment, offset) = (location.segment, location.offset);
+        take_in(&mut self.mirror, Place { segment, offset }, frame);
         Ok(())
     }
 
@@ -203,7 +225,7 @@ impl<F: Files> Engine<F> {
 
     /// Whether records that need room are taken.
     pub fn takes(&self) -> bool {
-        self.log.takes(GROWING, FRAME as u64)
+        self.log.takes(GROWING, ROOM)
     }
 
     /// Makes what was appended safe against the end of the process, or, with `flush`, of power.
@@ -218,26 +240,4 @@ impl<F: Files> Engine<F> {
         format::numbers(&mut rest, &[self.mirror.clock, self.mirror.next]);
         self.carry(format::CLOCK, &rest)
     }
-}
-
-/// Takes a frame in; returns how many records could not be understood.
-pub(super) fn take_in(mirror: &mut Mirror, segment: u32, offset: u32, frame: &[u8]) -> u64 {
-    let (mut reader, mut bad) = (Reader(frame), 0);
-    while !reader.0.is_empty() {
-        let at = (frame.len() - reader.0.len()) as u32;
-        let Some((kind, rest)) = entry::next(&mut reader) else {
-            return bad + 1;
-        };
-        let place = Place {
-            segment,
-            offset,
-            at,
-        };
-        let decoded: Option<Entry<'_>> = entry::decode(kind, rest);
-        match decoded {
-            Some(it) => mirror.apply(place, it),
-            None => bad += 1,
-        }
-    }
-    bad
 }

@@ -29,6 +29,7 @@ pub(super) enum Entry<'a> {
     Group(u64, &'a str, &'a str),
     Dissolved(u64),
     Message(Body<'a>),
+    Lost(LostBody<'a>),
     Cleared(&'a str),
     Released(u64, u16),
     Fed(u64, Vec<Wanted>),
@@ -83,6 +84,18 @@ pub(super) struct Body<'a> {
     pub publisher: Option<&'a str>,
     pub targets: Vec<Wanted>,
     pub plain: Plain<'a>,
+}
+
+/// What the gist of a message says: who was to have it.
+#[derive(Clone, Debug)]
+pub(super) struct LostBody<'a> {
+    pub number: u64,
+    /// It had been carried: so the targets are those that were left.
+    pub carried: bool,
+    pub held: Option<(u64, u16)>,
+    /// Its topic, if it was to be retained, and whether it cleared that instead.
+    pub retained: Option<(&'a str, bool)>,
+    pub targets: Vec<Wanted>,
 }
 
 /// What decides how a delivery is sent.
@@ -167,11 +180,23 @@ pub(super) fn next<'a>(frame: &mut Reader<'a>) -> Option<(u8, &'a [u8])> {
     Some((kind, frame.stretch()?))
 }
 
+/// The message with this number in a frame.
+pub(super) fn message_in(frame: &[u8], number: u64) -> Option<Body<'_>> {
+    let mut reader = Reader(frame);
+    loop {
+        let (kind, rest) = next(&mut reader)?;
+        let is_message = matches!(kind, format::MESSAGE | format::CARRIED);
+        if is_message && Reader(rest).number() == Some(number) {
+            return body(&mut Reader(rest));
+        }
+    }
+}
+
 /// Takes a record apart; nothing if it is no record of this version.
 pub(super) fn decode(kind: u8, rest: &[u8]) -> Option<Entry<'_>> {
     let mut r = Reader(rest);
     let entry = match kind {
-        format::OPENED => Entry::Opened {
+        format::OPENED | format::BACK => Entry::Opened {
             session: r.number()?,
             expiry: r.small()?,
             client_id: r.text()?,
@@ -229,6 +254,9 @@ fn decode_more(kind: u8, mut r: Reader<'_>) -> Option<Entry<'_>> {
         format::CARRIED => Entry::Carried(body(&mut r)?),
         format::AGAIN => Entry::Again(r.number()?, targets(r.rest())?),
         format::HOLDER => Entry::Holder(holder(&mut r)?),
+        format::LOST | format::LOST_CARRIED => {
+            Entry::Lost(lost(kind == format::LOST_CARRIED, &mut r)?)
+        }
         _ => return None,
     };
     Some(entry)
@@ -267,6 +295,24 @@ pub(super) fn body<'a>(r: &mut Reader<'a>) -> Option<Body<'a>> {
             topic: r.text()?,
             forwarded: r.stretch()?,
             payload: r.rest(),
+        },
+    })
+}
+
+fn lost<'a>(carried: bool, r: &mut Reader<'a>) -> Option<LostBody<'a>> {
+    let number = r.number()?;
+    let (_, [_, clears, held, retained, _]) = body_flags(r.byte()?);
+    Some(LostBody {
+        number,
+        carried,
+        held: match held {
+            true => Some((r.number()?, id(r)?)),
+            false => None,
+        },
+        targets: targets(r.stretch()?)?,
+        retained: match retained {
+            true => Some((r.text()?, clears)),
+            false => None,
         },
     })
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::entry::{self, Body, Session};
-use super::inspect::{damage, look};
+use super::inspect::look;
 use super::look::Look;
 use super::mirror::{Held as Holder, Mirror};
 use super::segments::files::Files;
@@ -18,7 +18,7 @@ use crate::store::archive::report::Error;
 pub fn export(folder: &Path, to: &mut dyn Write) -> Result<Vec<String>, Error> {
     let mut look = look(folder)?;
     write_all(&mut look, to).map_err(Error::Output)?;
-    Ok(damage(&look.report))
+    Ok(look.report.lines())
 }
 
 /// Where lines go.

@@ -28,10 +28,13 @@
 //! | 19 | *Carried* | as Message: what is left of it, from a segment that is given up |
 //! | 20 | *Again* | number, targets: what is left of Fed |
 //! | 21 | *Holder* | see [`super::entry::Holder`] |
+//! | 22 | Opened | as 1, of a session that was there before, with a small Will or none |
+//! | 23 | *Lost* | what is known of a Message that cannot be read: see [`gist`] |
+//! | 24 | *LostCarried* | the same of Carried |
 //!
 //! A will: delay, expiry plus one or 0, message as bytes. Options: as in SUBSCRIBE.
 
-use super::bytes::{number, stretch};
+use super::bytes::{Reader, number, stretch};
 use crate::codec::{RetainHandling, SubscriptionOptions};
 use crate::message::Message;
 use crate::store::record::{Accepted, KeptWill, Opened, Record, Target};
@@ -57,6 +60,12 @@ pub(super) const CLOCK: u8 = 18;
 pub(super) const CARRIED: u8 = 19;
 pub(super) const AGAIN: u8 = 20;
 pub(super) const HOLDER: u8 = 21;
+pub(super) const BACK: u8 = 22;
+pub(super) const LOST: u8 = 23;
+pub(super) const LOST_CARRIED: u8 = 24;
+
+/// How large the topic and the payload of a small Will may be.
+const SMALL_WILL: usize = 1024;
 
 /// Whether a record of this kind makes the store larger, so that it is refused when there is no room.
 /// What only the store itself writes never does.
@@ -67,7 +76,10 @@ pub(super) fn grows(kind: u8) -> bool {
 /// The kind that a record is written as.
 pub(super) fn kind(record: &Record<'_>) -> u8 {
     match record {
-        Record::Opened(_) => OPENED,
+        Record::Opened(it) => match it.back && it.will.as_ref().is_none_or(is_small) {
+            true => BACK,
+            false => OPENED,
+        },
         Record::Left { .. } => LEFT,
         Record::WillDone { .. } => WILL_DONE,
         Record::Ended { .. } => ENDED,
@@ -84,6 +96,10 @@ pub(super) fn kind(record: &Record<'_>) -> u8 {
         Record::Done { .. } => DONE,
         Record::Dropped { .. } => DROPPED,
     }
+}
+
+fn is_small(will: &KeptWill<'_>) -> bool {
+    will.message.topic().len() + will.message.payload().len() <= SMALL_WILL
 }
 
 /// Appends a record to a frame. `rest` is a buffer that is used again.
@@ -269,6 +285,64 @@ pub(super) fn write_body(
     stretch(rest, message.topic.as_bytes());
     stretch(rest, message.forwarded);
     rest.extend_from_slice(message.payload);
+}
+
+/// In the gist of a message: it cleared the retained one.
+const CLEARS: u8 = EXPIRES;
+
+/// Appends what a frame says in short: all but topics, properties and payloads. So whatever cannot be
+/// read one day, only messages are missing, and it is known for whom.
+///
+/// Of a message: number, flags (QoS, held, retained, whether it clears), session and id that are held,
+/// length of the targets and they, and the topic if it is to be retained.
+pub(super) fn gist(into: &mut Vec<u8>, frame: &[u8]) {
+    let mut reader = Reader(frame);
+    let mut short = Vec::new();
+    loop {
+        let from = reader.0;
+        let Some((kind, rest)) = super::entry::next(&mut reader) else {
+            return;
+        };
+        let as_kind = match kind {
+            MESSAGE => LOST,
+            CARRIED => LOST_CARRIED,
+            _ => {
+                into.extend_from_slice(&from[..from.len() - reader.0.len()]);
+                continue;
+            }
+        };
+        short.clear();
+        if message_gist(&mut short, rest).is_some() {
+            finish(into, as_kind, &short);
+        }
+    }
+}
+
+fn message_gist(into: &mut Vec<u8>, rest: &[u8]) -> Option<()> {
+    let mut r = Reader(rest);
+    number(into, r.number()?);
+    let flags = r.byte()?;
+    let (_, [_, expires, held, retained, publisher]) = body_flags(flags);
+    let flags_at = into.len();
+    into.push(flags & (3 | HELD | RETAINED));
+    if expires {
+        r.number()?;
+    }
+    if held {
+        numbers(into, &[r.number()?, r.number()?]);
+    }
+    if publisher {
+        r.stretch()?;
+    }
+    stretch(into, r.stretch()?);
+    if retained {
+        stretch(into, r.stretch()?);
+        r.stretch()?;
+        if r.0.is_empty() {
+            into[flags_at] |= CLEARS;
+        }
+    }
+    Some(())
 }
 
 /// The flags of a message, taken apart: QoS bits, RETAIN, expiry, held, retained, publisher.

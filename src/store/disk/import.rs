@@ -94,7 +94,7 @@ fn make(inside: &Path, from: &mut dyn BufRead) -> Result<Imported, ImportError> 
         let what = format!("{} messages are for nobody", found.messages - kept.messages);
         return Err(ImportError::Line { line: number, what });
     }
-    match kept == found && super::inspect::damage(&look.report).is_empty() {
+    match kept == found && look.report.lines().is_empty() {
         true => Ok(found),
         false => Err(store("what was written is not what was read")),
     }

@@ -4,13 +4,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::engine::Report;
 use super::look::Look;
+use super::report::Report;
 use super::segments::VERSION;
 use super::segments::error::OpenError;
 use super::segments::files::Files;
 use super::segments::still::Still;
-use super::segments::types::{Damage, Defect};
 use crate::store::archive::report::{Error, Inspection, Segment};
 
 /// Where damaged files are set aside.
@@ -75,7 +74,7 @@ pub(super) fn survey<F: Files>(look: &Look<F>) -> Inspection {
         retained: mirror.retained.len() as u64,
         messages: mirror.messages.len() as u64,
         entries: look.report.log.entries,
-        damage: damage(&look.report),
+        damage: look.report.lines(),
         notes: notes(&look.report),
         ..Inspection::default()
     };
@@ -101,45 +100,6 @@ pub(super) fn survey<F: Files>(look: &Look<F>) -> Inspection {
         })
         .collect();
     it
-}
-
-/// What is damaged, in words.
-pub(super) fn damage(report: &Report) -> Vec<String> {
-    let mut all: Vec<_> = report.log.damage.iter().map(say).collect();
-    if report.undecoded > 0 {
-        all.push(format!("{} records cannot be understood", report.undecoded));
-    }
-    if report.unread > 0 {
-        all.push(format!("{} messages cannot be read", report.unread));
-    }
-    for (name, count) in &report.missing {
-        all.push(format!("{count} messages are missing for {name:?}"));
-    }
-    all
-}
-
-fn say(damage: &Damage) -> String {
-    let Damage {
-        file,
-        bytes,
-        sequences,
-        ..
-    } = damage;
-    let what = match damage.defect {
-        Defect::Record => "no record where one should be",
-        Defect::Missing => "it should be there, or hold more",
-        Defect::Header => "its header cannot be read",
-        Defect::Mark => "no mark can be read, so that more may be missing than can be told",
-    };
-    let mut text = format!("{file}: {what}");
-    if !bytes.is_empty() {
-        text += &format!(", bytes {} to {}", bytes.start, bytes.end);
-    }
-    let lost = sequences.end.saturating_sub(sequences.start);
-    if lost > 0 {
-        text += &format!(", {lost} entries are missing");
-    }
-    text
 }
 
 fn notes(report: &Report) -> Vec<String> {

@@ -47,16 +47,25 @@ pub(super) struct Line {
 }
 
 impl Line {
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// All of them, in the order in which they came.
+    pub fn iter(&self) -> Iter<'_, Waiting> {
+        self.entries.iter()
+    }
+
     pub fn push(&mut self, it: Waiting) {
+        if self.entries.len() == self.entries.capacity() {
+            // Not by half again: a deep queue is most of what the store has in memory.
+            self.entries.reserve_exact(4.max(self.entries.len() / 8));
+        }
         self.unsorted |= self
             .entries
             .back()
             .is_some_and(|last| last.number() > it.number());
         self.entries.push_back(it);
-    }
-
-    pub fn len(&self) -> usize {
-        self.entries.len()
     }
 
     /// Takes the oldest with this number.

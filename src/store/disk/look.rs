@@ -3,11 +3,11 @@
 //! The replay is that of an opening, up to the end of all connections that comes with it; but that is
 //! only taken in, not written. So what is seen is what a broker would find.
 
-use super::bytes::Reader;
-use super::engine::{Report, take_in};
 use super::entry::{self, Body, Entry};
 use super::messages::Slot;
 use super::mirror::{Mirror, Place};
+use super::replay::Replay;
+use super::report::Report;
 use super::segments::error::OpenError;
 use super::segments::files::Files;
 use super::segments::log::Log;
@@ -29,19 +29,15 @@ pub(super) type Found<'a> = Option<Body<'a>>;
 impl<F: Files> Look<F> {
     /// Reads every record.
     pub fn new(files: F) -> Result<Self, OpenError> {
-        let mut mirror = Mirror::new();
-        let mut report = Report::default();
-        let (log, found) = Log::look(files, types::Options::default(), &mut |it| {
-            let (segment, offset) = (it.location.segment, it.location.offset);
-            report.undecoded += take_in(&mut mirror, segment, offset, it.bytes);
-        })?;
-        report.missing = mirror.finish();
+        let mut replay = Replay::new();
+        let options = types::Options::default();
+        let (log, found) = Log::look(files, options, &mut |it| replay.visit(&it))?;
+        let (mut mirror, mut report, _) = replay.over(found);
+        mirror.finish();
         report.unknown = mirror.unknown;
-        report.log = found;
         let nowhere = Place {
             segment: 0,
             offset: 0,
-            at: 0,
         };
         let restart = Entry::Restart(mirror.clock, mirror.next);
         mirror.apply(nowhere, restart);
@@ -67,11 +63,6 @@ impl<F: Files> Look<F> {
             self.of = (slot.segment, slot.offset);
             self.frame = self.log.read_from(self.of.0, self.of.1).unwrap_or_default();
         }
-        let mut reader = Reader(self.frame.get(slot.at as usize..)?);
-        let (kind, rest) = entry::next(&mut reader)?;
-        match entry::decode(kind, rest)? {
-            Entry::Message(it) | Entry::Carried(it) if it.number == number => Some(it),
-            _ => None,
-        }
+        entry::message_in(&self.frame, number)
     }
 }

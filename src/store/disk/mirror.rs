@@ -9,13 +9,18 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::entry::{Body, Entry, Flags, Flight, Holder, Session, Wanted};
+use super::entry::{Body, Entry, Flags, Flight, Holder, LostBody, Session, Wanted};
 use super::line::{Line, Waiting};
 use super::messages::{Messages, Slot};
+use super::sets::Sets;
 use crate::codec::{QoS, SubscriptionOptions};
 
+/// How long nothing is said of the time while somebody is connected, in milliseconds: so much too late a
+/// session may be thought to have been left by a crash.
+pub(super) const CLOCK: u64 = 1_000;
+
 /// Keeps a message that was carried, though nobody holds it yet, until the replay is over.
-const PINNED: u32 = 1 << 31;
+pub(super) const PINNED: u32 = 1 << 31;
 
 /// Where a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +28,6 @@ pub(super) struct Place {
     pub segment: u32,
     /// The offset of the frame in the segment.
     pub offset: u32,
-    /// The offset of the record in the frame.
-    pub at: u32,
 }
 
 /// A session, or another holder of messages.
@@ -64,8 +67,7 @@ pub(super) struct Mirror {
     /// Retained messages and their publishers, by topic.
     pub retained: HashMap<Box<str>, (u64, Option<Box<str>>)>,
     pub shares: HashMap<u32, Share>,
-    sets: Vec<Box<[u32]>>,
-    set_numbers: HashMap<Box<[u32]>, u32>,
+    sets: Sets,
     pub lenient: bool,
     /// Records that named what is not kept.
     pub unknown: u64,
@@ -73,6 +75,16 @@ pub(super) struct Mirror {
     pub clock: u64,
     /// Above all numbers that were seen.
     pub next: u64,
+}
+
+/// Where a message is that nothing was heard of yet.
+fn nowhere(refs: u32) -> Slot {
+    let (segment, offset) = (0, 0);
+    Slot {
+        segment,
+        offset,
+        refs,
+    }
 }
 
 impl Mirror {
@@ -123,6 +135,7 @@ impl Mirror {
                 None => self.unknown(),
             },
             Entry::Message(body) => self.message(place, &body),
+            Entry::Lost(body) => self.lost(place, &body),
             Entry::Cleared(topic) => match self.retained.remove(topic) {
                 Some((number, _)) => self.release(number),
                 None => self.unknown(),
@@ -281,7 +294,7 @@ impl Mirror {
         }
     }
 
-    fn ended(&mut self, number: u64) {
+    pub fn ended(&mut self, number: u64) {
         self.give_back(number);
         // An end may be told twice.
         if let Some(it) = self.holders.remove(&number) {
@@ -289,7 +302,7 @@ impl Mirror {
         }
     }
 
-    fn release_all(&mut self, mut waiting: Line, in_flight: VecDeque<Flight>) {
+    pub fn release_all(&mut self, mut waiting: Line, in_flight: VecDeque<Flight>) {
         for it in waiting.sorted() {
             self.release(it.number());
         }
@@ -309,7 +322,7 @@ impl Mirror {
         }
     }
 
-    fn forget(&mut self, number: u64) {
+    pub fn forget(&mut self, number: u64) {
         if let Some(slot) = self.messages.remove(number)
             && let Some(share) = self.shares.get_mut(&slot.segment)
         {
@@ -324,28 +337,16 @@ impl Mirror {
             return true;
         }
         if self.lenient {
-            let (segment, offset, at, refs) = (0, 0, 0, 1);
-            let slot = Slot {
-                segment,
-                offset,
-                at,
-                refs,
-            };
-            self.messages.insert(number, slot);
+            self.messages.insert(number, nowhere(1));
         }
         self.lenient
     }
 
     fn locate(&mut self, number: u64, place: Place, refs: u32) {
-        let Place {
-            segment,
-            offset,
-            at,
-        } = place;
+        let Place { segment, offset } = place;
         let slot = Slot {
             segment,
             offset,
-            at,
             refs,
         };
         if let Some(old) = self.messages.get(number).map(|it| it.segment)
@@ -361,46 +362,97 @@ impl Mirror {
 
     fn message(&mut self, place: Place, body: &Body<'_>) {
         self.seen(body.number);
-        if let Some((session, id)) = body.held
+        self.tidy_sets();
+        self.hold_id(body.held);
+        let known = self.messages.get(body.number).copied();
+        if known.is_some_and(|it| it.segment > 0) {
+            self.unknown += 1;
+            return;
+        }
+        let mut refs = known.map_or(0, |it| it.refs);
+        for it in &body.targets {
+            refs += u32::from(self.push(body.number, it, place.segment));
+        }
+        if body.retained {
+            let (topic, publisher) = (body.plain.topic, body.publisher);
+            let clears = body.plain.payload.is_empty();
+            refs += u32::from(self.replace_retained(body.number, topic, publisher, clears));
+        }
+        let share = self.shares.entry(place.segment).or_default();
+        share.total += 1;
+        if refs > 0 {
+            share.live += 1;
+            let slot = Slot {
+                segment: place.segment,
+                offset: place.offset,
+                refs,
+            };
+            self.messages.insert(body.number, slot);
+        }
+    }
+
+    fn hold_id(&mut self, held: Option<(u64, u16)>) {
+        if let Some((session, id)) = held
             && let Some(it) = self.session(session)
             && !it.held.contains(&id)
         {
             it.held.push(id);
         }
-        if self
-            .messages
-            .get(body.number)
-            .is_some_and(|it| it.segment > 0)
-        {
-            self.unknown += 1;
-            return;
-        }
-        let refs = self.messages.get(body.number).map_or(0, |it| it.refs);
-        // Held until all are told, so that it is not let go in between.
-        self.locate(body.number, place, refs + 1);
-        for it in &body.targets {
-            self.wait(body.number, it, place.segment);
-        }
-        if body.retained {
-            self.retain(body);
-        }
-        self.release(body.number);
     }
 
-    fn retain(&mut self, body: &Body<'_>) {
-        let (topic, publisher) = (body.plain.topic, body.publisher.map(Box::from));
-        if self
-            .retained
-            .get(topic)
-            .is_some_and(|it| it.0 == body.number)
-        {
-            return;
+    /// A message of which only is known what its gist says: it is nowhere.
+    fn lost(&mut self, place: Place, body: &LostBody<'_>) {
+        self.seen(body.number);
+        self.hold_id(body.held);
+        let known = self.messages.get(body.number).copied();
+        let is_there = known.is_some_and(|it| it.segment > 0);
+        if !self.lenient || is_there && !body.carried {
+            return self.unknown();
         }
-        self.hold(body.number);
-        let old = self.retained.insert(topic.into(), (body.number, publisher));
+        // Held until all are told, so that it is not let go in between.
+        let pinned = known.map_or(nowhere(PINNED), |it| Slot {
+            refs: it.refs | PINNED,
+            ..it
+        });
+        self.messages.insert(body.number, pinned);
+        if body.carried {
+            self.set(body.number, &body.targets, place.segment);
+        } else {
+            for it in &body.targets {
+                self.wait(body.number, it, place.segment);
+            }
+        }
+        if let Some((topic, clears)) = body.retained
+            && self.replace_retained(body.number, topic, None, clears)
+        {
+            self.hold(body.number);
+        }
+    }
+
+    /// Makes a message the retained one of its topic, or clears that; true if the message is held for it
+    /// now, and was not before.
+    fn replace_retained(
+        &mut self,
+        number: u64,
+        topic: &str,
+        publisher: Option<&str>,
+        clears: bool,
+    ) -> bool {
+        let known = self.retained.get(topic);
+        if known.is_some_and(|it| it.0 == number) {
+            return false;
+        }
+        let old = match clears {
+            true => self.retained.remove(topic),
+            false => {
+                let it = (number, publisher.map(Box::from));
+                self.retained.insert(topic.into(), it)
+            }
+        };
         if let Some((number, _)) = old {
             self.release(number);
         }
+        !clears
     }
 
     /// The numbers of all messages that are no queue's alone: retained ones, and those in flight.
@@ -447,14 +499,23 @@ impl Mirror {
     }
 
     fn wait(&mut self, number: u64, it: &Wanted, segment: u32) {
-        if self.line(it.owner, it.flags.group, segment).is_none() || !self.hold(number) {
-            self.unknown();
-            return;
+        if !self.hold(number) {
+            return self.unknown();
         }
+        if !self.push(number, it, segment) {
+            self.release(number);
+        }
+    }
+
+    /// Puts a message that somebody has to hold into a queue; false if there is no such queue.
+    fn push(&mut self, number: u64, it: &Wanted, segment: u32) -> bool {
         let ids = self.intern(&it.ids);
-        if let Some(line) = self.line(it.owner, it.flags.group, segment) {
-            line.push(Waiting::new(number, it.flags, ids));
-        }
+        let Some(line) = self.line(it.owner, it.flags.group, segment) else {
+            self.unknown();
+            return false;
+        };
+        line.push(Waiting::new(number, it.flags, ids));
+        true
     }
 
     /// Lets a message wait as is said, and not otherwise, with the owners that are named.
@@ -509,8 +570,9 @@ impl Mirror {
         };
         self.locate(body.number, place, refs);
         self.set(body.number, &body.targets, place.segment);
-        if body.retained {
-            self.retain(body);
+        let (topic, publisher) = (body.plain.topic, body.publisher);
+        if body.retained && self.replace_retained(body.number, topic, publisher, false) {
+            self.hold(body.number);
         }
     }
 
@@ -600,6 +662,12 @@ impl Mirror {
         }
     }
 
+    /// Whether a session that is kept has a connection.
+    pub fn is_connected(&self) -> bool {
+        let mut sessions = self.holders.values().filter_map(|it| it.session.as_ref());
+        sessions.any(|it| it.left.is_none())
+    }
+
     fn clock(&mut self, at: u64, next: u64) {
         self.clock = self.clock.max(at);
         self.next = self.next.max(next);
@@ -609,7 +677,8 @@ impl Mirror {
     fn restart(&mut self, at: u64, next: u64) {
         let mut numbers: Vec<_> = self.holders.keys().copied().collect();
         numbers.sort_unstable();
-        let last = self.clock;
+        // They may have lasted until the time would have been told again, but not longer than now.
+        let last = at.min(self.clock.saturating_add(CLOCK));
         for number in numbers {
             self.give_back(number);
             let kept = self.holders.get_mut(&number);
@@ -622,87 +691,23 @@ impl Mirror {
         self.clock(at, next);
     }
 
-    /// The replay is over: what nothing explained is dropped. Returns how many messages are missing,
-    /// by the Client Identifier or ShareName of who was to have them.
-    pub fn finish(&mut self) -> Vec<(Box<str>, u64)> {
-        self.lenient = false;
-        let mut unexplained: Vec<_> = self.holders.iter().collect();
-        unexplained.retain(|it| it.1.session.is_none());
-        let mut unexplained: Vec<_> = unexplained.into_iter().map(|it| *it.0).collect();
-        unexplained.sort_unstable();
-        for number in unexplained {
-            self.ended(number);
-        }
-        let groups = self.groups.iter().filter(|it| it.1.names.is_none());
-        let groups: Vec<_> = groups.map(|it| *it.0).collect();
-        for it in groups
-            .iter()
-            .filter_map(|it| self.groups.remove(it))
-            .collect::<Vec<_>>()
-        {
-            self.release_all(it.waiting, VecDeque::new());
-        }
-        let missing = self.drop_missing();
-        let loose: Vec<_> = self.messages.iter().collect();
-        for (number, slot) in loose {
-            if slot.refs & !PINNED == 0 || slot.segment == 0 {
-                self.forget(number);
-            } else if let Some(slot) = self.messages.get(number) {
-                slot.refs &= !PINNED;
-            }
-        }
-        missing
-    }
-
-    fn drop_missing(&mut self) -> Vec<(Box<str>, u64)> {
-        let mut missing = Vec::new();
-        let messages = &mut self.messages;
-        let mut here = |number| messages.get(number).is_some_and(|it| it.segment > 0);
-        for it in self.holders.values_mut() {
-            let mut count = 0;
-            let mut keep = |number| {
-                let here = here(number);
-                count += u64::from(!here);
-                here
-            };
-            it.waiting.retain(|it| keep(it.number()));
-            it.in_flight.retain(|it| it.number.is_none_or(&mut keep));
-            if let Some(session) = it.session.as_ref().filter(|_| count > 0) {
-                missing.push((session.client_id.clone(), count));
-            }
-        }
-        for it in self.groups.values_mut() {
-            let mut count = 0;
-            it.waiting.retain(|it| {
-                let here = here(it.number());
-                count += u64::from(!here);
-                here
-            });
-            if let Some(names) = it.names.as_ref().filter(|_| count > 0) {
-                missing.push((names.0.clone(), count));
-            }
-        }
-        missing.sort_unstable();
-        missing
-    }
-
     /// A number for a set of Subscription Identifiers.
     fn intern(&mut self, ids: &[u32]) -> u32 {
-        if ids.is_empty() {
-            return 0;
-        }
-        if let Some(number) = self.set_numbers.get(ids) {
-            return *number;
-        }
-        self.sets.push(ids.into());
-        let number = self.sets.len() as u32;
-        self.set_numbers.insert(ids.into(), number);
-        number
+        self.sets.intern(ids)
     }
 
     /// The set with this number.
     pub fn ids(&self, number: u32) -> &[u32] {
-        let index = (number as usize).checked_sub(1);
-        index.and_then(|it| self.sets.get(it)).map_or(&[], |it| it)
+        self.sets.of(number)
+    }
+
+    /// Forgets sets of Subscription Identifiers that nobody uses, if it is worth the work.
+    fn tidy_sets(&mut self) {
+        if self.sets.is_many() {
+            let holders = self.holders.values().map(|it| &it.waiting);
+            let lines = holders.chain(self.groups.values().map(|it| &it.waiting));
+            self.sets
+                .keep(lines.flat_map(Line::iter).map(|it| it.ids()));
+        }
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 
-use super::bytes::Reader;
 use super::engine::Engine;
-use super::entry::{self, Entry, Flags, Flight, Plain, Session};
+use super::entry::{self, Flags, Flight, Session};
 use super::line::Line;
 use super::messages::Slot;
 use super::mirror::{Held, Mirror};
@@ -75,7 +74,7 @@ impl<F: Files> Engine<F> {
         let places = numbers.into_iter();
         let places = places.filter_map(|it| Some((it, *self.mirror.messages.get(it)?)));
         let mut places: Vec<_> = places.collect();
-        places.sort_unstable_by_key(|it| (it.1.segment, it.1.offset, it.1.at));
+        places.sort_unstable_by_key(|it| (it.1.segment, it.1.offset));
         places.dedup_by_key(|it| it.0);
         let mut messages = HashMap::with_capacity(places.len());
         let mut frames = Frames::default();
@@ -123,8 +122,8 @@ impl Frames {
             self.of = place;
             self.frame = log.read_from(place.0, place.1).unwrap_or_default();
         }
-        let plain = plain(&self.frame, slot.at, number)?;
-        Some(plain.to_message(&mut self.scratch))
+        let found = entry::message_in(&self.frame, number)?;
+        Some(found.plain.to_message(&mut self.scratch))
     }
 }
 
@@ -141,16 +140,6 @@ fn stored(mirror: &Mirror, line: &mut Line) -> Vec<Stored> {
         })
     });
     waiting.collect()
-}
-
-/// The message with this number, if it is at this place of a frame.
-fn plain(frame: &[u8], at: u32, number: u64) -> Option<Plain<'_>> {
-    let mut reader = Reader(frame.get(at as usize..)?);
-    let (kind, rest) = entry::next(&mut reader)?;
-    match entry::decode(kind, rest)? {
-        Entry::Message(it) | Entry::Carried(it) if it.number == number => Some(it.plain),
-        _ => None,
-    }
 }
 
 fn recall_session(

@@ -2,6 +2,7 @@
 
 mod archive;
 mod contract;
+mod damage;
 mod formats;
 mod model;
 mod random;

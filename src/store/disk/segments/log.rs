@@ -238,14 +238,19 @@ impl<F: Files> Log<F> {
         })
     }
 
-    /// Says in short what an entry says, apart from it, in case it cannot be read one day: best of each
-    /// entry that was appended, in their order, before the next one.
-    pub fn tell(&mut self, sequence: u64, kind: u8, gist: &[u8]) {
+    /// Says in short, and apart from it, what the entry says that was appended last, in case it cannot be
+    /// read one day. That must not be longer than the entry.
+    pub fn tell(&mut self, kind: u8, gist: &[u8]) {
+        self.gists.tell(self.next - 1, kind, gist);
+    }
+
+    /// As [`Log::tell`], of an entry that was found by [`Log::scan_untold`], in the same order and before
+    /// anything is appended.
+    pub fn tell_again(&mut self, sequence: u64, kind: u8, gist: &[u8]) {
         self.gists.tell(sequence, kind, gist);
     }
 
-    /// Tells the visitor those entries of which the log that was found says nothing in short. They may be
-    /// told of again before anything is appended.
+    /// Tells the visitor those entries of which the log that was found says nothing in short.
     ///
     /// # Errors
     ///

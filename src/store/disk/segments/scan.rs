@@ -110,7 +110,10 @@ impl<'a, F: Files> Scanner<'a, F> {
         let want = (len + PAGE).max(STRETCH) as u64;
         let want = want.min(self.length - start) as usize;
         self.start = start;
-        self.window.resize(want, 0);
+        match self.window.len() < want {
+            true => self.window = vec![0; want],
+            false => self.window.truncate(want),
+        }
         match self.files.read_at(&self.file, &mut self.window, start) {
             Ok(read) => self.window[read..].fill(0),
             Err(_) => self.fill_by_pages(),

@@ -152,8 +152,7 @@ impl Model {
         let bytes = payload(&mut self.random);
         let sequence = self.log().next_sequence();
         let location = self.log().append(kind, &bytes)?;
-        self.log()
-            .tell(sequence, kind, &bytes[..bytes.len().min(40)]);
+        self.log().tell(kind, &bytes[..bytes.len().min(40)]);
         let entry = (kind, bytes);
         self.appended
             .entry(sequence)

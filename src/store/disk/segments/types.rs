@@ -1,6 +1,5 @@
 //! What the log is asked with and answers with.
 
-use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
 
@@ -169,37 +168,5 @@ impl Recovered {
     pub fn lost(&self) -> u64 {
         let each = self.damage.iter();
         each.map(|it| it.sequences.end - it.sequences.start).sum()
-    }
-}
-
-impl fmt::Display for Defect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Record => "what is there is no record",
-            Self::Missing => "the file does not exist",
-            Self::Header => "its header cannot be read",
-            Self::Mark => "neither mark can be read",
-        })
-    }
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bytes, sequences) = (&self.bytes, &self.sequences);
-        write!(f, "{}", self.file)?;
-        if !bytes.is_empty() {
-            write!(f, " from byte {} to {}", bytes.start, bytes.end)?;
-        }
-        write!(f, ": {}", self.defect)?;
-        match sequences.end - sequences.start {
-            0 => f.write_str(", no entry is missing"),
-            1 => write!(f, ", entry {} is damaged", sequences.start),
-            _ => write!(
-                f,
-                ", entries {} to {} are damaged",
-                sequences.start,
-                sequences.end - 1
-            ),
-        }
     }
 }

@@ -140,7 +140,7 @@ fn damage_is_named_and_the_rest_is_exported() {
         .expect("a name")
         .to_string_lossy()
         .into_owned();
-    let named = |it: &String| it.starts_with(&name) && it.contains("entries are missing");
+    let named = |it: &String| it.starts_with(&name) && it.contains("entries were lost");
     assert!(found.damage.iter().any(named), "{:?}", found.damage);
     let mut text = Vec::new();
     let damage = export(&home.0, &mut text).expect("exported");

@@ -38,6 +38,10 @@ pub enum Op {
 
 pub const TOPICS: [&str; 3] = ["t/0", "t/1", "t/2"];
 
+fn message_is_empty(number: u64) -> bool {
+    number.is_multiple_of(7)
+}
+
 /// The message with this number: what it says follows from the number.
 pub fn message(number: u64, topic: usize) -> Message {
     let parts = Parts {
@@ -89,6 +93,7 @@ impl Op {
                     client_id: &name,
                     expiry: 60,
                     will: will.then_some(kept),
+                    back: false,
                 }));
             }
             Self::Left(session, will) => call(Record::Left {
@@ -283,7 +288,11 @@ impl Model {
             self.session(session).held.insert(id);
         }
         if retained {
-            self.retained.insert(topic, number);
+            // An empty message clears the topic.
+            match message_is_empty(number) {
+                true => self.retained.remove(&topic),
+                false => self.retained.insert(topic, number),
+            };
         }
         for (owner, group, qos) in targets {
             let line = match group {

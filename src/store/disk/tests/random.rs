@@ -7,8 +7,8 @@ use super::*;
 use crate::codec::QoS;
 
 /// Records that a broker could append now.
-struct Broker {
-    model: Model,
+pub struct Broker {
+    pub model: Model,
     random: Random,
     next: u64,
     /// How seldom a message is taken off a queue: a store with queues that grow, or that do not.
@@ -16,7 +16,7 @@ struct Broker {
 }
 
 impl Broker {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self {
             model: Model::default(),
             random: Random::new(seed ^ 0x51),
@@ -119,7 +119,7 @@ impl Broker {
         self.pick(&all)
     }
 
-    fn op(&mut self) -> Option<Op> {
+    pub fn op(&mut self) -> Option<Op> {
         let choice = self.random.below(40 + self.slow * 10);
         let op = match choice {
             0 => Op::Opened(self.number(), self.random.below(2) == 0),
