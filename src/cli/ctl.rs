@@ -421,7 +421,7 @@ mod tests {
         });
         assert_eq!(
             text,
-            "client           state      since  expiry  subscr.  in flight  queued  bytes\n\
+            "client         state      since  expiry  subscr.  in flight  queued  bytes\n\
              a\\u{1b}[2J\\nb  connected  1m 1s  never   1        2          3       4\n\
              there are more: --after a\\u{1b}[2J\\nb\n"
         );

@@ -1,7 +1,8 @@
 //! Giving up all that waits.
 
+use super::bounded::Queue;
 use super::deep::Oldest;
-use super::{Gone, Queue};
+use super::delivery::Gone;
 
 impl Queue {
     /// Gives up everything that waits, and shows each to `gone`; returns how many messages that were.
