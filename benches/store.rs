@@ -103,6 +103,7 @@ fn publish(disk: &Disk, number: u64, message: &Message) {
     append(
         disk,
         Record::Message(Accepted {
+            due: None,
             number,
             message,
             held: None,
@@ -142,6 +143,7 @@ fn begin(path: &Path) -> Disk {
     append(
         &disk,
         Record::Opened(Opened {
+            back: false,
             session: SESSION,
             client_id: "bench",
             expiry: u32::MAX,

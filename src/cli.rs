@@ -3,7 +3,8 @@
 //! ```text
 //!   arguments ──► Config::load ──► log to standard error ──► server::serve      (default)
 //!                             └──► load certificates ──► report to standard output  (check)
-//!            └──► a store that no broker has open                                    (store)
+//!            ├──► a store that no broker has open                                    (store)
+//!            └──► the control socket of a running broker ──► its answer              (ctl)
 //! ```
 //!
 //! Exit codes: 0 done or stopped as asked, 1 it did not work and `postbud: …` on standard error
@@ -25,8 +26,10 @@ use crate::listener::options::{Kind, TlsOptions};
 use crate::listener::tls;
 use crate::server;
 
+mod ctl;
 mod moment;
 mod store;
+mod table;
 
 const ABOUT: &str = "Postbud is an MQTT broker for MQTT 3.1, 3.1.1 and 5.0.";
 
@@ -44,6 +47,7 @@ Examples:
   postbud --config postbud.toml         start with a file
   postbud check --config postbud.toml   say what is wrong with a file, start nothing
   postbud store verify data             read all of a store that no broker has open
+  postbud ctl --socket /run/postbud/control sessions      ask a running broker
   postbud store export data > data.jsonl && postbud store import copy < data.jsonl
 
   mosquitto_sub -t 'greeting/#' -v
@@ -93,6 +97,8 @@ enum Command {
     /// Look at the store of a broker that is not running, take it out, or make one
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Ask a running broker: sessions, groups, to end them or give up what waits, a copy of the store
+    Ctl(ctl::Control),
 }
 
 /// Does what the process was asked to do and returns when that is over.
@@ -109,6 +115,7 @@ pub fn run() -> ExitCode {
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(arguments.config.as_deref()),
         Command::Check => check(arguments.config.as_deref()),
+        Command::Ctl(control) => ctl(&control, arguments.config.as_deref()),
         Command::Store(command) => store::run(&command).map_err(|error| complaint(&*error)),
     };
     match outcome {
@@ -130,6 +137,20 @@ fn check(config: Option<&Path>) -> Result<(), String> {
     let config = Config::load(config, env::vars_os()).map_err(|error| complaint(&error))?;
     print!("{}", report(&config)?);
     Ok(())
+}
+
+fn ctl(control: &ctl::Control, config: Option<&Path>) -> Result<(), String> {
+    let socket = match &control.socket {
+        Some(socket) => socket.clone(),
+        None => {
+            let config = Config::load(config, env::vars_os()).map_err(|error| complaint(&error))?;
+            config.control.socket.ok_or(
+                "postbud: no control socket: name it with --socket, or as control.socket in the \
+                 broker's configuration with --config\n",
+            )?
+        }
+    };
+    control.run(&socket).map_err(|error| complaint(&*error))
 }
 
 /// Sends log lines to standard error, coloured only for eyes.

@@ -12,6 +12,7 @@
 //! | [`config`] | TOML and environment into each room's own `Options` |
 //! | [`listener`] | accepts; one task ("driver") per Network Connection |
 //! | [`http`] | metrics and health |
+//! | [`control`] | what an operator asks a running broker, over a Unix domain socket |
 //! | [`broker`] | the shared handle and every lock: publish path, session manager, expiry, `$SYS` |
 //! | [`session`] | the protocol state machine of one client, without IO |
 //! | [`pubsub`] | who gets a message: subscriptions, shared groups, retained messages |
@@ -24,7 +25,7 @@
 //! | [`topic`] | Topic Names, Topic Filters, the trie |
 //!
 //! Imports run down that table only, and never between `session`, `pubsub`, `auth`, `store` and
-//! `cluster`, nor between `listener` and `http`.
+//! `cluster`, nor between `listener`, `http` and `control`.
 //!
 //! # Invariants
 //!
@@ -46,6 +47,7 @@ pub mod cli;
 pub mod cluster;
 pub mod codec;
 pub mod config;
+pub mod control;
 pub mod http;
 pub mod listener;
 pub mod message;

@@ -24,6 +24,7 @@ use crate::auth::anonymous::Anonymous;
 use crate::broker::{Batch, Broker, Engines, Gauge, Restored};
 use crate::cluster::single::Single;
 use crate::config::Config;
+use crate::control;
 use crate::http;
 use crate::listener::accept::{self, Bound, bind_address};
 use crate::listener::certificates::{self, Generated};
@@ -54,6 +55,8 @@ pub enum Error {
     Http(SocketAddr, io::Error),
     /// The metrics cannot be set up.
     Metrics(http::MetricsError),
+    /// The control socket cannot be had.
+    Control(PathBuf, io::Error),
 }
 
 impl fmt::Display for Error {
@@ -68,6 +71,9 @@ impl fmt::Display for Error {
             Self::Listener(error) => error.fmt(f),
             Self::Http(address, _) => write!(f, "cannot serve HTTP on {address}"),
             Self::Metrics(_) => f.write_str("cannot set up metrics"),
+            Self::Control(path, _) => {
+                write!(f, "cannot use {} as the control socket", path.display())
+            }
         }
     }
 }
@@ -78,7 +84,7 @@ impl std::error::Error for Error {
             Self::Certificates(error) => Some(error),
             Self::Store(_, error) => Some(error),
             Self::Close(_, failure) => Some(failure),
-            Self::Runtime(error) | Self::Http(_, error) => Some(error),
+            Self::Runtime(error) | Self::Http(_, error) | Self::Control(_, error) => Some(error),
             Self::Listener(error) => error.source(),
             Self::Metrics(error) => Some(error),
         }
@@ -171,6 +177,8 @@ impl House {
         let (close, closed) = watch::channel(false);
         let ready = Arc::new(AtomicBool::new(false));
         let http = serve_http(&config, &broker, &kept, &ready, closed)?;
+        // Its file is gone when this is.
+        let _control = serve_control(&config, &broker, &kept)?;
         let addresses: Vec<_> = bound.iter().map(|b| (b.kind(), b.address())).collect();
         let options = Arc::new(config.listener.clone());
         let accepting: Vec<_> = bound
@@ -244,6 +252,29 @@ fn serve_http(
             tracing::error!("HTTP ended: {error}");
         }
     });
+    Ok(Some(bound))
+}
+
+/// Serves the control socket, if the configuration names one.
+fn serve_control(
+    config: &Config,
+    broker: &Arc<Broker>,
+    kept: &Kept,
+) -> Result<Option<control::Bound>, Error> {
+    let Some(path) = &config.control.socket else {
+        return Ok(None);
+    };
+    let bound = control::Bound::new(path);
+    let mut bound = bound.map_err(|error| Error::Control(path.clone(), error))?;
+    let house = control::House {
+        broker: Arc::clone(broker),
+        now,
+        snapshots: kept.snapshots(),
+    };
+    if let Some(listener) = bound.listener() {
+        tokio::spawn(control::serve(listener, house));
+        tracing::info!("listening kind=control path={}", path.display());
+    }
     Ok(Some(bound))
 }
 

@@ -247,10 +247,13 @@ impl Connection {
         }
         let terms = &waiting.terms;
         if let Some(will) = &terms.will {
-            let (topic, qos) = (will.message.topic(), will.message.qos());
+            let Some(topic) = self.broker.topic_within(&will.message) else {
+                let what = "the Will is for a topic that is none";
+                return Err(Fault::new(ReasonCode::TopicNameInvalid, what));
+            };
             let access = Access::Publish {
                 topic,
-                qos,
+                qos: will.message.qos(),
                 retain: will.message.retain(),
             };
             let refused = self
@@ -454,7 +457,7 @@ fn ask_the_store(broker: &Arc<Broker>, port: &Arc<Port>, waiting: &mut Waiting) 
         // The number of a new session stays its own when an old one has ended for it.
         let asked = waiting.asked.take().filter(|_| ended.is_some());
         let mut asked = asked.unwrap_or_else(|| Asked::new(broker, terms));
-        let progress = broker.keep_session(asked.number, terms, Some(receipt));
+        let progress = broker.keep_session((asked.number, !asked.is_new), terms, Some(receipt));
         if matches!(progress, Progress::Refused(_)) {
             asked.settle(); // The store has never heard of it.
         }

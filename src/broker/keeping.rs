@@ -62,12 +62,14 @@ impl Broker {
             held: publisher.map(|session| session.number).zip(what.held),
             retained,
             publisher: publisher.map(|session| &*session.client_id),
+            due: None,
             targets: &targets,
         };
         self.append(Record::Message(accepted), safety, receipt)
     }
 
-    fn append(
+    /// Appends a record that is to be so safe.
+    pub(super) fn append(
         &self,
         record: Record<'_>,
         safety: Safety,
@@ -190,15 +192,17 @@ impl Broker {
         self.store.append(record, None);
     }
 
-    /// Asks the store to keep a session that is to be opened under this number.
+    /// Asks the store to keep a session that is to be opened under this number; `back` if it was there
+    /// before.
     pub(super) fn keep_session(
         &self,
-        number: u64,
+        (number, back): (u64, bool),
         terms: &Terms,
         receipt: Option<&mut dyn FnMut() -> Receipt>,
     ) -> Progress {
         let opened = Opened {
             session: number,
+            back,
             client_id: &terms.client_id,
             expiry: terms.expiry,
             will: terms.will.as_ref().map(|will| KeptWill {
@@ -264,6 +268,7 @@ fn step_record(holder: u64, step: &Step) -> Record<'static> {
         },
         Step::Received { id, .. } => Record::Received { holder, id },
         Step::Done(id) => Record::Done { holder, id },
+        Step::Returned(id) => Record::Returned { holder, id },
         Step::Dropped { number, source } => Record::Dropped {
             owner: source.map_or(holder, |Source(group)| group.get()),
             number: number.get(),
@@ -272,7 +277,7 @@ fn step_record(holder: u64, step: &Step) -> Record<'static> {
 }
 
 /// Who outlives its connection, and is promised the message.
-fn targets<'a>(message: &Message, route: &'a SharedRoute) -> Vec<Target<'a>> {
+pub(super) fn targets<'a>(message: &Message, route: &'a SharedRoute) -> Vec<Target<'a>> {
     if message.qos() == QoS::AtMostOnce {
         return Vec::new();
     }

@@ -1,10 +1,8 @@
 //! SUBSCRIBE and UNSUBSCRIBE: the trie, groups, and retained messages for new subscriptions.
 
 use crate::auth::{Access, Identity};
-use crate::codec::{
-    ReasonCode, RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe, Version,
-};
-use crate::pubsub::{Granted, Group, Subscriptions};
+use crate::codec::{ReasonCode, RetainHandling, Subscribe, Unsubscribe, Version};
+use crate::pubsub::{Granted, Subscriptions};
 use crate::queue::DropReason;
 use crate::session::{Subscribed, cost};
 use crate::store::record::Record;
@@ -33,7 +31,12 @@ impl Broker {
         let mut codes = Vec::with_capacity(packet.filters.count());
         let mut accepted = Vec::with_capacity(packet.filters.count());
         for (text, options) in packet.filters.iter() {
-            if let Some(code) = self.refuse_subscription(session, side, identity, text, options) {
+            let subscribed = Subscribed {
+                options,
+                id: packet.subscription_id,
+            };
+            if let Some(code) = self.refuse_subscription(session, side, identity, text, subscribed)
+            {
                 self.metrics.subscription_refused(code);
                 // [MQTT311-3.9.3-2] [MQTT5-3.9.3-2]
                 codes.push(if version == Version::V5 {
@@ -43,10 +46,6 @@ impl Broker {
                 });
                 continue;
             }
-            let subscribed = Subscribed {
-                options,
-                id: packet.subscription_id,
-            };
             let replaced = side.subscriptions.insert(text, subscribed);
             if replaced.is_none() {
                 self.metrics.gauge(Gauge::Subscriptions, 1);
@@ -102,9 +101,11 @@ impl Broker {
         side: &InboundSide,
         identity: &Identity,
         text: &str,
-        options: SubscriptionOptions,
+        subscribed: Subscribed,
     ) -> Option<ReasonCode> {
-        if session.is_kept() && self.store.accepts().is_err() {
+        // One that is there already needs no room: who is back to make some says what it always says.
+        let changes = side.subscriptions.get(text) != Some(subscribed);
+        if changes && session.is_kept() && self.store.accepts().is_err() {
             return Some(ReasonCode::QuotaExceeded);
         }
         let limits = &self.options.session;
@@ -119,27 +120,10 @@ impl Broker {
         }
         let access = Access::Subscribe {
             filter: plain,
-            qos: options.qos,
+            qos: subscribed.options.qos,
         };
         let allowed = self.auth.allows(&session.client_id, identity, access);
         (!allowed).then_some(ReasonCode::NotAuthorized)
-    }
-
-    fn group(
-        &self,
-        subscriptions: &mut Subscriptions<SessionRef, GroupRef>,
-        share: &str,
-        filter: &str,
-    ) -> GroupRef {
-        subscriptions.group(filter, share, || {
-            let number = self.number();
-            let group = Group::new(
-                self.options.pubsub.strategy,
-                number.get().wrapping_mul(SEED),
-            );
-            self.metrics.gauge(Gauge::Groups, 1);
-            GroupRef::new(number, share, filter, group)
-        })
     }
 
     fn note_feeds(&self, session: &SessionRef, accepted: &[Accepted<'_>]) {
@@ -244,6 +228,10 @@ impl Broker {
         session.outbound.lock().outbound.disown(shared.source);
         if let Some(dropped) = ended {
             self.group_ended(&mut subscriptions, &shared, dropped, batch);
+        } else if shared.options.ordering.is_some() {
+            // What waited for this member waits for nobody now.
+            drop(subscriptions);
+            self.drain_group(&shared, batch);
         }
     }
 
@@ -282,9 +270,6 @@ impl Broker {
         self.enter(session, side, &accepted);
     }
 }
-
-/// Makes the numbers of groups into seeds that are far apart.
-pub(super) const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 
 // [MQTT5-3.3.1-9] [MQTT5-3.3.1-10] [MQTT5-3.3.1-11] [MQTT5-3.8.4-4] [MQTT311-3.8.4-3]
 fn wants_retained(handling: RetainHandling, replaced: bool) -> bool {

@@ -38,6 +38,22 @@ fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + later, month, of_month)
 }
 
+/// A time in seconds, in its two largest units: `3d 4h`, `12m 5s`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span(pub u64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let it = self.0;
+        match it {
+            0..60 => write!(f, "{it}s"),
+            60..3600 => write!(f, "{}m {}s", it / 60, it % 60),
+            3600..86_400 => write!(f, "{}h {}m", it / 3600, it / 60 % 60),
+            _ => write!(f, "{}d {}h", it / 86_400, it / 3600 % 24),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +70,20 @@ mod tests {
             (4_107_542_400_000, "2100-03-01 00:00:00Z"),
         ] {
             assert_eq!(Moment(millis).to_string(), expected);
+        }
+    }
+
+    // Breaks if: a unit is left out or overflows.
+    #[test]
+    fn spans_have_two_units() {
+        for (seconds, expected) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m 0s"),
+            (3661, "1h 1m"),
+            (90_000, "1d 1h"),
+        ] {
+            assert_eq!(Span(seconds).to_string(), expected);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::auth::options::Options as AuthOptions;
 use crate::broker::options::Options as BrokerOptions;
+use crate::control::options::Options as ControlOptions;
 use crate::http::options::Options as HttpOptions;
 use crate::listener::options::{Kind, Options as ListenerOptions};
 use crate::store::options::Options as StoreOptions;
@@ -35,6 +36,8 @@ pub struct Config {
     pub listener: ListenerOptions,
     /// Metrics and health.
     pub http: HttpOptions,
+    /// Where an operator asks.
+    pub control: ControlOptions,
     /// Who may connect.
     pub auth: AuthOptions,
     /// The broker, with the options of its sessions and of routing.
@@ -97,6 +100,7 @@ impl Config {
             origin,
             listener: settings.listener,
             http: settings.http,
+            control: settings.control,
             auth: settings.auth,
             broker: settings.broker,
             store: settings.store,

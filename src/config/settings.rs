@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use crate::auth::options::Options as AuthOptions;
 use crate::broker::options::Options as BrokerOptions;
+use crate::control::options::Options as ControlOptions;
 use crate::http::options::Options as HttpOptions;
 use crate::listener::options::{
     Kind, ListenerOptions, Options as ListenersOptions, TlsOptions, TlsVersion,
@@ -15,6 +16,7 @@ use crate::store::options::{Durability, Options as StoreOptions};
 
 use super::assignments::{Assignments, Slot};
 use super::error::{Place, Problem};
+use super::groups::{self, GROUP_KEYS, GroupSettings};
 use super::keys::{
     Array, KEYS, Key, LISTENER_KEYS, ListenerKind, ListenerSettings, TOPIC_KEYS, TopicSettings,
 };
@@ -28,6 +30,8 @@ pub struct Settings {
     pub listener: ListenersOptions,
     /// Metrics and health.
     pub http: HttpOptions,
+    /// Where an operator asks.
+    pub control: ControlOptions,
     /// Who may connect.
     pub auth: AuthOptions,
     /// The broker, its sessions and its routing.
@@ -44,6 +48,7 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
     let mut settings = Settings::default();
     let mut listeners = vec![ListenerSettings::default(); written.tables(Array::Listener).len()];
     let mut topics = vec![TopicSettings::default(); written.tables(Array::StoreTopics).len()];
+    let mut groups = vec![GroupSettings::default(); written.tables(Array::Groups).len()];
     for (slot, given) in &written.values {
         let outcome = match slot.within {
             None => assign(KEYS, *slot, given, &mut settings),
@@ -53,6 +58,10 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
             },
             Some((Array::StoreTopics, index)) => match topics.get_mut(index) {
                 Some(topic) => assign(TOPIC_KEYS, *slot, given, topic),
+                None => Ok(()),
+            },
+            Some((Array::Groups, index)) => match groups.get_mut(index) {
+                Some(group) => assign(GROUP_KEYS, *slot, given, group),
                 None => Ok(()),
             },
         };
@@ -79,6 +88,8 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
             Err(problem) => problems.push(problem),
         }
     }
+    let pubsub = &mut settings.broker.pubsub;
+    problems.extend(groups::settle(written, groups, pubsub));
     // The broker promises what the store keeps.
     settings.broker.promise = settings.store.promise.clone();
     if problems.is_empty() {

@@ -79,6 +79,9 @@ fn the_built_in_file_has_an_example_of_every_other_array() {
             ("orders/#".into(), Durability::Flush)
         ]
     );
+    let groups = config.broker.pubsub.groups.iter();
+    let names: Vec<_> = groups.map(|it| (&*it.share, &*it.filter)).collect();
+    assert_eq!(names, [("crew", "jobs/#"), ("ordered", "orders/#")]);
 }
 
 #[test]
@@ -90,6 +93,7 @@ fn the_built_in_file_has_the_rooms_defaults() {
     defaults.listener.listeners = config.listener.listeners.clone();
     assert_eq!(config.listener, defaults.listener);
     assert_eq!(config.http, defaults.http);
+    assert_eq!(config.control, defaults.control);
     assert_eq!(config.auth, defaults.auth);
     assert_eq!(config.broker, defaults.broker);
     assert_eq!(config.store, defaults.store);
@@ -152,6 +156,7 @@ fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
         ("limits.write_timeout", "14s"),
         ("limits.drain_timeout", "15s"),
         ("http.address", "127.0.0.1:16"),
+        ("control.socket", "ask/me"),
         ("auth.anonymous", "true"),
         ("session.receive_maximum", "17"),
         ("session.inflight_maximum", "18"),
@@ -170,10 +175,14 @@ fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
         ("queue.messages", "28"),
         ("queue.bytes", "29"),
         ("queue.overflow", "drop-oldest"),
+        ("queue.memory", "29KiB"),
         ("shared.strategy", "sticky"),
         ("shared.queue_messages", "30"),
         ("shared.queue_bytes", "31"),
         ("shared.queue_overflow", "drop-oldest"),
+        ("delayed.messages", "37"),
+        ("delayed.bytes", "38"),
+        ("delayed.longest", "39s"),
         ("retained.available", "false"),
         ("retained.messages", "32"),
         ("retained.bytes", "33"),
@@ -222,6 +231,7 @@ fn check_changed(config: &Config) {
     assert_eq!(config.listener.write_timeout, seconds(14));
     assert_eq!(config.listener.drain_timeout, seconds(15));
     assert_eq!(config.http.address.unwrap().port(), 16);
+    assert_eq!(config.control.socket, Some(PathBuf::from("ask/me")));
     assert!(config.auth.anonymous);
     let session = &config.broker.session;
     assert_eq!(session.receive_maximum, 17);
@@ -240,6 +250,7 @@ fn check_changed(config: &Config) {
     assert_eq!(session.response_information, "r/%c");
     assert_eq!((session.queue.messages, session.queue.bytes), (28, 29));
     assert_eq!(session.queue.overflow, Overflow::DropOldest);
+    assert_eq!(config.broker.queue_memory, 29 * 1024);
     let pubsub = &config.broker.pubsub;
     assert_eq!(pubsub.strategy, Strategy::Sticky);
     assert_eq!(
@@ -247,6 +258,9 @@ fn check_changed(config: &Config) {
         (30, 31)
     );
     assert_eq!(pubsub.group_queue.overflow, Overflow::DropOldest);
+    let delayed = &config.broker.delayed;
+    assert_eq!((delayed.messages, delayed.bytes), (37, 38));
+    assert_eq!(delayed.longest, seconds(39));
     assert!(!pubsub.retained.available);
     assert_eq!((pubsub.retained.messages, pubsub.retained.bytes), (32, 33));
     assert_eq!(config.store.path, PathBuf::from("elsewhere"));
@@ -596,3 +610,5 @@ fn a_file_that_cannot_be_a_configuration_is_named() {
         ":2:6: not UTF-8; expected TOML, which is UTF-8 text"
     );
 }
+
+mod groups;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::units;
-use crate::topic::filter;
+use crate::topic::{filter, name};
 
 /// A value as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,6 +211,19 @@ impl Value {
         })
     }
 
+    /// The name of a file, or none if it is empty.
+    pub fn path_or_none(&self, target: &mut Option<PathBuf>) -> Result<(), Expected> {
+        match self {
+            Self::String(text) | Self::Text(text) if text.is_empty() => {
+                *target = None;
+                Ok(())
+            }
+            other => other
+                .path(target)
+                .map_err(|Expected(text)| Expected(format!("{text}, or \"\" for none"))),
+        }
+    }
+
     /// A Topic Filter, but not one of a Shared Subscription.
     pub fn topic_filter<T: From<Box<str>>>(&self, target: &mut T) -> Result<(), Expected> {
         let is_plain = |text: &&String| filter::parse(text).is_ok_and(|it| it.share.is_none());
@@ -220,6 +233,30 @@ impl Value {
         };
         store(value.map(|it| T::from(it.as_str().into())), target, || {
             "a Topic Filter such as \"telemetry/#\", without $share".to_owned()
+        })
+    }
+
+    /// A Topic Name, but not one that begins with `$`.
+    pub fn topic_name<T: From<Box<str>>>(&self, target: &mut T) -> Result<(), Expected> {
+        let is_plain = |text: &&String| name::check(text).is_ok() && !text.starts_with('$');
+        let value = match self {
+            Self::String(text) | Self::Text(text) => Some(text).filter(is_plain),
+            _ => None,
+        };
+        store(value.map(|it| T::from(it.as_str().into())), target, || {
+            "a Topic Name such as \"dead/jobs\", not beginning with $".to_owned()
+        })
+    }
+
+    /// A ShareName.
+    pub fn share_name<T: From<Box<str>>>(&self, target: &mut T) -> Result<(), Expected> {
+        let is_share = |text: &&String| !text.is_empty() && !text.contains(['/', '+', '#', '\0']);
+        let value = match self {
+            Self::String(text) | Self::Text(text) => Some(text).filter(is_share),
+            _ => None,
+        };
+        store(value.map(|it| T::from(it.as_str().into())), target, || {
+            "a ShareName such as \"crew\", without /, + and #".to_owned()
         })
     }
 

@@ -184,6 +184,15 @@ impl<S: Clone + Ord + Hash, G: Clone> Subscriptions<S, G> {
         }
     }
 
+    /// Shows every group, in no order.
+    pub fn groups(&self, mut visit: impl FnMut(&G)) {
+        self.trie.values(|entry| {
+            if let Entry::Many(many) = entry {
+                many.groups.iter().for_each(|(_, group)| visit(group));
+            }
+        });
+    }
+
     /// Removes a group.
     pub fn remove_group(&mut self, filter: &str, share: &str) -> Option<G> {
         let Some(Entry::Many(many)) = self.trie.get_mut(filter) else {

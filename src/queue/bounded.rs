@@ -90,7 +90,8 @@ impl Queue {
         dropped
     }
 
-    fn fits(&self, size: usize, options: &Options) -> bool {
+    /// Whether a message of this size finds room without another one giving way.
+    pub fn fits(&self, size: usize, options: &Options) -> bool {
         self.is_empty()
             || (self.len() < options.messages && self.bytes.saturating_add(size) <= options.bytes)
     }
@@ -126,7 +127,7 @@ impl Queue {
         }
     }
 
-    fn take_oldest(&mut self) -> Option<Oldest> {
+    pub(super) fn take_oldest(&mut self) -> Option<Oldest> {
         if let Some(delivery) = self.head.pop_front() {
             self.bytes -= delivery.message.size();
             if self.head.is_empty() && self.head.capacity() > KEPT_CAPACITY {
@@ -232,6 +233,8 @@ impl Queue {
                 subscription_ids: stored.subscription_ids,
                 qos: stored.qos,
                 retain: stored.retain,
+                // How often it was given to somebody before is not kept.
+                attempts: 0,
             });
         }
     }

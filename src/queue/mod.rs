@@ -8,6 +8,7 @@ mod bounded;
 mod deep;
 mod delivery;
 pub mod options;
+mod purge;
 mod reason;
 
 pub use bounded::Queue;

@@ -14,19 +14,25 @@ pub enum DropReason {
     Away,
     /// Its session, or its group, ended.
     Ended,
+    /// It was given to as many members of its group as that allows. It may be a dead letter now.
+    DeliveryLimit,
     /// The store has lost it.
     Unreadable,
+    /// An operator gave it up.
+    Purged,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::QueueFull,
         Self::Expired,
         Self::PacketTooLarge,
         Self::Away,
         Self::Ended,
+        Self::DeliveryLimit,
         Self::Unreadable,
+        Self::Purged,
     ];
 
     /// The reason as a metric label.
@@ -37,7 +43,9 @@ impl DropReason {
             Self::PacketTooLarge => "packet_too_large",
             Self::Away => "away",
             Self::Ended => "ended",
+            Self::DeliveryLimit => "delivery_limit",
             Self::Unreadable => "unreadable",
+            Self::Purged => "purged",
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::control::Snapshots;
+use crate::control::protocol::Snapshot;
 use crate::store::disk::report::Report;
 use crate::store::disk::segments::error::OpenError;
 use crate::store::disk::segments::types::Torn;
@@ -55,6 +57,22 @@ impl Kept {
             Self::InMemory(memory) => Arc::clone(memory) as _,
             Self::OnDisk(disk) => Arc::clone(disk) as _,
         }
+    }
+
+    /// What copies the store, if there is one.
+    pub(super) fn snapshots(&self) -> Option<Snapshots> {
+        let Self::OnDisk(disk) = self else {
+            return None;
+        };
+        let disk = Arc::clone(disk);
+        Some(Arc::new(move |to| match disk.snapshot(to) {
+            Ok(it) => Ok(Snapshot {
+                files: it.files,
+                bytes: it.bytes,
+                copied: it.copied,
+            }),
+            Err(error) => Err(error.to_string()),
+        }))
     }
 
     /// Writes what is still to be written.

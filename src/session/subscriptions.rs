@@ -51,6 +51,12 @@ impl Subscriptions {
         self.find(filter).is_ok()
     }
 
+    /// What `filter` is subscribed with, if it is.
+    pub fn get(&self, filter: &str) -> Option<Subscribed> {
+        let index = self.find(filter).ok()?;
+        Some(self.sorted[index].1)
+    }
+
     /// Adds or replaces; returns what was replaced. [MQTT5-3.8.4-3] [MQTT311-3.8.4-3]
     pub fn insert(&mut self, filter: &str, subscribed: Subscribed) -> Option<Subscribed> {
         match self.find(filter) {

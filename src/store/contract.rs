@@ -38,8 +38,8 @@ pub enum Progress {
     Done,
     /// The receipt will be told.
     Later,
-    /// The record was not taken. Only records that need room are refused: sessions, subscriptions,
-    /// groups and messages.
+    /// The record was not taken. Only records that need room are refused: sessions that were not there
+    /// before, subscriptions, groups and messages.
     Refused(Failure),
 }
 

@@ -16,26 +16,33 @@
 //! |---|---|
 //! | `acknowledgements`, `failures` | what waits for the store, and what follows if it cannot keep it |
 //! | `keeping` | what the store is told, of whom, and in which order |
-//! | `gates`, `restart` | what waits until it is safe, and what is found again |
+//! | `gates`, `restart`, `cuts` | what waits until it is safe, and what is found again |
 //! | `sessions`, `takeover`, `expiry` | the life of a session |
 //! | `wills`, `keep_alive` | what happens when a client goes, or is silent |
 //! | `exactly_once`, `flow` | QoS 2 over reconnects, Receive Maximum both ways |
 //! | `shared`, `shared_members`, `shared_stress` | groups as work queues |
+//! | `work_queues` | groups of which more is configured: declared, timeouts, limits, order |
+//! | `delayed` | what is published later |
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
+//! | `admin` | what an operator sees and does |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
 
 mod client;
 mod engines;
 mod house;
 mod keeping;
+mod lagging;
 mod pipe;
 mod received;
 mod stores;
 
 mod acknowledgements;
+mod admin;
 mod auth;
 mod bad_input;
+mod cuts;
+mod delayed;
 mod exactly_once;
 mod expiry;
 mod failures;
@@ -55,3 +62,4 @@ mod shared_stress;
 mod takeover;
 mod threads;
 mod wills;
+mod work_queues;

@@ -17,7 +17,7 @@
 //!
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
-//! [`observability`], [`store`], [`archive`]; and about sockets that behave as clients of a library never do:
+//! [`observability`], [`store`], [`archive`], [`control`]; and about sockets that behave as clients of a library never do:
 //! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
@@ -67,6 +67,7 @@ macro_rules! features {
 
 mod archive;
 mod configuration;
+mod control;
 mod crowds;
 mod first_start;
 mod garbage;
@@ -85,6 +86,7 @@ mod streams;
     reason = "each test binary uses its part of what they share"
 )]
 mod support;
+mod work_queues;
 
 /// What a client is asked to do; see the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ pub const FLOORS: [&[&str]; 11] = [
     &["cli"],
     &["server"],
     &["config"],
-    &["listener", "http"],
+    &["listener", "http", "control"],
     &["broker"],
     &["session", "pubsub", "store", "cluster", "auth"],
     &["queue"],

@@ -201,6 +201,18 @@ fn an_empty_address_is_none_where_that_is_allowed() {
     assert!(error.0.ends_with("or \"\" for none"), "{}", error.0);
 }
 
+// Breaks if: an empty path is a file's name, or anything else than text is a path.
+#[test]
+fn a_path_that_may_be_missing() {
+    let mut path = Some(PathBuf::from("before"));
+    string("").path_or_none(&mut path).unwrap();
+    assert_eq!(path, None);
+    variable("a/b").path_or_none(&mut path).unwrap();
+    assert_eq!(path, Some(PathBuf::from("a/b")));
+    let error = Value::Boolean(false).path_or_none(&mut path).unwrap_err();
+    assert!(error.0.ends_with("or \"\" for none"), "{}", error.0);
+}
+
 #[test]
 fn paths_and_texts() {
     let path = |value: &Value| read::<PathBuf>(|to| value.path(to));

@@ -7,7 +7,7 @@ use super::compaction::Compaction;
 use super::entry;
 use super::format;
 use super::gone::Gone;
-use super::mirror::{Mirror, Place};
+use super::mirror::{CLOCK, Mirror, Place};
 use super::options::Options;
 use super::replay::{Replay, take_in};
 use super::report::{Missing, Report};
@@ -25,8 +25,6 @@ const SHRINKING: u8 = 2;
 pub(super) const FRAME: usize = 4 << 10;
 /// How much room there must be for records that need some.
 const ROOM: u64 = 64 << 10;
-/// How long nothing is said of the time, in milliseconds.
-const CLOCK: u64 = 10_000;
 
 /// See the module.
 pub(super) struct Engine<F: Files> {

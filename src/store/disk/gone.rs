@@ -8,6 +8,7 @@ use super::mirror::{Group, Mirror, PINNED};
 use super::numbers::Numbered;
 use super::report::Owner;
 use crate::codec::QoS;
+use crate::store::record::DELAYED;
 
 /// One for whom a message is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,7 @@ impl Gone {
                 group: false,
                 ..
             } => session(owner),
+            Self::Waiting { owner: DELAYED, .. } => Owner::Delayed,
             Self::Waiting { owner, .. }
             | Self::InFlight {
                 group: Some(owner), ..

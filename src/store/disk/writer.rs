@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use super::compaction::Step;
 use super::engine::Engine;
 use super::format;
+use super::mirror::CLOCK;
 use super::segments::error::CommitError;
 use super::segments::files::Files;
 use super::segments::picture::Picture;
@@ -25,8 +26,10 @@ use crate::store::record::Record;
 
 /// How long nothing came before the log is told to rest.
 const QUIET: Duration = Duration::from_millis(20);
-/// How long a writer sleeps at most: then it says what time it is.
+/// How long a writer sleeps at most: then it says what time it is. Nobody's absence depends on it.
 const NAP: Duration = Duration::from_secs(30);
+/// The same, while somebody is connected who may be found to have been disconnected by a crash.
+const SHORT_NAP: Duration = Duration::from_millis(CLOCK);
 /// How long it waits before it tries again what failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -208,6 +211,7 @@ pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
             (_, Step::More, _) => Duration::ZERO,
             (true, _, _) => AGAIN,
             (_, _, true) => QUIET,
+            _ if engine.mirror.is_connected() => SHORT_NAP,
             _ => NAP,
         };
         let busy = desk.wait(most);
@@ -250,7 +254,9 @@ fn rest<F: Files>(engine: &mut Engine<F>, restless: &mut bool) {
         *restless = false;
     } else {
         engine.tick(now());
-        let _ = engine.commit(engine.options.flush);
+        // Only a power cut could take the time back, and a flush would keep the disk awake.
+        let flush = engine.options.flush && !engine.mirror.is_connected();
+        let _ = engine.commit(flush);
     }
 }
 

@@ -217,6 +217,14 @@ impl<V> Trie<V> {
         }
     }
 
+    /// Calls `visit` once with every value, in no order.
+    pub fn values(&self, visit: impl FnMut(&V)) {
+        let nodes = self.nodes.iter();
+        nodes
+            .filter_map(|(_, node)| node.value.as_ref())
+            .for_each(visit);
+    }
+
     /// Calls `visit` once with every filter and its value, in no order. For administration: it
     /// walks everything, and puts every filter's text together again.
     pub fn iter(&self, mut visit: impl FnMut(&str, &V)) {

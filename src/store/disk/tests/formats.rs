@@ -1,9 +1,11 @@
 //! Bytes stay as they are, and no bytes do harm.
 
 use super::super::bytes::Reader;
-use super::super::entry;
+use super::super::{entry, format};
 use super::model::Op;
 use crate::codec::QoS;
+use crate::message::{Message, Parts};
+use crate::store::record::{KeptWill, Opened, Record};
 
 fn each() -> Vec<Op> {
     vec![
@@ -29,6 +31,17 @@ fn each() -> Vec<Op> {
         Op::Received(3, 1),
         Op::Done(3, 1),
         Op::Dropped(4, 302),
+        Op::Returned(3, 1),
+        Op::Delayed {
+            number: 304,
+            topic: 2,
+            held: Some((3, 7)),
+        },
+        Op::Due {
+            number: 304,
+            retained: Some(2),
+            targets: vec![(3, false, QoS::AtLeastOnce)],
+        },
     ]
 }
 
@@ -95,4 +108,46 @@ fn a_message_and_its_acknowledgement_are_small() {
     let payload = said.topic().len() + said.payload().len();
     let over = bytes.len() - payload;
     assert!(over < 64, "{over} bytes beside topic and payload");
+}
+
+// Breaks if: who comes back is refused for want of room, who is new is not, or a large Will comes with
+// either; or if the kind cannot be read again.
+#[test]
+fn who_was_there_before_needs_no_room() {
+    for (back, will, grows) in [
+        (false, None, true),
+        (true, None, false),
+        (true, Some(900), false),
+        (true, Some(2000), true),
+    ] {
+        let message = will.map(|payload| {
+            let parts = Parts {
+                topic: "gone",
+                forwarded: &[],
+                payload: &vec![0; payload],
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                expires: None,
+            };
+            Message::new(parts, &mut Vec::new())
+        });
+        let record = Record::Opened(Opened {
+            session: 7,
+            client_id: "c",
+            expiry: 60,
+            will: message.as_ref().map(|message| KeptWill {
+                message,
+                delay: 0,
+                expiry: None,
+            }),
+            back,
+        });
+        let kind = format::kind(&record);
+        assert_eq!(format::grows(kind), grows, "{back} {will:?}");
+        let (mut frame, mut rest) = (Vec::new(), Vec::new());
+        format::encode(&mut frame, &mut rest, &record);
+        let read = entry::next(&mut Reader(&frame)).and_then(|(kind, it)| entry::decode(kind, it));
+        let same = matches!(read, Some(entry::Entry::Opened { session: 7, .. }));
+        assert!(same, "{read:?}");
+    }
 }

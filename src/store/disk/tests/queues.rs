@@ -137,6 +137,7 @@ fn what_is_in_flight_from_a_group_is_as_the_subscription_says() {
                 held: None,
                 retained: false,
                 publisher: None,
+                due: None,
                 targets: &[group],
             }),
         );
