@@ -128,6 +128,11 @@ impl Message {
         &self.bytes()[(self.header().topic_len + self.header().forwarded_len) as usize..]
     }
 
+    /// Whether this is the same message: a clone, and not another one that says the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        std::ptr::eq(self.bytes(), other.bytes())
+    }
+
     /// What the store calls it, if it keeps it.
     pub fn number(&self) -> Option<NonZeroU64> {
         NonZeroU64::new(self.header().number.load(Ordering::Relaxed))
@@ -234,5 +239,7 @@ mod tests {
         let first = message(None);
         let second = first.clone();
         assert_eq!(first.payload().as_ptr(), second.payload().as_ptr());
+        assert!(first.is_same(&second));
+        assert!(!first.is_same(&message(None)));
     }
 }

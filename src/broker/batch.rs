@@ -6,6 +6,7 @@ use crate::message::Timestamp;
 use crate::session::options::Options;
 use crate::session::{Context, Forwarded, Spare, Tally};
 
+use super::groups::Letter;
 use super::shared::SessionRef;
 
 /// The time, read once per batch.
@@ -29,6 +30,8 @@ pub struct Batch {
     pub(super) tally: Tally,
     pub(super) forwarded: Forwarded,
     pub(super) replies: Vec<u8>,
+    /// Messages that groups have given up, to be published once no lock is held.
+    pub(super) letters: Vec<Letter>,
     /// Sessions whose wires this batch is the one to flush.
     pub(super) touched: Vec<SessionRef>,
 }
@@ -42,6 +45,7 @@ impl Batch {
             tally: Tally::default(),
             forwarded: Forwarded::default(),
             replies: Vec::new(),
+            letters: Vec::new(),
             touched: Vec::new(),
         }
     }

@@ -1,14 +1,16 @@
 //! What all connections share.
 
 use std::num::NonZeroU64;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::auth::Auth;
 use crate::cluster::Cluster;
 use crate::codec::ReasonCode;
+use crate::pubsub::options::GroupOptions;
 use crate::pubsub::{Generations, Retained, Subscriptions};
 use crate::store::Store;
 
@@ -42,6 +44,10 @@ pub struct Broker {
     pub(super) retained: RwLock<Retained>,
     pub(super) schedule: Mutex<Schedule>,
     pub(super) metrics: Metrics,
+    /// How groups behave of which the options say nothing.
+    pub(super) unnamed_group: Arc<GroupOptions>,
+    /// The moment from which acknowledgement timeouts are counted.
+    pub(super) epoch: OnceLock<Instant>,
     /// Numbers for sessions, groups and assigned Client Identifiers: never given twice.
     numbers: AtomicU64,
     stopping: AtomicBool,
@@ -51,6 +57,7 @@ impl Broker {
     /// A broker with these engines.
     pub fn new(options: Options, engines: Engines) -> Self {
         let retained = Retained::new(options.pubsub.retained);
+        let unnamed_group = Arc::new(options.pubsub.unnamed());
         Self {
             auth: engines.auth,
             store: engines.store,
@@ -61,6 +68,8 @@ impl Broker {
             retained: RwLock::new(retained),
             schedule: Mutex::default(),
             metrics: Metrics::default(),
+            unnamed_group,
+            epoch: OnceLock::new(),
             numbers: AtomicU64::new(1),
             stopping: AtomicBool::new(false),
             options,
@@ -112,6 +121,7 @@ impl Broker {
 
     /// Ends a batch: flushes the wires it touched, and adds what it counted.
     pub fn finish(&self, batch: &mut Batch) {
+        self.publish_letters(batch);
         // The last first: that is the connection whose packets these were, and the sooner it has its
         // acknowledgements, the sooner it goes on.
         while let Some(session) = batch.touched.pop() {

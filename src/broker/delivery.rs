@@ -12,8 +12,8 @@ use parking_lot::MutexGuard;
 
 use crate::codec::QoS;
 use crate::message::Message;
-use crate::pubsub::{Group, Recipient};
-use crate::queue::{Delivery, DropReason};
+use crate::pubsub::{Group, Load, Recipient};
+use crate::queue::{Delivery, DropReason, Gone};
 use crate::session::{Chunk, Line, Source, Written};
 
 use super::batch::Batch;
@@ -42,6 +42,7 @@ impl Broker {
             qos: message.qos().min(recipient.qos),
             // [MQTT5-3.3.1-12] [MQTT5-3.3.1-13] [MQTT311-3.3.1-9]
             retain: message.retain() && recipient.retain_as_published,
+            attempts: 0,
         };
         let mut side = recipient.subscriber.outbound.lock();
         self.put(&recipient.subscriber, &mut side, delivery, None, batch);
@@ -75,14 +76,13 @@ impl Broker {
             return;
         }
         // What waits goes first; that it waits means that nobody could take it.
-        if group.backlog() == 0 && self.give(&mut group, shared, message, batch) {
+        if group.may_pass(message) && self.give(&mut group, shared, (message, 0), None, batch) {
             return;
         }
-        let granted = group
-            .members()
-            .iter()
-            .map(|member| member.granted.qos)
-            .max();
+        let granted = match group.is_declared() {
+            true => Some(QoS::ExactlyOnce),
+            false => group.members().iter().map(|it| it.granted.qos).max(),
+        };
         let qos = message.qos().min(granted.unwrap_or(QoS::AtMostOnce));
         let waits = qos > QoS::AtMostOnce
             || self.options.session.queue_qos0_offline
@@ -90,49 +90,41 @@ impl Broker {
                 .members()
                 .iter()
                 .any(|m| m.subscriber.outbound.lock().outbound.is_connected());
-        if waits {
-            let before = group.backlog();
-            let gone = |message: &Message| self.tell_dropped(shared, message);
-            let expired = group.drop_expired(batch.now.wall, gone);
-            batch.tally.drop(DropReason::Expired, expired);
-            let bounds = &self.options.pubsub.group_queue;
-            let dropped = group.wait(message.clone(), bounds, gone);
-            batch.tally.drop(DropReason::QueueFull, dropped);
-            batch.tally.queue_changed(before, group.backlog());
-        } else {
+        if !waits {
             self.tell_dropped(shared, message);
             batch.tally.drop(DropReason::Away, 1);
+            return;
         }
+        let before = group.backlog();
+        let gone = |gone: Gone<'_>| self.tell_gone(shared, gone);
+        let expired = group.drop_expired(batch.now.wall, gone);
+        batch.tally.drop(DropReason::Expired, expired);
+        let light = message.qos() == QoS::AtMostOnce;
+        let dropped = match light && shared.options.refuses && !group.has_room_for(message.size()) {
+            // Nobody could be told, and nobody was promised anything.
+            true => 1,
+            false => group.wait(message.clone(), gone),
+        };
+        batch.tally.drop(DropReason::QueueFull, dropped);
+        batch.tally.queue_changed(before, group.backlog());
     }
 
-    /// Gives a message to a member that can take it now; returns whether there was one.
-    fn give(
+    /// Gives a message to a member that can take it now, other than `except`; returns whether there was
+    /// one. It comes with how often it was given to a member before.
+    pub(super) fn give(
         &self,
         group: &mut Group<SessionRef>,
         shared: &GroupRef,
-        message: &Message,
+        (message, attempts): (&Message, u16),
+        except: Option<&SessionRef>,
         batch: &mut Batch,
     ) -> bool {
         let options = &self.options.session;
-        let now = batch.now.wall;
         // A member may fill up between being chosen and being given: then another is chosen.
         for _ in 0..=group.members().len() {
-            let (mut connected, mut fitting) = (0, 0);
-            let chosen = group.choose(|member| {
-                let mut side = member.subscriber.outbound.lock();
-                let fits = side
-                    .outbound
-                    .fits(message, now, || member.delivery(message));
-                connected += usize::from(side.outbound.is_connected());
-                fitting += usize::from(fits);
-                let qos = message.qos().min(member.granted.qos);
-                let takes = fits && side.outbound.takes_now(qos, options);
-                side.hungry |= fits && !takes;
-                takes.then(|| side.outbound.in_flight())
-            });
+            let (chosen, hopeless) = self.choose(group, message, except, batch);
             let Some(member) = chosen.and_then(|index| group.members().get(index)) else {
                 // Nobody who is here could ever take it: it must not keep the rest waiting.
-                let hopeless = connected > 0 && fitting == 0;
                 if hopeless {
                     self.tell_dropped(shared, message);
                 }
@@ -141,20 +133,68 @@ impl Broker {
                     .drop(DropReason::PacketTooLarge, usize::from(hopeless));
                 return hopeless;
             };
-            let delivery = member.delivery(message);
-            let mut side = member.subscriber.outbound.lock();
-            if side.outbound.takes_now(delivery.qos, options) {
-                let source = Some(shared.source);
-                self.put(&member.subscriber, &mut side, delivery, source, batch);
-                return true;
+            let delivery = member.delivery(message, attempts);
+            let qos = delivery.qos;
+            let subscriber = member.subscriber.clone();
+            let mut side = subscriber.outbound.lock();
+            if !side.outbound.takes_now(qos, options) {
+                continue;
             }
+            let before = side.outbound.in_flight();
+            self.put(&subscriber, &mut side, delivery, Some(shared.source), batch);
+            match qos {
+                // Nobody acknowledges it: that was the end of it.
+                QoS::AtMostOnce => self.tell_dropped(shared, message),
+                QoS::AtLeastOnce if side.outbound.in_flight() > before => {
+                    self.look_after(group, shared, &mut side, batch);
+                }
+                QoS::AtLeastOnce | QoS::ExactlyOnce => {}
+            }
+            return true;
         }
         false
     }
 
-    /// Hands out a group's backlog for as long as there are takers.
+    /// Chooses a member that can take a message now, other than `except`. Returns also whether nobody
+    /// who is here could ever take it.
+    pub(super) fn choose(
+        &self,
+        group: &mut Group<SessionRef>,
+        message: &Message,
+        except: Option<&SessionRef>,
+        batch: &Batch,
+    ) -> (Option<usize>, bool) {
+        let (mut connected, mut fitting) = (0, 0);
+        let chosen = group.choose(message, |member| {
+            let mut side = member.subscriber.outbound.lock();
+            let fits = side
+                .outbound
+                .fits(message, batch.now.wall, || member.delivery(message, 0));
+            let is_here = side.outbound.is_connected();
+            connected += usize::from(is_here);
+            fitting += usize::from(fits);
+            if except == Some(&member.subscriber) {
+                return Load::Busy;
+            }
+            let qos = message.qos().min(member.granted.qos);
+            let takes = fits && side.outbound.takes_now(qos, &self.options.session);
+            side.hungry |= fits && !takes;
+            match (takes, is_here && !fits) {
+                (true, _) => Load::Free(side.outbound.in_flight()),
+                (false, true) => Load::Never,
+                (false, false) => Load::Busy,
+            }
+        });
+        (chosen, connected > 0 && fitting == 0)
+    }
+
+    /// Hands out what a group has, for as long as there are takers: what others have had for too long,
+    /// and then its backlog.
     pub(super) fn drain_group(&self, shared: &GroupRef, batch: &mut Batch) {
         let mut guard = shared.group.lock();
+        if guard.is_overdue() {
+            self.hand_on(&mut guard, shared, batch);
+        }
         let before = guard.backlog();
         if before == 0 && !guard.has_lost() {
             return;
@@ -163,9 +203,9 @@ impl Broker {
         let now = batch.now.wall;
         guard.drain(
             now,
-            |group, message| self.give(group, shared, message, batch),
-            |message| {
-                self.tell_dropped(shared, message);
+            |group, message, attempts| self.give(group, shared, (message, attempts), None, batch),
+            |gone| {
+                self.tell_gone(shared, gone);
                 expired += 1;
             },
         );
@@ -368,6 +408,7 @@ impl Feed {
             subscription_ids: crate::queue::SubscriptionIds::new(&ids),
             qos: message.qos().min(self.granted.qos),
             retain: true,
+            attempts: 0,
         }
     }
 }

@@ -12,7 +12,7 @@ const SWEEP_STEPS: usize = 10_000;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What one tick lets happen before others have their turn; what is left is due at once.
-const DUE_PER_TICK: usize = 256;
+pub(super) const DUE_PER_TICK: usize = 256;
 
 impl Broker {
     /// Calls `notify` whenever [`Self::tick`] becomes due earlier than it was. `notify` must not
@@ -39,6 +39,8 @@ impl Broker {
             };
             self.happen(what, &session, absence, batch);
         }
+        self.look_at_groups(batch);
+        self.publish_delayed(batch);
         self.sweep(now);
         self.finish(batch);
     }

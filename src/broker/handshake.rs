@@ -247,10 +247,13 @@ impl Connection {
         }
         let terms = &waiting.terms;
         if let Some(will) = &terms.will {
-            let (topic, qos) = (will.message.topic(), will.message.qos());
+            let Some(topic) = self.broker.topic_within(&will.message) else {
+                let what = "the Will is for a topic that is none";
+                return Err(Fault::new(ReasonCode::TopicNameInvalid, what));
+            };
             let access = Access::Publish {
                 topic,
-                qos,
+                qos: will.message.qos(),
                 retain: will.message.retain(),
             };
             let refused = self

@@ -62,12 +62,14 @@ impl Broker {
             held: publisher.map(|session| session.number).zip(what.held),
             retained,
             publisher: publisher.map(|session| &*session.client_id),
+            due: None,
             targets: &targets,
         };
         self.append(Record::Message(accepted), safety, receipt)
     }
 
-    fn append(
+    /// Appends a record that is to be so safe.
+    pub(super) fn append(
         &self,
         record: Record<'_>,
         safety: Safety,
@@ -266,6 +268,7 @@ fn step_record(holder: u64, step: &Step) -> Record<'static> {
         },
         Step::Received { id, .. } => Record::Received { holder, id },
         Step::Done(id) => Record::Done { holder, id },
+        Step::Returned(id) => Record::Returned { holder, id },
         Step::Dropped { number, source } => Record::Dropped {
             owner: source.map_or(holder, |Source(group)| group.get()),
             number: number.get(),
@@ -274,7 +277,7 @@ fn step_record(holder: u64, step: &Step) -> Record<'static> {
 }
 
 /// Who outlives its connection, and is promised the message.
-fn targets<'a>(message: &Message, route: &'a SharedRoute) -> Vec<Target<'a>> {
+pub(super) fn targets<'a>(message: &Message, route: &'a SharedRoute) -> Vec<Target<'a>> {
     if message.qos() == QoS::AtMostOnce {
         return Vec::new();
     }

@@ -61,6 +61,8 @@ pub enum Gauge {
     Groups,
     /// Messages that wait in the queues of sessions and groups.
     Queued,
+    /// Messages that wait for the time at which they are to be published.
+    Delayed,
 }
 
 impl Snapshot {
@@ -72,7 +74,7 @@ impl Snapshot {
 
 impl Gauge {
     /// Every gauge, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Connections,
         Self::Handshaking,
         Self::Connected,
@@ -80,6 +82,7 @@ impl Gauge {
         Self::Subscriptions,
         Self::Groups,
         Self::Queued,
+        Self::Delayed,
     ];
 }
 

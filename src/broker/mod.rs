@@ -12,6 +12,8 @@
 //!      core ── publish        route, fill queues, offer to groups        (routes: remembered)
 //!        │  ── delivery       flush wires, draw from queues, groups, retained
 //!        │  ── subscribe      trie, groups, retained feeds
+//!        │  ── delayed        what is published later                  (schedule)
+//!        │  ── groups         declared, not acknowledged in time, given up
 //!        │  ── sessions       open, take over, detach, end                (registry)
 //!        │  ── expiry         wills, sessions, retained: what happens later  (schedule)
 //!        │  ── admin          what an operator asks
@@ -22,9 +24,9 @@
 //! Locks are taken in this order, and none is held while something waits:
 //!
 //! ```text
-//!   inbound side ─┬─> registry, schedule, retained (to write)
+//!   inbound side ─┬─> registry, retained (to write)
 //!                 └─> subscriptions ─> group ─> outbound side ─> retained (to read), outcomes,
-//!                                                                port, alarm
+//!                                                                port, schedule, alarm
 //! ```
 //!
 //! Never two inbound sides, never two outbound sides.
@@ -33,9 +35,11 @@ pub mod admin;
 mod batch;
 mod connection;
 mod core;
+mod delayed;
 mod delivery;
 mod ending;
 mod expiry;
+mod groups;
 mod handshake;
 mod keeping;
 mod metrics;

@@ -18,6 +18,8 @@ pub struct Options {
     pub session: SessionOptions,
     /// Routing, groups and retained messages.
     pub pubsub: PubsubOptions,
+    /// Messages that are to be published later.
+    pub delayed: DelayedOptions,
     /// Bytes of what waits for one client, or for the members of one group, that are held in memory,
     /// about; beyond that what the store keeps is read back from it when its turn comes.
     pub queue_memory: usize,
@@ -32,8 +34,30 @@ impl Default for Options {
             sys_interval: Duration::from_secs(10),
             session: SessionOptions::default(),
             pubsub: PubsubOptions::default(),
+            delayed: DelayedOptions::default(),
             queue_memory: 256 * 1024,
             promise: Promise::default(),
+        }
+    }
+}
+
+/// Bounds of what is published to `$delayed/{seconds}/{topic}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DelayedOptions {
+    /// Messages that wait at most. One more is refused.
+    pub messages: usize,
+    /// Bytes of topic, payload and properties that wait at most, with the same policy.
+    pub bytes: usize,
+    /// The longest delay.
+    pub longest: Duration,
+}
+
+impl Default for DelayedOptions {
+    fn default() -> Self {
+        Self {
+            messages: 100_000,
+            bytes: 256 * 1024 * 1024,
+            longest: Duration::from_secs(30 * 24 * 3600),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::topic::name;
 
 use super::batch::Batch;
 use super::core::Broker;
+use super::delayed::is_for_later;
 use super::delivery::touch;
 use super::handshake::check_method;
 use super::keeping::ToKeep;
@@ -26,7 +27,7 @@ use super::shared::{InboundSide, SessionRef};
 use super::tickets::What;
 
 /// What was asked for cannot be kept, and its answer has no way to say so.
-const CANNOT_KEEP: Fault = Fault::new(ReasonCode::QuotaExceeded, "the store cannot keep it");
+const CANNOT_KEEP: Fault = Fault::new(ReasonCode::QuotaExceeded, "there is no room to keep it");
 
 const PINGRESP: [u8; 2] = [PacketType::Pingresp as u8 * 16, 0];
 
@@ -95,6 +96,10 @@ impl Open {
         if message.retain() && !broker.options.pubsub.retained.available {
             self.retain_unavailable()?;
         }
+        if is_for_later(&message) {
+            let asked = (token, publish.packet_id);
+            return self.publish_later(broker, side, &message, asked, batch.now);
+        }
         let access = Access::Publish {
             topic: message.topic(),
             qos: message.qos(),
@@ -109,7 +114,7 @@ impl Open {
             }
             return Ok(());
         }
-        self.route(broker, side, message, (token, publish.packet_id))
+        self.route(broker, side, message, (token, publish.packet_id), batch)
     }
 
     // [MQTT5-3.2.2-14]
@@ -131,8 +136,14 @@ impl Open {
         side: &mut InboundSide,
         message: Message,
         (token, packet_id): (Option<Token>, Option<PacketId>),
+        batch: &mut Batch,
     ) -> Result<(), Fault> {
         let route = broker.route(message.topic(), &self.session, &mut self.routes);
+        if let Some(token) = token
+            && broker.is_refused_by_group(&route, &message, batch)
+        {
+            return self.cannot_keep(broker, side, token);
+        }
         let holds = message.qos() == QoS::ExactlyOnce && side.is_persistent();
         let mut what = ToKeep {
             message: &message,
@@ -167,7 +178,7 @@ impl Open {
     }
 
     /// Refuses a message that cannot be kept.
-    fn cannot_keep(
+    pub(super) fn cannot_keep(
         &self,
         broker: &Broker,
         side: &mut InboundSide,

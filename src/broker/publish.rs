@@ -7,6 +7,7 @@ use crate::store::{Failure, Progress, Receipt};
 
 use super::batch::Batch;
 use super::core::Broker;
+use super::delayed::is_for_later;
 use super::keeping::ToKeep;
 use super::routes::{Routes, SharedRoute};
 use super::shared::SessionRef;
@@ -57,7 +58,7 @@ impl Broker {
         )
     }
 
-    fn look_up(&self, topic: &str, publisher: Option<&SessionRef>) -> SharedRoute {
+    pub(super) fn look_up(&self, topic: &str, publisher: Option<&SessionRef>) -> SharedRoute {
         Arc::new(self.subscriptions.read().route(topic, publisher))
     }
 
@@ -141,6 +142,9 @@ impl Broker {
         publisher: Option<&SessionRef>,
         batch: &mut Batch,
     ) {
+        if is_for_later(&message) {
+            return self.delay_will(&message, publisher, batch);
+        }
         let route = self.look_up(message.topic(), publisher);
         let mut what = ToKeep {
             message: &message,

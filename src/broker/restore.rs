@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::message::{Message, Timestamp};
-use crate::pubsub::Group;
 use crate::queue::Delivery;
 use crate::session::{Inbound, NEVER, Outbound, Subscribed, Will};
 use crate::store::record::Record;
@@ -18,7 +17,6 @@ use super::batch::{Batch, Now};
 use super::core::Broker;
 use super::metrics::Gauge;
 use super::shared::{Absence, GroupRef, InboundSide, SessionRef, State};
-use super::subscribe::SEED;
 
 /// How much was taken up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +31,8 @@ pub struct Restored {
     pub in_flight: usize,
     /// Retained messages.
     pub retained: usize,
+    /// Messages that are to be published later.
+    pub delayed: usize,
     /// Retained messages beyond the bounds in force now, which are left out.
     pub without_room: usize,
 }
@@ -59,8 +59,13 @@ impl Broker {
             restored.sessions += 1;
             self.restore_session(session, batch);
         }
+        restored.delayed = kept.delayed.len();
+        for delayed in kept.delayed {
+            self.restore_delayed(delayed, batch.now);
+        }
         groups.retain(|group| !self.dissolve_if_empty(group, batch));
         restored.groups = groups.len();
+        self.declare_groups();
         self.finish(batch);
         restored
     }
@@ -75,10 +80,7 @@ impl Broker {
         let mut subscriptions = self.subscriptions.write();
         let shared = subscriptions.group(&kept.filter, &kept.share, || {
             let number = NonZeroU64::new(kept.number).unwrap_or(NonZeroU64::MIN);
-            let seed = kept.number.wrapping_mul(SEED);
-            let group = Group::new(self.options.pubsub.strategy, seed);
-            self.metrics.gauge(Gauge::Groups, 1);
-            GroupRef::new(number, &kept.share, &kept.filter, group)
+            self.make_group(number, &kept.share, &kept.filter)
         });
         shared.set_kept();
         batch.tally.queue_changed(0, kept.backlog.len());
@@ -183,7 +185,7 @@ fn has_something(session: &KeptSession) -> bool {
 }
 
 /// The message, with the number that the store knows it by.
-fn numbered(message: Message, number: u64) -> Message {
+pub(super) fn numbered(message: Message, number: u64) -> Message {
     if let Some(number) = NonZeroU64::new(number) {
         message.keep_as(number);
     }
@@ -198,7 +200,7 @@ fn delivery(kept: Numbered) -> Delivery {
 }
 
 /// How long it is until then; nothing if that has passed.
-fn until(due: Timestamp, now: Timestamp) -> Duration {
+pub(super) fn until(due: Timestamp, now: Timestamp) -> Duration {
     Duration::from_millis(due.as_millis().saturating_sub(now.as_millis()))
 }
 

@@ -1,12 +1,15 @@
-//! What is to happen to the sessions that are away, and when.
+//! What is to happen later, and when: to sessions that are away, in groups, and to
+//! messages that are delayed.
 //!
 //! A session is in the schedule exactly while it is away, at most once for each thing that can
-//! happen to it; so clients that come and go leave nothing behind in it.
+//! happen to it; so clients that come and go leave nothing behind in it. A group is in it at most once,
+//! while a member has something of it that has to be acknowledged in time.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::shared::{Absence, SessionRef};
+use super::delayed::{Delayed, Waiting};
+use super::shared::{Absence, GroupRef, SessionRef};
 
 /// What is due when.
 #[derive(Default)]
@@ -14,6 +17,10 @@ pub(super) struct Schedule {
     due: BTreeMap<Due, (SessionRef, Absence)>,
     /// Sessions without a connection, by how long they have been away.
     away: BTreeMap<(Instant, u64), (SessionRef, Absence)>,
+    /// Groups whose members may have something for too long, by when somebody is to look.
+    groups: BTreeMap<(Instant, u64), GroupRef>,
+    /// Messages that are to be published later.
+    pub delayed: Delayed,
     /// Where the sweep of retained messages goes on, and when the last one was.
     pub sweep: Option<Box<str>>,
     pub swept: Option<Instant>,
@@ -67,12 +74,39 @@ impl Schedule {
     }
 
     fn add(&mut self, at: Instant, what: What, session: SessionRef, absence: Absence) {
-        let first = self.due.first_key_value().is_none_or(|(due, _)| at < due.0);
+        let before = self.next();
         self.due
             .insert((at, session.number, what), (session, absence));
+        self.tell(at, before);
+    }
+
+    /// Says that something is due at `at`, if nothing was due before that.
+    fn tell(&self, at: Instant, before: Option<Instant>) {
+        let first = before.is_none_or(|before| at < before);
         if let Some(notify) = self.notify.as_ref().filter(|_| first) {
             notify();
         }
+    }
+
+    /// Notes that somebody is to look at a group then.
+    pub(super) fn watch(&mut self, at: Instant, group: &GroupRef) {
+        let before = self.next();
+        let number = group.source.0.get();
+        self.groups.insert((at, number), group.clone());
+        self.tell(at, before);
+    }
+
+    /// Notes that a message is to be published then.
+    pub(super) fn delay(&mut self, at: Instant, number: u64, waiting: Waiting) {
+        let before = self.next();
+        self.delayed.put(at, number, waiting);
+        self.tell(at, before);
+    }
+
+    /// Takes the next group that somebody is to look at.
+    pub(super) fn take_watched(&mut self, now: Instant) -> Option<GroupRef> {
+        let due = self.groups.first_entry();
+        Some(due.filter(|entry| entry.key().0 <= now)?.remove())
     }
 
     /// Takes the next thing that is due.
@@ -87,6 +121,9 @@ impl Schedule {
 
     /// When the next thing is due.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.due.first_key_value().map(|((at, _, _), _)| *at)
+        let due = self.due.first_key_value().map(|((at, _, _), _)| *at);
+        let groups = self.groups.first_key_value().map(|((at, _), _)| *at);
+        let delayed = self.delayed.next();
+        due.into_iter().chain(groups).chain(delayed).min()
     }
 }

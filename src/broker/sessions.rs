@@ -290,7 +290,7 @@ impl Broker {
             // Before another member is sent what it gives back.
             self.tell_left(session, side, batch.now.wall, true);
         }
-        self.give_back(side, back, batch);
+        self.give_back(session, side, back, batch);
         self.settle_will(session, side, how, batch);
         // The epoch moves, so that the connection which lost the session finds out.
         side.epoch = self.cluster.claim(&session.client_id);
@@ -377,22 +377,6 @@ impl Broker {
         let fits = disconnect.encoded_len(Version::V5) <= maximum;
         if fits && encode(&Packet::Disconnect(disconnect), Version::V5, &mut packet).is_ok() {
             line.commit_packets(&packet, 1, &mut batch.context(&self.options.session));
-        }
-    }
-
-    /// What a member had not acknowledged goes to others at once, or waits in front of the backlog.
-    fn give_back(&self, side: &InboundSide, back: Vec<(Source, Delivery)>, batch: &mut Batch) {
-        for group in &side.groups {
-            let messages: Vec<_> = back
-                .iter()
-                .filter(|(source, _)| *source == group.source)
-                .map(|(_, delivery)| delivery.message.clone())
-                .collect();
-            if !messages.is_empty() {
-                batch.tally.queue_changed(0, messages.len());
-                group.group.lock().give_back(messages.into_iter());
-                self.drain_group(group, batch);
-            }
         }
     }
 

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::cluster::Epoch;
 use crate::message::Message;
+use crate::pubsub::options::GroupOptions;
 use crate::pubsub::{Granted, Group};
 use crate::session::{Inbound, NEVER, Outbound, Source, Subscriptions, Terms, Will};
 use crate::store::{Failure, Recalls, Receipt, Safety, Waits};
@@ -314,6 +315,8 @@ pub(super) struct SharedGroup {
     pub source: Source,
     pub share: Box<str>,
     pub filter: Box<str>,
+    /// How it behaves: for those who need not lock it.
+    pub options: Arc<GroupOptions>,
     pub group: Mutex<Group<SessionRef>>,
     /// Whether the store keeps its backlog: whether a session that it keeps was ever a member.
     kept: AtomicBool,
@@ -361,9 +364,20 @@ impl GroupRef {
             source: Source(number),
             share: share.into(),
             filter: filter.into(),
+            options: Arc::clone(group.options()),
             group: Mutex::new(group),
             kept: AtomicBool::new(false),
         }))
+    }
+}
+
+impl fmt::Debug for GroupRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Group")
+            .field(&self.source)
+            .field(&self.share)
+            .field(&self.filter)
+            .finish()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::auth::{Access, Identity};
 use crate::codec::{ReasonCode, RetainHandling, Subscribe, Unsubscribe, Version};
-use crate::pubsub::{Granted, Group, Subscriptions};
+use crate::pubsub::{Granted, Subscriptions};
 use crate::queue::DropReason;
 use crate::session::{Subscribed, cost};
 use crate::store::record::Record;
@@ -126,23 +126,6 @@ impl Broker {
         (!allowed).then_some(ReasonCode::NotAuthorized)
     }
 
-    fn group(
-        &self,
-        subscriptions: &mut Subscriptions<SessionRef, GroupRef>,
-        share: &str,
-        filter: &str,
-    ) -> GroupRef {
-        subscriptions.group(filter, share, || {
-            let number = self.number();
-            let group = Group::new(
-                self.options.pubsub.strategy,
-                number.get().wrapping_mul(SEED),
-            );
-            self.metrics.gauge(Gauge::Groups, 1);
-            GroupRef::new(number, share, filter, group)
-        })
-    }
-
     fn note_feeds(&self, session: &SessionRef, accepted: &[Accepted<'_>]) {
         let replaces = accepted.iter().any(|(.., replaced)| replaced.is_some());
         if !replaces && self.retained.read().is_empty() {
@@ -245,6 +228,10 @@ impl Broker {
         session.outbound.lock().outbound.disown(shared.source);
         if let Some(dropped) = ended {
             self.group_ended(&mut subscriptions, &shared, dropped, batch);
+        } else if shared.options.ordering.is_some() {
+            // What waited for this member waits for nobody now.
+            drop(subscriptions);
+            self.drain_group(&shared, batch);
         }
     }
 
@@ -283,9 +270,6 @@ impl Broker {
         self.enter(session, side, &accepted);
     }
 }
-
-/// Makes the numbers of groups into seeds that are far apart.
-pub(super) const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 
 // [MQTT5-3.3.1-9] [MQTT5-3.3.1-10] [MQTT5-3.3.1-11] [MQTT5-3.8.4-4] [MQTT311-3.8.4-3]
 fn wants_retained(handling: RetainHandling, replaced: bool) -> bool {

@@ -140,6 +140,7 @@ fn table(folder: &Path, found: &Inspection) -> String {
         "groups",
         format!("{} with {} messages waiting", found.groups, found.backlog),
     );
+    row("delayed", format!("{} messages", found.delayed));
     row("retained", format!("{} messages", found.retained));
     let bytes = found
         .message_bytes

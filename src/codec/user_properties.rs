@@ -30,6 +30,12 @@ impl<'a> UserProperties<'a> {
         UserProperties { bytes }
     }
 
+    /// Those in a property section, or in the part of it that a message passes on. They end where the
+    /// bytes are no properties.
+    pub const fn in_section(bytes: &'a [u8]) -> UserProperties<'a> {
+        UserProperties { bytes }
+    }
+
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -116,6 +122,11 @@ impl UserPropertiesBuf {
         self.bytes.string(name);
         self.bytes.string(value);
         Ok(())
+    }
+
+    /// The pairs, as they stand in a property section.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The pairs, as a packet carries them.

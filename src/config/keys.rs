@@ -17,6 +17,7 @@ use crate::pubsub::options::Strategy;
 use crate::queue::options::Overflow;
 use crate::store::options::Durability;
 
+use super::groups::GROUP_KEYS;
 use super::log::Level;
 use super::settings::Settings;
 use super::value::{Expected, Value};
@@ -36,17 +37,20 @@ pub enum Array {
     Listener,
     /// `[[store.topics]]`
     StoreTopics,
+    /// `[[groups]]`
+    Groups,
 }
 
 impl Array {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Listener, Self::StoreTopics];
+    pub const ALL: [Self; 3] = [Self::Listener, Self::StoreTopics, Self::Groups];
 
     /// Its path in the file.
     pub fn path(self) -> &'static str {
         match self {
             Self::Listener => "listener",
             Self::StoreTopics => "store.topics",
+            Self::Groups => "groups",
         }
     }
 
@@ -55,6 +59,7 @@ impl Array {
         match self {
             Self::Listener => "listeners",
             Self::StoreTopics => "topics",
+            Self::Groups => "groups",
         }
     }
 
@@ -63,6 +68,7 @@ impl Array {
         match self {
             Self::Listener => paths(LISTENER_KEYS).collect(),
             Self::StoreTopics => paths(TOPIC_KEYS).collect(),
+            Self::Groups => paths(GROUP_KEYS).collect(),
         }
     }
 }
@@ -206,6 +212,9 @@ pub const KEYS: &[Key<Settings>] = &[
     key("queue.overflow", |v, to| {
         v.choice(OVERFLOWS, &mut to.broker.session.queue.overflow)
     }),
+    key("queue.memory", |v, to| {
+        v.size(1..=ANY, &mut to.broker.queue_memory)
+    }),
     key("shared.strategy", |v, to| {
         v.choice(STRATEGIES, &mut to.broker.pubsub.strategy)
     }),
@@ -217,6 +226,15 @@ pub const KEYS: &[Key<Settings>] = &[
     }),
     key("shared.queue_overflow", |v, to| {
         v.choice(OVERFLOWS, &mut to.broker.pubsub.group_queue.overflow)
+    }),
+    key("delayed.messages", |v, to| {
+        v.number(1..=ANY, &mut to.broker.delayed.messages)
+    }),
+    key("delayed.bytes", |v, to| {
+        v.size(1..=ANY, &mut to.broker.delayed.bytes)
+    }),
+    key("delayed.longest", |v, to| {
+        v.duration(SECOND..=YEARS, &mut to.broker.delayed.longest)
     }),
     key("retained.available", |v, to| {
         v.boolean(&mut to.broker.pubsub.retained.available)
@@ -241,21 +259,24 @@ pub const KEYS: &[Key<Settings>] = &[
     key("log.level", |v, to| v.choice(LEVELS, &mut to.log.level)),
 ];
 
-const ANY: u64 = u64::MAX;
+pub(super) const ANY: u64 = u64::MAX;
 const GIBIBYTE: u64 = 1 << 30;
 /// Room for a few segments, and for one that is carried forward.
 const STORE_LEAST: u64 = 16 << 20;
-const TENTH: Duration = Duration::from_millis(100);
+pub(super) const TENTH: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What ten digits of seconds can say, nearly.
+const YEARS: Duration = Duration::from_secs(u32::MAX as u64);
 
 const OVERFLOWS: &[(&str, Overflow)] = &[
     ("drop-newest", Overflow::DropNewest),
     ("drop-oldest", Overflow::DropOldest),
 ];
 
-const STRATEGIES: &[(&str, Strategy)] = &[
+pub(super) const STRATEGIES: &[(&str, Strategy)] = &[
     ("round-robin", Strategy::RoundRobin),
     ("random", Strategy::Random),
     ("sticky", Strategy::Sticky),
@@ -276,7 +297,11 @@ const LEVELS: &[(&str, Level)] = &[
     ("trace", Level::Trace),
 ];
 
-const fn key<T>(path: &'static str, set: fn(&Value, &mut T) -> Result<(), Expected>) -> Key<T> {
+/// Makes a key.
+pub(super) const fn key<T>(
+    path: &'static str,
+    set: fn(&Value, &mut T) -> Result<(), Expected>,
+) -> Key<T> {
     Key { path, set }
 }
 

@@ -30,6 +30,7 @@ mod assignments;
 mod environment;
 mod error;
 mod file;
+mod groups;
 mod keys;
 mod load;
 mod log;

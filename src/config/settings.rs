@@ -16,6 +16,7 @@ use crate::store::options::{Durability, Options as StoreOptions};
 
 use super::assignments::{Assignments, Slot};
 use super::error::{Place, Problem};
+use super::groups::{self, GROUP_KEYS, GroupSettings};
 use super::keys::{
     Array, KEYS, Key, LISTENER_KEYS, ListenerKind, ListenerSettings, TOPIC_KEYS, TopicSettings,
 };
@@ -47,6 +48,7 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
     let mut settings = Settings::default();
     let mut listeners = vec![ListenerSettings::default(); written.tables(Array::Listener).len()];
     let mut topics = vec![TopicSettings::default(); written.tables(Array::StoreTopics).len()];
+    let mut groups = vec![GroupSettings::default(); written.tables(Array::Groups).len()];
     for (slot, given) in &written.values {
         let outcome = match slot.within {
             None => assign(KEYS, *slot, given, &mut settings),
@@ -56,6 +58,10 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
             },
             Some((Array::StoreTopics, index)) => match topics.get_mut(index) {
                 Some(topic) => assign(TOPIC_KEYS, *slot, given, topic),
+                None => Ok(()),
+            },
+            Some((Array::Groups, index)) => match groups.get_mut(index) {
+                Some(group) => assign(GROUP_KEYS, *slot, given, group),
                 None => Ok(()),
             },
         };
@@ -82,6 +88,8 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
             Err(problem) => problems.push(problem),
         }
     }
+    let pubsub = &mut settings.broker.pubsub;
+    problems.extend(groups::settle(written, groups, pubsub));
     // The broker promises what the store keeps.
     settings.broker.promise = settings.store.promise.clone();
     if problems.is_empty() {

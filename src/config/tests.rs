@@ -79,6 +79,9 @@ fn the_built_in_file_has_an_example_of_every_other_array() {
             ("orders/#".into(), Durability::Flush)
         ]
     );
+    let groups = config.broker.pubsub.groups.iter();
+    let names: Vec<_> = groups.map(|it| (&*it.share, &*it.filter)).collect();
+    assert_eq!(names, [("crew", "jobs/#"), ("ordered", "orders/#")]);
 }
 
 #[test]
@@ -172,10 +175,14 @@ fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
         ("queue.messages", "28"),
         ("queue.bytes", "29"),
         ("queue.overflow", "drop-oldest"),
+        ("queue.memory", "29KiB"),
         ("shared.strategy", "sticky"),
         ("shared.queue_messages", "30"),
         ("shared.queue_bytes", "31"),
         ("shared.queue_overflow", "drop-oldest"),
+        ("delayed.messages", "37"),
+        ("delayed.bytes", "38"),
+        ("delayed.longest", "39s"),
         ("retained.available", "false"),
         ("retained.messages", "32"),
         ("retained.bytes", "33"),
@@ -243,6 +250,7 @@ fn check_changed(config: &Config) {
     assert_eq!(session.response_information, "r/%c");
     assert_eq!((session.queue.messages, session.queue.bytes), (28, 29));
     assert_eq!(session.queue.overflow, Overflow::DropOldest);
+    assert_eq!(config.broker.queue_memory, 29 * 1024);
     let pubsub = &config.broker.pubsub;
     assert_eq!(pubsub.strategy, Strategy::Sticky);
     assert_eq!(
@@ -250,6 +258,9 @@ fn check_changed(config: &Config) {
         (30, 31)
     );
     assert_eq!(pubsub.group_queue.overflow, Overflow::DropOldest);
+    let delayed = &config.broker.delayed;
+    assert_eq!((delayed.messages, delayed.bytes), (37, 38));
+    assert_eq!(delayed.longest, seconds(39));
     assert!(!pubsub.retained.available);
     assert_eq!((pubsub.retained.messages, pubsub.retained.bytes), (32, 33));
     assert_eq!(config.store.path, PathBuf::from("elsewhere"));
@@ -599,3 +610,5 @@ fn a_file_that_cannot_be_a_configuration_is_named() {
         ":2:6: not UTF-8; expected TOML, which is UTF-8 text"
     );
 }
+
+mod groups;

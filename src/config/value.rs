@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::units;
-use crate::topic::filter;
+use crate::topic::{filter, name};
 
 /// A value as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,6 +233,30 @@ impl Value {
         };
         store(value.map(|it| T::from(it.as_str().into())), target, || {
             "a Topic Filter such as \"telemetry/#\", without $share".to_owned()
+        })
+    }
+
+    /// A Topic Name, but not one that begins with `$`.
+    pub fn topic_name<T: From<Box<str>>>(&self, target: &mut T) -> Result<(), Expected> {
+        let is_plain = |text: &&String| name::check(text).is_ok() && !text.starts_with('$');
+        let value = match self {
+            Self::String(text) | Self::Text(text) => Some(text).filter(is_plain),
+            _ => None,
+        };
+        store(value.map(|it| T::from(it.as_str().into())), target, || {
+            "a Topic Name such as \"dead/jobs\", not beginning with $".to_owned()
+        })
+    }
+
+    /// A ShareName.
+    pub fn share_name<T: From<Box<str>>>(&self, target: &mut T) -> Result<(), Expected> {
+        let is_share = |text: &&String| !text.is_empty() && !text.contains(['/', '+', '#', '\0']);
+        let value = match self {
+            Self::String(text) | Self::Text(text) => Some(text).filter(is_share),
+            _ => None,
+        };
+        store(value.map(|it| T::from(it.as_str().into())), target, || {
+            "a ShareName such as \"crew\", without /, + and #".to_owned()
         })
     }
 

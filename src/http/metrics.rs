@@ -356,6 +356,10 @@ fn of_broker(gauge: broker::Gauge) -> Gauge {
             "postbud_messages_queued",
             "Messages that wait in the queues of sessions and of shared groups.",
         ),
+        broker::Gauge::Delayed => (
+            "postbud_messages_delayed",
+            "Messages that wait for the time at which they are to be published.",
+        ),
     };
     new_gauge(name, help)
 }

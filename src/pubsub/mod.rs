@@ -11,12 +11,14 @@
 //! ```
 
 mod generations;
+mod lanes;
 pub mod options;
+mod ordering;
 mod retained;
 mod share;
 mod subscriptions;
 
 pub use generations::{Generations, Stamp};
 pub use retained::{Refused, Retained};
-pub use share::{Group, Member};
+pub use share::{Group, Load, Member, Overdue};
 pub use subscriptions::{Granted, Recipient, Route, Subscriptions};

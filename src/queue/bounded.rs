@@ -90,7 +90,8 @@ impl Queue {
         dropped
     }
 
-    fn fits(&self, size: usize, options: &Options) -> bool {
+    /// Whether a message of this size finds room without another one giving way.
+    pub fn fits(&self, size: usize, options: &Options) -> bool {
         self.is_empty()
             || (self.len() < options.messages && self.bytes.saturating_add(size) <= options.bytes)
     }
@@ -232,6 +233,8 @@ impl Queue {
                 subscription_ids: stored.subscription_ids,
                 qos: stored.qos,
                 retain: stored.retain,
+                // How often it was given to somebody before is not kept.
+                attempts: 0,
             });
         }
     }

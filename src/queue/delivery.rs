@@ -18,6 +18,8 @@ pub struct Delivery {
     pub qos: QoS,
     /// The RETAIN flag to send.
     pub retain: bool,
+    /// How often it was given to a member of a group: 0 for what came from none.
+    pub attempts: u16,
 }
 
 /// Subscription Identifiers of one recipient, shared by all deliveries on the same route.

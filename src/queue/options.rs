@@ -21,6 +21,15 @@ pub enum Overflow {
     DropNewest,
 }
 
+impl Options {
+    /// Takes everything.
+    pub const UNBOUNDED: Self = Self {
+        messages: usize::MAX,
+        bytes: usize::MAX,
+        overflow: Overflow::DropNewest,
+    };
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

@@ -14,6 +14,8 @@ pub enum DropReason {
     Away,
     /// Its session, or its group, ended.
     Ended,
+    /// It was given to as many members of its group as that allows. It may be a dead letter now.
+    DeliveryLimit,
     /// The store has lost it.
     Unreadable,
     /// An operator gave it up.
@@ -22,12 +24,13 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::QueueFull,
         Self::Expired,
         Self::PacketTooLarge,
         Self::Away,
         Self::Ended,
+        Self::DeliveryLimit,
         Self::Unreadable,
         Self::Purged,
     ];
@@ -40,6 +43,7 @@ impl DropReason {
             Self::PacketTooLarge => "packet_too_large",
             Self::Away => "away",
             Self::Ended => "ended",
+            Self::DeliveryLimit => "delivery_limit",
             Self::Unreadable => "unreadable",
             Self::Purged => "purged",
         }

@@ -63,11 +63,12 @@ fn say_store(options: &Options, restored: Restored) {
         queued,
         in_flight,
         retained,
+        delayed,
         without_room,
     } = restored;
     tracing::info!(
         "storing path={} durability={durability} sessions={sessions} groups={groups} \
-         queued={queued} in_flight={in_flight} retained={retained}",
+         queued={queued} in_flight={in_flight} retained={retained} delayed={delayed}",
         path.display()
     );
     if without_room > 0 {

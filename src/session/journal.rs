@@ -33,6 +33,8 @@ pub enum Step {
     },
     /// It has come to its end.
     Done(PacketId),
+    /// It was taken back while its client has it, for another member of its group.
+    Returned(PacketId),
     /// It will not be sent, for it expired, or gave way, or is too large.
     Dropped {
         /// The message's number.
@@ -48,7 +50,7 @@ impl Step {
         match *self {
             Self::Sent { gate, .. } => gate,
             Self::Received { gate, .. } => Some(gate),
-            Self::Done(_) | Self::Dropped { .. } => None,
+            Self::Done(_) | Self::Returned(_) | Self::Dropped { .. } => None,
         }
     }
 }

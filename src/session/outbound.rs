@@ -291,6 +291,8 @@ impl Outbound {
             match &entry.stage {
                 Stage::Release if gated => return Resend::Later,
                 Stage::Release => line.pubrel(id, ReasonCode::Success, cx),
+                // It ended with the connection.
+                Stage::Withdrawn => return Resend::Forget,
                 Stage::Publish(delivery) => {
                     let full = quota == 0 || line.wire.unsent() >= cx.options.unsent_maximum;
                     stalled |= full || gated;
@@ -433,7 +435,8 @@ impl Outbound {
                     let naming = line.naming(delivery, cx.now).unwrap_or(Naming::Name);
                     line.publish(delivery, naming, Some(id), false, cx);
                 }
-                None => continue,
+                // Only what is of QoS 1 is withdrawn.
+                Some(Stage::Withdrawn) | None => continue,
             }
             wrote = true;
         }
@@ -622,6 +625,7 @@ fn frame(
         subscription_ids,
         qos,
         retain,
+        ..
     } = delivery;
     let (topic, alias) = match naming {
         Naming::Name => (message.topic(), None),
@@ -643,6 +647,7 @@ fn frame(
 }
 
 mod upkeep;
+mod withdrawal;
 
 #[cfg(test)]
 mod fixture;

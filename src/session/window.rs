@@ -34,6 +34,8 @@ pub(super) struct InFlight {
     pub sent: bool,
     /// Whether the store follows it.
     pub kept: bool,
+    /// Since when it is in flight, by the clock of whoever looks after its acknowledgement.
+    pub since: u32,
     /// What has to be safe before the packet that is due leaves: see [`super::journal`].
     pub gate: Option<NonZeroU64>,
 }
@@ -45,6 +47,9 @@ pub(super) enum Stage {
     Publish(Delivery),
     /// PUBREC came: only the id is needed any more. [MQTT5-4.3.3-5] [MQTT5-4.3.3-6]
     Release,
+    /// Another member of the group has it now: the id is taken until this client acknowledges it all
+    /// the same, or goes.
+    Withdrawn,
 }
 
 /// An acknowledgement that names an id in a state that does not go with it.
@@ -105,6 +110,7 @@ impl Window {
                 source: None,
                 sent: false,
                 kept: true,
+                since: 0,
                 gate: None,
             })
             .collect();
@@ -149,6 +155,7 @@ impl Window {
                     source,
                     sent: true,
                     kept: false,
+                    since: 0,
                     gate: None,
                 });
                 return Ok(candidate);
@@ -198,7 +205,7 @@ impl Window {
     pub(super) fn newest(&self) -> Option<&Delivery> {
         match &self.entries.back()?.stage {
             Stage::Publish(delivery) => Some(delivery),
-            Stage::Release => None,
+            Stage::Release | Stage::Withdrawn => None,
         }
     }
 
@@ -221,6 +228,7 @@ impl Window {
         };
         match &self.entries[index].stage {
             Stage::Publish(delivery) if delivery.qos == QoS::AtLeastOnce => Ok(self.remove(index)),
+            Stage::Withdrawn => Ok(self.remove(index)),
             _ => Err(OutOfStep),
         }
     }
@@ -239,6 +247,7 @@ impl Window {
         let entry = &mut self.entries[index];
         match &entry.stage {
             Stage::Publish(delivery) if delivery.qos != QoS::ExactlyOnce => Err(OutOfStep),
+            Stage::Withdrawn => Err(OutOfStep),
             _ if code.is_error() => {
                 self.remove(index);
                 Ok(Received::Refused(true))
@@ -259,7 +268,7 @@ impl Window {
         };
         match self.entries[index].stage {
             Stage::Release => Ok(self.remove(index).is_some()),
-            Stage::Publish(_) => Err(OutOfStep),
+            Stage::Publish(_) | Stage::Withdrawn => Err(OutOfStep),
         }
     }
 
@@ -289,6 +298,8 @@ impl Window {
                 (Some(source), Stage::Publish(delivery)) if delivery.qos == QoS::AtLeastOnce => {
                     back.push((source, delivery));
                 }
+                // Another member has it.
+                (_, Stage::Withdrawn) => {}
                 (source, stage) => {
                     self.entries.push_back(InFlight {
                         id: entry.id,
@@ -296,6 +307,7 @@ impl Window {
                         source,
                         sent: false,
                         kept: entry.kept,
+                        since: entry.since,
                         gate: entry.gate,
                     });
                 }
@@ -348,6 +360,8 @@ impl Window {
 
 /// Entries for which an empty window keeps room.
 const KEPT_CAPACITY: usize = 32;
+
+mod withdrawal;
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,9 @@
 use crate::codec::{PacketId, QoS, SubscriptionOptions};
 use crate::message::{Message, Timestamp};
 
+/// In whose queue messages are that are to be published later. No session or group has this number.
+pub const DELAYED: u64 = 0;
+
 /// A change of state to keep.
 #[derive(Clone, Copy, Debug)]
 pub enum Record<'a> {
@@ -77,6 +80,16 @@ pub enum Record<'a> {
     /// A message was accepted, for all who are to have it: one record, so that after a crash it is
     /// there for all of them, and its QoS 2 id is held, or for none.
     Message(Accepted<'a>),
+    /// The time of a message has come that was accepted to be published later: from now on it is there
+    /// for whom it is published to, all of them or none.
+    Due {
+        /// Its number.
+        number: u64,
+        /// What becomes of the retained message of its topic, if anything.
+        retained: Option<Replaces<'a>>,
+        /// Who is to have it.
+        targets: &'a [Target<'a>],
+    },
     /// The retained message of a topic is no more.
     Cleared {
         /// The topic.
@@ -123,10 +136,18 @@ pub enum Record<'a> {
         /// The id.
         id: PacketId,
     },
+    /// A message of a group that was sent to a holder is the group's again, although the holder has its
+    /// connection: it did not acknowledge in time. What becomes of the id is not told any more.
+    Returned {
+        /// To whom it was sent.
+        holder: u64,
+        /// The id.
+        id: PacketId,
+    },
     /// A message that was not sent yet will not be: it expired, or gave way, or is too large. The
     /// oldest with this number is meant.
     Dropped {
-        /// The session or group in whose queue it was.
+        /// The session or group in whose queue it was, or [`DELAYED`].
         owner: u64,
         /// The message.
         number: u64,
@@ -171,10 +192,23 @@ pub struct Accepted<'a> {
     pub held: Option<(u64, PacketId)>,
     /// Whether it is the retained message of its topic now.
     pub retained: bool,
-    /// The publisher's Client Identifier, for a retained message.
+    /// The publisher's Client Identifier, for a message that is retained, or is published later.
     pub publisher: Option<&'a str>,
+    /// When it is to be published, if not at once. Until then nobody has it.
+    pub due: Option<Timestamp>,
     /// Who is to have it.
     pub targets: &'a [Target<'a>],
+}
+
+/// What a message does to the retained message of its topic.
+#[derive(Clone, Copy, Debug)]
+pub struct Replaces<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// Whether there is none any more, instead of this one.
+    pub clears: bool,
+    /// The publisher's Client Identifier.
+    pub publisher: Option<&'a str>,
 }
 
 /// One who is to have a message.

@@ -13,6 +13,8 @@ pub struct State {
     pub groups: Vec<KeptGroup>,
     /// Retained messages.
     pub retained: Vec<KeptRetained>,
+    /// Messages that are to be published later, or should have been, sorted by their number.
+    pub delayed: Vec<KeptDelayed>,
     /// Larger than every number in use.
     pub next_number: u64,
 }
@@ -90,5 +92,18 @@ pub struct KeptRetained {
     /// The message.
     pub message: Message,
     /// The publisher's Client Identifier, unless the broker was the publisher.
+    pub publisher: Option<Box<str>>,
+}
+
+/// A message that is to be published later.
+#[derive(Debug)]
+pub struct KeptDelayed {
+    /// Its number.
+    pub number: u64,
+    /// The message.
+    pub message: Message,
+    /// When it is to be published.
+    pub due: Timestamp,
+    /// The publisher's Client Identifier.
     pub publisher: Option<Box<str>>,
 }

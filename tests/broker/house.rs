@@ -92,7 +92,9 @@ impl Setup {
             store: self.store,
             cluster: Arc::new(Single::default()),
         };
-        House::on(Arc::new(Broker::new(self.options, engines)))
+        let broker = Broker::new(self.options, engines);
+        broker.declare_groups();
+        House::on(Arc::new(broker))
     }
 }
 

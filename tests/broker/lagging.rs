@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use postbud::codec::SubscriptionOptions;
-use postbud::store::record::{Accepted, KeptWill, Opened, Record, Target};
+use postbud::codec::{QoS, SubscriptionOptions};
+use postbud::store::record::{Accepted, KeptWill, Opened, Record, Replaces, Target};
 use postbud::store::state::State;
 use postbud::store::{Failure, Health, Progress, Recalls, Receipt, Store};
 
@@ -118,6 +118,11 @@ fn owned(record: &Record<'_>) -> Owned {
     match *record {
         Record::Opened(ref opened) => opened_owned(opened),
         Record::Message(ref accepted) => message_owned(accepted),
+        Record::Due {
+            number,
+            retained,
+            targets,
+        } => due_owned(number, retained, targets),
         Record::Subscribed {
             session,
             filters,
@@ -166,6 +171,12 @@ fn owned(record: &Record<'_>) -> Owned {
                 );
             })
         }
+        ref other => small_owned(other),
+    }
+}
+
+fn small_owned(record: &Record<'_>) -> Owned {
+    match *record {
         Record::Cleared { topic } => {
             let topic = topic.to_owned();
             Box::new(move |disk| put(disk, Record::Cleared { topic: &topic }))
@@ -222,6 +233,7 @@ fn plain_owned(record: &Record<'_>) -> Owned {
         },
         Record::Received { holder, id } => Record::Received { holder, id },
         Record::Done { holder, id } => Record::Done { holder, id },
+        Record::Returned { holder, id } => Record::Returned { holder, id },
         Record::Dropped { owner, number } => Record::Dropped { owner, number },
         ref other => panic!("{other:?} borrows"),
     };
@@ -255,22 +267,11 @@ fn opened_owned(opened: &Opened<'_>) -> Owned {
 
 fn message_owned(accepted: &Accepted<'_>) -> Owned {
     let (number, message) = (accepted.number, accepted.message.clone());
-    let (held, retained) = (accepted.held, accepted.retained);
+    let (held, retained, due) = (accepted.held, accepted.retained, accepted.due);
     let publisher = accepted.publisher.map(str::to_owned);
-    let targets = accepted.targets.iter().map(|it| {
-        let ids = it.subscription_ids.to_vec();
-        (it.owner, it.group, it.qos, it.retain, ids)
-    });
-    let targets: Vec<_> = targets.collect();
+    let targets = targets_owned(accepted.targets);
     Box::new(move |disk| {
-        let targets = targets.iter().map(|it| Target {
-            owner: it.0,
-            group: it.1,
-            qos: it.2,
-            retain: it.3,
-            subscription_ids: &it.4,
-        });
-        let targets: Vec<_> = targets.collect();
+        let targets = targets_of(&targets);
         put(
             disk,
             Record::Message(Accepted {
@@ -278,11 +279,58 @@ fn message_owned(accepted: &Accepted<'_>) -> Owned {
                 message: &message,
                 held,
                 retained,
+                due,
                 publisher: publisher.as_deref(),
                 targets: &targets,
             }),
         );
     })
+}
+
+fn due_owned(number: u64, retained: Option<Replaces<'_>>, targets: &[Target<'_>]) -> Owned {
+    let retained = retained.map(|it| {
+        let publisher = it.publisher.map(str::to_owned);
+        (it.topic.to_owned(), it.clears, publisher)
+    });
+    let targets = targets_owned(targets);
+    Box::new(move |disk| {
+        let retained = retained.as_ref().map(|it| Replaces {
+            topic: &it.0,
+            clears: it.1,
+            publisher: it.2.as_deref(),
+        });
+        let targets = &targets_of(&targets);
+        put(
+            disk,
+            Record::Due {
+                number,
+                retained,
+                targets,
+            },
+        );
+    })
+}
+
+/// Targets without what they borrow.
+type Targets = Vec<(u64, bool, QoS, bool, Vec<u32>)>;
+
+fn targets_owned(targets: &[Target<'_>]) -> Targets {
+    let targets = targets.iter().map(|it| {
+        let ids = it.subscription_ids.to_vec();
+        (it.owner, it.group, it.qos, it.retain, ids)
+    });
+    targets.collect()
+}
+
+fn targets_of(targets: &Targets) -> Vec<Target<'_>> {
+    let targets = targets.iter().map(|it| Target {
+        owner: it.0,
+        group: it.1,
+        qos: it.2,
+        retain: it.3,
+        subscription_ids: &it.4,
+    });
+    targets.collect()
 }
 
 fn put(disk: &Settled, record: Record<'_>) {

@@ -21,6 +21,8 @@
 //! | `wills`, `keep_alive` | what happens when a client goes, or is silent |
 //! | `exactly_once`, `flow` | QoS 2 over reconnects, Receive Maximum both ways |
 //! | `shared`, `shared_members`, `shared_stress` | groups as work queues |
+//! | `work_queues` | groups of which more is configured: declared, timeouts, limits, order |
+//! | `delayed` | what is published later |
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
 //! | `admin` | what an operator sees and does |
@@ -40,6 +42,7 @@ mod admin;
 mod auth;
 mod bad_input;
 mod cuts;
+mod delayed;
 mod exactly_once;
 mod expiry;
 mod failures;
@@ -59,3 +62,4 @@ mod shared_stress;
 mod takeover;
 mod threads;
 mod wills;
+mod work_queues;

@@ -47,6 +47,8 @@ pub struct Delivered {
     pub id: u16,
     pub expiry: Option<u32>,
     pub subscriptions: Vec<u32>,
+    /// User Properties.
+    pub properties: Vec<(String, String)>,
 }
 
 /// One connection as its client sees it.
@@ -201,6 +203,12 @@ impl Book {
             id: publish.packet_id.map_or(0, |id| id.get()),
             expiry: publish.properties.message_expiry,
             subscriptions: publish.properties.subscription_ids.iter().collect(),
+            properties: publish
+                .properties
+                .user_properties
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
         }
     }
 }

@@ -21,8 +21,13 @@ pub struct Home {
 }
 
 impl Home {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::of(Folder::new(), Timestamp::from_millis(now()))
+    }
+
+    /// A new one with these options; they are to be changed likewise at each start.
+    pub fn that(change: impl FnOnce(&mut Options)) -> Self {
+        Self::with(Folder::new(), Timestamp::from_millis(now()), change)
     }
 
     fn of(folder: Folder, wall: Timestamp) -> Self {
@@ -38,12 +43,17 @@ impl Home {
     }
 
     /// The process is killed now, and another begins so many seconds later.
-    fn killed_for(self, seconds: u64) -> Self {
-        let wall = self.house.now().wall.after(Duration::from_secs(seconds));
-        Self::of(self.store.killed(), wall)
+    pub fn killed_for(self, seconds: u64) -> Self {
+        self.killed_with(seconds, |_| {})
     }
 
-    fn killed(self) -> Self {
+    /// As [`Self::killed_for`], with these options from then on.
+    pub fn killed_with(self, seconds: u64, change: impl FnOnce(&mut Options)) -> Self {
+        let wall = self.house.now().wall.after(Duration::from_secs(seconds));
+        Self::with(self.store.killed(), wall, change)
+    }
+
+    pub fn killed(self) -> Self {
         self.killed_for(0)
     }
 }

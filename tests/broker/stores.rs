@@ -228,12 +228,19 @@ fn in_short(record: &Record<'_>) -> String {
             let retained = accepted.retained;
             format!("message {payload} for {count}, held {held}, retained {retained}")
         }
+        Record::Due {
+            retained, targets, ..
+        } => {
+            let (count, retained) = (targets.len(), retained.is_some());
+            format!("due for {count}, retained {retained}")
+        }
         Record::Cleared { topic } => format!("cleared {topic}"),
         Record::Released { id, .. } => format!("released {id}"),
         Record::Fed { .. } => "fed".to_owned(),
         Record::Sent { id, group, .. } => format!("sent {id}, of a group {}", group.is_some()),
         Record::Received { id, .. } => format!("received {id}"),
         Record::Done { id, .. } => format!("done {id}"),
+        Record::Returned { id, .. } => format!("returned {id}"),
         Record::Dropped { .. } => "dropped".to_owned(),
     }
 }

@@ -46,7 +46,7 @@ fn in_and_out_and_in_again() {
     assert_eq!((code, &*out), (Some(0), ""), "{err}");
     assert_eq!(
         err,
-        "postbud: one: imported 1 sessions, 1 groups and 3 messages (1 retained)\n"
+        "postbud: one: imported 1 sessions, 1 groups and 4 messages (1 retained)\n"
     );
     let (code, out, err) = said(&store(&home, &["export", "one"], ""));
     assert_eq!((code, &*out, &*err), (Some(0), LINES, ""));
@@ -77,7 +77,8 @@ fn what_is_in_it() {
         "sessions      1 with 1 subscriptions, 2 messages in flight and 1 queued",
         "groups        1 with 1 messages waiting",
         "retained      1 messages",
-        "messages      3",
+        "delayed       1 messages",
+        "messages      4",
         "damage        none",
     ] {
         assert!(out.lines().any(|it| it == line), "{line} in\n{out}");
@@ -86,7 +87,7 @@ fn what_is_in_it() {
     assert_eq!(code, Some(0));
     let start = "{\"format\":1,\"clock\":1700000000000,\"next_number\":12,\"sessions\":1,";
     assert!(out.starts_with(start), "{out}");
-    assert!(out.contains("\"message_bytes\":11,"), "{out}");
+    assert!(out.contains("\"message_bytes\":15,"), "{out}");
     assert!(out.ends_with("\"damage\":[],\"notes\":[]}\n"), "{out}");
 }
 

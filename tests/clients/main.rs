@@ -86,6 +86,7 @@ mod streams;
     reason = "each test binary uses its part of what they share"
 )]
 mod support;
+mod work_queues;
 
 /// What a client is asked to do; see the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,17 +2,17 @@
 
 use std::num::NonZeroU64;
 
-use super::Group;
+use super::{Backlog, Group};
+use crate::queue::Gone;
 
 impl<S: Clone + Eq> Group<S> {
-    /// Bytes of topic, properties and payload of the backlog, as far as they are known.
-    pub fn backlog_bytes(&self) -> usize {
-        self.backlog.bytes()
-    }
-
     /// Gives the backlog up. `gone` is shown what the store calls each message of it that it keeps.
     /// Returns how many messages that were.
     pub fn purge(&mut self, mut gone: impl FnMut(NonZeroU64)) -> usize {
-        self.backlog.purge(|it| _ = it.number.map(&mut gone))
+        let gone = |it: Gone<'_>| _ = it.number.map(&mut gone);
+        match &mut self.backlog {
+            Backlog::Plain(queue) => queue.purge(gone),
+            Backlog::Keyed(lanes) => lanes.purge(gone),
+        }
     }
 }

@@ -17,6 +17,7 @@ fn delivery(payload: &[u8], expires: Option<u64>) -> Delivery {
         subscription_ids: SubscriptionIds::default(),
         qos: QoS::AtLeastOnce,
         retain: false,
+        attempts: 0,
     }
 }
 

@@ -131,6 +131,7 @@ pub(super) fn delivery(qos: QoS, topic: &str, payload: &str, expires: Option<u64
         subscription_ids: SubscriptionIds::default(),
         qos,
         retain: false,
+        attempts: 0,
     }
 }
 

@@ -56,6 +56,7 @@ fn what_differs_per_recipient_and_what_is_passed_on_goes_into_the_publish() {
         subscription_ids: SubscriptionIds::new(&[3, 300]),
         qos: QOS1,
         retain: true,
+        attempts: 0,
     };
     bench.give(delivery, None);
     let expected = Published {

@@ -5,7 +5,7 @@ use crate::queue::SubscriptionIds;
 const OK: ReasonCode = ReasonCode::Success;
 const REFUSED: ReasonCode = ReasonCode::QuotaExceeded;
 
-fn delivery(qos: QoS, payload: &str) -> Delivery {
+pub(super) fn delivery(qos: QoS, payload: &str) -> Delivery {
     let parts = Parts {
         topic: "t",
         forwarded: &[],
@@ -19,6 +19,7 @@ fn delivery(qos: QoS, payload: &str) -> Delivery {
         subscription_ids: SubscriptionIds::default(),
         qos,
         retain: false,
+        attempts: 0,
     }
 }
 

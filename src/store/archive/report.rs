@@ -25,6 +25,8 @@ pub struct Inspection {
     pub groups: u64,
     /// Messages that wait for members of groups.
     pub backlog: u64,
+    /// Messages that are to be published later.
+    pub delayed: u64,
     /// Retained messages.
     pub retained: u64,
     /// Messages, each counted once.
@@ -81,6 +83,8 @@ pub struct Imported {
     pub groups: u64,
     /// Messages that wait for members of groups.
     pub backlog: u64,
+    /// Messages that are to be published later.
+    pub delayed: u64,
 }
 
 /// A store was not made.

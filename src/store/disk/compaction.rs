@@ -22,6 +22,7 @@ use super::segments::error::AppendError;
 use super::segments::files::Files;
 use super::segments::log::Cursor;
 use super::segments::types::Retire;
+use crate::store::record::DELAYED;
 
 /// How many holders and groups are carried in one step.
 const HOLDERS: usize = 256;
@@ -197,7 +198,7 @@ impl<F: Files> Engine<F> {
             };
             if !matches!(
                 kind,
-                format::MESSAGE | format::CARRIED | format::FED | format::AGAIN
+                format::MESSAGE | format::CARRIED | format::FED | format::AGAIN | format::DUE
             ) {
                 continue;
             }
@@ -210,7 +211,11 @@ impl<F: Files> Engine<F> {
                         self.carry_message(it)?;
                     }
                 }
-                Some(Entry::Fed(number, targets) | Entry::Again(number, targets)) => {
+                Some(
+                    Entry::Fed(number, targets)
+                    | Entry::Again(number, targets)
+                    | Entry::Due(number, _, targets),
+                ) => {
                     self.carry_receivers(segment, number, &targets);
                     let targets = self.left_of(number, targets);
                     if !targets.is_empty() {
@@ -262,7 +267,8 @@ impl<F: Files> Engine<F> {
                 },
                 ids: self.mirror.ids(it.ids()).to_vec(),
             }));
-            if waiting.is_empty() && group {
+            // What was published later does not come back.
+            if waiting.is_empty() && group && owner != DELAYED {
                 left.push(Wanted {
                     nowhere: true,
                     ..it
@@ -275,13 +281,16 @@ impl<F: Files> Engine<F> {
     fn carry_message(&mut self, mut body: Body<'_>) -> Result<(), AppendError> {
         let retained = self.mirror.retained.get(body.plain.topic);
         body.retained = retained.is_some_and(|it| it.0 == body.number);
+        let left = self.left_of(body.number, body.targets);
+        let delayed = left.iter().any(|it| it.owner == DELAYED);
         let mut targets = Vec::new();
-        write_targets(&mut targets, &self.left_of(body.number, body.targets));
+        write_targets(&mut targets, &left);
         let header = Written {
             number: body.number,
             held: None,
             retained: body.retained,
-            publisher: body.publisher.filter(|_| body.retained),
+            publisher: body.publisher.filter(|_| body.retained || delayed),
+            due: body.due.filter(|_| delayed),
             targets: &targets,
         };
         let mut rest = Vec::new();
@@ -305,7 +314,9 @@ impl<F: Files> Engine<F> {
     }
 
     fn carry_group(&mut self, number: u64) -> Result<u64, AppendError> {
+        // What is published later has no name: it is always there.
         let group = self.mirror.groups.get(&number);
+        let group = group.filter(|_| number != DELAYED);
         let Some((share, filter)) = group.and_then(|it| it.names.as_ref()) else {
             return Ok(0);
         };

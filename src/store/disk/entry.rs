@@ -1,9 +1,10 @@
 //! Records as they are read back. Nothing here panics, whatever the bytes.
 
 use super::bytes::{Reader, number, stretch};
-use super::format::{self, body_flags, numbers, options_byte, options_from};
+use super::format::{self, LATER, body_flags, numbers, options_byte, options_from};
 use crate::codec::{PacketId, QoS, SubscriptionOptions};
 use crate::message::{Message, Parts, Timestamp};
+use crate::store::record::Replaces;
 use crate::store::state::OwnedWill;
 
 /// A record, borrowed from its frame.
@@ -29,6 +30,7 @@ pub(super) enum Entry<'a> {
     Group(u64, &'a str, &'a str),
     Dissolved(u64),
     Message(Body<'a>),
+    Due(u64, Option<Replaces<'a>>, Vec<Wanted>),
     Lost(LostBody<'a>),
     Cleared(&'a str),
     Released(u64, u16),
@@ -42,6 +44,7 @@ pub(super) enum Entry<'a> {
     },
     Received(u64, u16),
     Done(u64, u16),
+    Returned(u64, u16),
     Dropped(u64, u64),
     Restart(u64, u64),
     Clock(u64, u64),
@@ -82,6 +85,7 @@ pub(super) struct Body<'a> {
     pub held: Option<(u64, u16)>,
     pub retained: bool,
     pub publisher: Option<&'a str>,
+    pub due: Option<Timestamp>,
     pub targets: Vec<Wanted>,
     pub plain: Plain<'a>,
 }
@@ -248,6 +252,19 @@ fn decode_more(kind: u8, mut r: Reader<'_>) -> Option<Entry<'_>> {
         },
         format::RECEIVED => Entry::Received(r.number()?, id(&mut r)?),
         format::DONE => Entry::Done(r.number()?, id(&mut r)?),
+        format::DUE => {
+            let (number, topic) = (r.number()?, r.text()?);
+            let retained = match topic.is_empty() {
+                true => None,
+                false => Some(Replaces {
+                    topic,
+                    clears: r.byte()? != 0,
+                    publisher: Some(r.text()?).filter(|it| !it.is_empty()),
+                }),
+            };
+            Entry::Due(number, retained, targets(r.rest())?)
+        }
+        format::RETURNED => Entry::Returned(r.number()?, id(&mut r)?),
         format::DROPPED => Entry::Dropped(r.number()?, r.number()?),
         format::RESTART => Entry::Restart(r.number()?, r.number()?),
         format::CLOCK => Entry::Clock(r.number()?, r.number()?),
@@ -270,12 +287,13 @@ fn id(r: &mut Reader<'_>) -> Option<u16> {
 /// A message and what stands before it.
 pub(super) fn body<'a>(r: &mut Reader<'a>) -> Option<Body<'a>> {
     let number = r.number()?;
-    let (qos, [retain, expires, held, retained, publisher]) = body_flags(r.byte()?);
-    let expires = expires.then(|| r.number());
-    let expires = match expires {
-        Some(it) => Some(Timestamp::from_millis(it?)),
-        None => None,
+    let flags = r.byte()?;
+    let (qos, [retain, expires, held, retained, publisher]) = body_flags(flags);
+    let mut time = |there: bool| match there {
+        true => r.number().map(|it| Some(Timestamp::from_millis(it))),
+        false => Some(None),
     };
+    let (expires, due) = (time(expires)?, time(flags & LATER != 0)?);
     let held = if held {
         Some((r.number()?, id(r)?))
     } else {
@@ -287,6 +305,7 @@ pub(super) fn body<'a>(r: &mut Reader<'a>) -> Option<Body<'a>> {
         held,
         retained,
         publisher,
+        due,
         targets: targets(r.stretch()?)?,
         plain: Plain {
             qos: QoS::from_bits(qos)?,

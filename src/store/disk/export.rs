@@ -13,6 +13,7 @@ use crate::store::archive::line::{
     Session as SessionLine, Subscription, Will,
 };
 use crate::store::archive::report::Error;
+use crate::store::record::DELAYED;
 
 /// See [`crate::store::archive::export`].
 pub fn export(folder: &Path, to: &mut dyn Write) -> Result<Vec<String>, Error> {
@@ -54,7 +55,8 @@ pub(super) fn write_all<F: Files>(look: &mut Look<F>, to: &mut dyn Write) -> io:
             }
         }
     }
-    let mut numbers: Vec<_> = look.mirror.groups.keys().copied().collect();
+    let groups = look.mirror.groups.keys().copied();
+    let mut numbers: Vec<_> = groups.filter(|it| *it != DELAYED).collect();
     numbers.sort_unstable();
     for number in numbers {
         if let Some(mut group) = look.mirror.groups.remove(&number)
@@ -98,8 +100,12 @@ impl Readable {
 /// Messages by their numbers.
 fn messages<F: Files>(look: &mut Look<F>, out: &mut Output<'_>) -> io::Result<Readable> {
     let mut unread = Vec::new();
+    let delayed = look.mirror.groups.get_mut(&DELAYED);
+    let delayed = delayed.map(|it| it.waiting.sorted().map(|it| it.number()).collect());
+    let delayed: Vec<u64> = delayed.unwrap_or_default();
     for (number, slot) in look.messages() {
-        let Some(line) = look.message(number, slot).map(|it| spell_out(&it)) else {
+        let waits = delayed.binary_search(&number).is_ok();
+        let Some(line) = look.message(number, slot).map(|it| spell_out(&it, waits)) else {
             unread.push(number);
             continue;
         };
@@ -116,7 +122,8 @@ fn messages<F: Files>(look: &mut Look<F>, out: &mut Output<'_>) -> io::Result<Re
     Ok(Readable { unread })
 }
 
-fn spell_out(it: &Body<'_>) -> Message {
+/// A message; `waits` is whether it is still to be published.
+fn spell_out(it: &Body<'_>, waits: bool) -> Message {
     let plain = &it.plain;
     Message {
         number: it.number,
@@ -124,7 +131,8 @@ fn spell_out(it: &Body<'_>) -> Message {
         qos: plain.qos as u8,
         retain: plain.retain,
         expires: plain.expires.map(|it| it.as_millis()),
-        publisher: None,
+        due: it.due.filter(|_| waits).map(|it| it.as_millis()),
+        publisher: it.publisher.filter(|_| waits).map(str::to_owned),
         properties: Bytes(plain.forwarded.to_vec()),
         payload: Bytes(plain.payload.to_vec()),
     }

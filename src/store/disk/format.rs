@@ -31,13 +31,15 @@
 //! | 22 | Opened | as 1, of a session that was there before, with a small Will or none |
 //! | 23 | *Lost* | what is known of a Message that cannot be read: see [`gist`] |
 //! | 24 | *LostCarried* | the same of Carried |
+//! | 25 | Due | number, topic, targets; behind a topic that is not empty, whether it is cleared, publisher |
+//! | 26 | Returned | holder, Packet Identifier |
 //!
 //! A will: delay, expiry plus one or 0, message as bytes. Options: as in SUBSCRIBE.
 
 use super::bytes::{Reader, number, stretch};
 use crate::codec::{RetainHandling, SubscriptionOptions};
-use crate::message::Message;
-use crate::store::record::{Accepted, KeptWill, Opened, Record, Target};
+use crate::message::{Message, Timestamp};
+use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Replaces, Target};
 
 pub(super) const OPENED: u8 = 1;
 pub(super) const LEFT: u8 = 2;
@@ -63,6 +65,8 @@ pub(super) const HOLDER: u8 = 21;
 pub(super) const BACK: u8 = 22;
 pub(super) const LOST: u8 = 23;
 pub(super) const LOST_CARRIED: u8 = 24;
+pub(super) const DUE: u8 = 25;
+pub(super) const RETURNED: u8 = 26;
 
 /// How large the topic and the payload of a small Will may be.
 const SMALL_WILL: usize = 1024;
@@ -70,7 +74,7 @@ const SMALL_WILL: usize = 1024;
 /// Whether a record of this kind makes the store larger, so that it is refused when there is no room.
 /// What only the store itself writes never does.
 pub(super) fn grows(kind: u8) -> bool {
-    matches!(kind, OPENED | SUBSCRIBED | GROUP | MESSAGE | FED)
+    matches!(kind, OPENED | SUBSCRIBED | GROUP | MESSAGE | FED | DUE)
 }
 
 /// The kind that a record is written as.
@@ -88,12 +92,14 @@ pub(super) fn kind(record: &Record<'_>) -> u8 {
         Record::Group { .. } => GROUP,
         Record::Dissolved { .. } => DISSOLVED,
         Record::Message(_) => MESSAGE,
+        Record::Due { .. } => DUE,
         Record::Cleared { .. } => CLEARED,
         Record::Released { .. } => RELEASED,
         Record::Fed { .. } => FED,
         Record::Sent { .. } => SENT,
         Record::Received { .. } => RECEIVED,
         Record::Done { .. } => DONE,
+        Record::Returned { .. } => RETURNED,
         Record::Dropped { .. } => DROPPED,
     }
 }
@@ -142,7 +148,20 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
             filter,
         } => texts(rest, *group, &[share, filter]),
         Record::Message(it) => message(rest, it),
+        Record::Due {
+            number: it,
+            retained,
+            targets,
+        } => due(rest, *it, *retained, targets),
         Record::Cleared { topic } => rest.extend_from_slice(topic.as_bytes()),
+        other => delivery(rest, other),
+    }
+    finish(frame, kind(record), rest);
+}
+
+/// What becomes of deliveries.
+fn delivery(rest: &mut Vec<u8>, record: &Record<'_>) {
+    match record {
         Record::Released { session, id } => numbers(rest, &[*session, u64::from(id.get())]),
         Record::Fed { number: it, target } => {
             number(rest, *it);
@@ -154,22 +173,19 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
             number,
             group,
             qos,
-        } => numbers(
-            rest,
-            &[
-                *holder,
-                u64::from(id.get()),
-                *number,
-                group.unwrap_or(0),
-                *qos as u64,
-            ],
-        ),
-        Record::Received { holder, id } | Record::Done { holder, id } => {
+        } => {
+            numbers(rest, &[*holder, u64::from(id.get()), *number]);
+            numbers(rest, &[group.unwrap_or(0), *qos as u64]);
+        }
+        Record::Received { holder, id }
+        | Record::Done { holder, id }
+        | Record::Returned { holder, id } => {
             numbers(rest, &[*holder, u64::from(id.get())]);
         }
         Record::Dropped { owner, number } => numbers(rest, &[*owner, *number]),
+        // All others are above.
+        _ => {}
     }
-    finish(frame, kind(record), rest);
 }
 
 fn texts(rest: &mut Vec<u8>, of: u64, texts: &[&str]) {
@@ -191,6 +207,18 @@ pub(super) fn numbers(into: &mut Vec<u8>, values: &[u64]) {
     }
 }
 
+fn due(rest: &mut Vec<u8>, of: u64, retained: Option<Replaces<'_>>, targets: &[Target<'_>]) {
+    number(rest, of);
+    stretch(rest, retained.map_or("", |it| it.topic).as_bytes());
+    if let Some(it) = retained {
+        rest.push(u8::from(it.clears));
+        stretch(rest, it.publisher.unwrap_or_default().as_bytes());
+    }
+    for target in targets {
+        push_target(rest, target);
+    }
+}
+
 fn opened(rest: &mut Vec<u8>, it: &Opened<'_>) {
     numbers(rest, &[it.session, u64::from(it.expiry)]);
     stretch(rest, it.client_id.as_bytes());
@@ -207,6 +235,7 @@ pub(super) fn will(rest: &mut Vec<u8>, it: &KeptWill<'_>) {
         held: None,
         retained: false,
         publisher: None,
+        due: None,
         targets: &[],
     };
     body(rest, &header, it.message);
@@ -218,6 +247,7 @@ pub(super) struct Written<'a> {
     pub held: Option<(u64, u16)>,
     pub retained: bool,
     pub publisher: Option<&'a str>,
+    pub due: Option<Timestamp>,
     /// Owners, already as bytes.
     pub targets: &'a [u8],
 }
@@ -227,19 +257,32 @@ const EXPIRES: u8 = 8;
 const HELD: u8 = 16;
 const RETAINED: u8 = 32;
 const PUBLISHER: u8 = 64;
+/// It is to be published later.
+pub(super) const LATER: u8 = 128;
 
-/// A message: number, flags (QoS, RETAIN, and which of the rest there are), time of expiry, session and
-/// id that are held, publisher, length of the targets and they, topic, properties, payload.
+/// A message: number, flags (QoS, RETAIN, and which of the rest there are), time of expiry, time of its
+/// publication, session and id that are held, publisher, length of the targets and they, topic, properties, payload.
 pub(super) fn message(rest: &mut Vec<u8>, it: &Accepted<'_>) {
     let mut targets = Vec::new();
     for target in it.targets {
         push_target(&mut targets, target);
+    }
+    if it.due.is_some() {
+        let target = Target {
+            owner: DELAYED,
+            group: true,
+            qos: it.message.qos(),
+            retain: it.message.retain(),
+            subscription_ids: &[],
+        };
+        push_target(&mut targets, &target);
     }
     let header = Written {
         number: it.number,
         held: it.held.map(|(session, id)| (session, id.get())),
         retained: it.retained,
         publisher: it.publisher,
+        due: it.due,
         targets: &targets,
     };
     body(rest, &header, it.message);
@@ -270,10 +313,11 @@ pub(super) fn write_body(
             | flag(message.expires.is_some(), EXPIRES)
             | flag(header.held.is_some(), HELD)
             | flag(header.retained, RETAINED)
-            | flag(header.publisher.is_some(), PUBLISHER),
+            | flag(header.publisher.is_some(), PUBLISHER)
+            | flag(header.due.is_some(), LATER),
     );
-    if let Some(expires) = message.expires {
-        number(rest, expires.as_millis());
+    for time in [message.expires, header.due].into_iter().flatten() {
+        number(rest, time.as_millis());
     }
     if let Some((session, id)) = header.held {
         numbers(rest, &[session, u64::from(id)]);
@@ -325,7 +369,8 @@ fn message_gist(into: &mut Vec<u8>, rest: &[u8]) -> Option<()> {
     let (_, [_, expires, held, retained, publisher]) = body_flags(flags);
     let flags_at = into.len();
     into.push(flags & (3 | HELD | RETAINED));
-    if expires {
+    let later = flags & LATER != 0;
+    for _ in 0..u8::from(expires) + u8::from(later) {
         r.number()?;
     }
     if held {

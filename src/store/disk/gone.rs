@@ -7,6 +7,7 @@ use super::messages::Slot;
 use super::mirror::{Group, Mirror, PINNED};
 use super::report::Owner;
 use crate::codec::QoS;
+use crate::store::record::DELAYED;
 
 /// One for whom a message is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,7 @@ impl Gone {
                 group: false,
                 ..
             } => session(owner),
+            Self::Waiting { owner: DELAYED, .. } => Owner::Delayed,
             Self::Waiting { owner, .. }
             | Self::InFlight {
                 group: Some(owner), ..

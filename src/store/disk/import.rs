@@ -28,7 +28,7 @@ use crate::codec::{PacketId, PublishProperties, QoS, SubscriptionOptions};
 use crate::message::{Message, Parts, Timestamp};
 use crate::store::archive::line::{self, FORMAT, Line};
 use crate::store::archive::report::{ImportError, Imported};
-use crate::store::record::KeptWill;
+use crate::store::record::{DELAYED, KeptWill};
 use crate::topic::{filter, name};
 
 /// Where a store is made before it is whole.
@@ -112,6 +112,7 @@ fn counted<F: Files>(look: &Look<F>) -> Imported {
         queued: it.queued,
         groups: it.groups,
         backlog: it.backlog,
+        delayed: it.delayed,
     }
 }
 
@@ -313,8 +314,11 @@ impl Taken {
         if self.owner.is_some() || self.messages.last().is_some_and(|last| *last >= it.number) {
             return wrong("messages come first, in the order of their numbers");
         }
-        if it.publisher.is_some() && !retained {
-            return wrong("only a retained message has a publisher");
+        if it.due.is_some() && retained {
+            return wrong("what is to be published later is not retained yet");
+        }
+        if it.publisher.is_some() && !retained && it.due.is_none() {
+            return wrong("only what is retained, or to be published later, has a publisher");
         }
         let plain = Plain {
             qos: qos(it.qos)?,
@@ -328,12 +332,23 @@ impl Taken {
             return wrong(format!("{:?} has a retained message already", it.topic));
         }
         self.rest.clear();
+        let mut targets = Vec::new();
+        if it.due.is_some() {
+            let flags = Flags {
+                group: true,
+                qos: plain.qos,
+                retain: plain.retain,
+            };
+            format::write_target(&mut targets, DELAYED, flags.to_byte(), &[]);
+            self.imported.delayed += 1;
+        }
         let header = Written {
             number: it.number,
             held: None,
             retained,
             publisher: it.publisher.as_deref(),
-            targets: &[],
+            due: it.due.map(Timestamp::from_millis),
+            targets: &targets,
         };
         format::write_body(&mut self.rest, &header, &plain);
         self.messages.push(it.number);

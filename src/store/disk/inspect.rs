@@ -11,6 +11,7 @@ use super::segments::error::OpenError;
 use super::segments::files::Files;
 use super::segments::still::Still;
 use crate::store::archive::report::{Error, Inspection, Segment};
+use crate::store::record::DELAYED;
 
 /// Where damaged files are set aside.
 const ASIDE: &str = "damaged";
@@ -86,9 +87,14 @@ pub(super) fn survey<F: Files>(look: &Look<F>) -> Inspection {
             it.queued += held.waiting.len() as u64;
         }
     }
-    for group in mirror.groups.values() {
-        it.groups += 1;
-        it.backlog += group.waiting.len() as u64;
+    for (number, group) in &mirror.groups {
+        let waiting = group.waiting.len() as u64;
+        if *number == DELAYED {
+            it.delayed = waiting;
+        } else {
+            it.groups += 1;
+            it.backlog += waiting;
+        }
     }
     it.segments = look
         .log

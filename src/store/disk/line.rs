@@ -2,7 +2,9 @@
 //!
 //! The order of a queue is that of the numbers of its messages. The broker gives them as messages are
 //! accepted, so those of one publisher to one topic keep their order, which is all that is promised; and
-//! it is the same whether a message is read where it was first written or where it was carried to.
+//! it is the same whether a message is read where it was first written or where it was carried to. What a
+//! member of a group gives back is in front of what came later; a retained message for a new
+//! subscription, of what was accepted after it.
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::Iter;

@@ -14,6 +14,7 @@ use super::line::{Line, Waiting};
 use super::messages::{Messages, Slot};
 use super::sets::Sets;
 use crate::codec::{QoS, SubscriptionOptions};
+use crate::store::record::{DELAYED, Replaces};
 
 /// How long nothing is said of the time while somebody is connected, in milliseconds: so much too late a
 /// session may be thought to have been left by a crash.
@@ -90,9 +91,14 @@ fn nowhere(refs: u32) -> Slot {
 impl Mirror {
     /// A mirror before a replay.
     pub fn new() -> Self {
+        let delayed = Group {
+            names: Some(("$delayed".into(), "".into())),
+            ..Group::default()
+        };
         Self {
             lenient: true,
             next: 1,
+            groups: HashMap::from([(DELAYED, delayed)]),
             ..Self::default()
         }
     }
@@ -135,6 +141,9 @@ impl Mirror {
                 None => self.unknown(),
             },
             Entry::Message(body) => self.message(place, &body),
+            Entry::Due(number, retained, targets) => {
+                self.due(place, number, retained, &targets);
+            }
             Entry::Lost(body) => self.lost(place, &body),
             Entry::Cleared(topic) => match self.retained.remove(topic) {
                 Some((number, _)) => self.release(number),
@@ -180,6 +189,7 @@ impl Mirror {
                 None => self.unknown(),
             },
             Entry::Done(holder, id) => self.done(holder, id),
+            Entry::Returned(holder, id) => self.returned(holder, id),
             Entry::Dropped(owner, number) => {
                 let taken = match self.groups.get_mut(&owner) {
                     Some(it) => it.waiting.take(number),
@@ -235,6 +245,8 @@ impl Mirror {
         it.in_flight.iter_mut().find(|it| it.id == id)
     }
 
+    /// One client may have two sessions: a new one is kept before it is known whether it will be opened, and
+    /// the broker ends the one or the other.
     fn opened(&mut self, place: Place, number: u64, expiry: u32, client_id: &str, will: &[u8]) {
         self.seen(number);
         let held = self.holders.entry(number).or_default();
@@ -274,23 +286,29 @@ impl Mirror {
         let (mut back, mut stays) = (Vec::new(), VecDeque::new());
         for it in std::mem::take(&mut held.in_flight) {
             match (it.group, it.number) {
-                (Some(group), Some(number)) if it.flags.qos == QoS::AtLeastOnce => {
-                    back.push((group, number, it));
-                }
+                (Some(_), Some(_)) if it.flags.qos == QoS::AtLeastOnce => back.push(it),
                 _ => stays.push_back(it),
             }
         }
         held.in_flight = stays;
-        for (group, number, it) in back {
-            let ids = self.intern(&it.ids);
-            match self.groups.get_mut(&group) {
-                Some(group) => group.waiting.push(Waiting::new(number, it.flags, ids)),
-                None if self.lenient => {
-                    let group = self.groups.entry(group).or_default();
-                    group.waiting.push(Waiting::new(number, it.flags, ids));
-                }
-                None => self.release(number),
+        for it in back {
+            self.wait_again(it);
+        }
+    }
+
+    /// Lets the message of a delivery wait in its group again.
+    fn wait_again(&mut self, it: Flight) {
+        let Some(number) = it.number else {
+            return;
+        };
+        let ids = self.intern(&it.ids);
+        let waiting = Waiting::new(number, it.flags, ids);
+        match it.group.map(|it| (it, self.groups.get_mut(&it))) {
+            Some((_, Some(group))) => group.waiting.push(waiting),
+            Some((group, None)) if self.lenient => {
+                self.groups.entry(group).or_default().waiting.push(waiting);
             }
+            _ => self.release(number),
         }
     }
 
@@ -453,6 +471,29 @@ impl Mirror {
             self.release(number);
         }
         !clears
+    }
+
+    /// A message that was to be published later is published.
+    fn due(
+        &mut self,
+        place: Place,
+        number: u64,
+        retained: Option<Replaces<'_>>,
+        targets: &[Wanted],
+    ) {
+        for it in targets {
+            self.wait(number, it, place.segment);
+        }
+        if let Some(it) = retained
+            && self.replace_retained(number, it.topic, it.publisher, it.clears)
+        {
+            self.hold(number);
+        }
+        let delayed = self.groups.get_mut(&DELAYED);
+        match delayed.and_then(|it| it.waiting.take(number)) {
+            Some(_) => self.release(number),
+            None => self.unknown(),
+        }
     }
 
     /// The numbers of all messages that are no queue's alone: retained ones, and those in flight.
@@ -647,6 +688,21 @@ impl Mirror {
         }
     }
 
+    /// A message goes back to its group from a holder that stays.
+    fn returned(&mut self, number: u64, id: u16) {
+        let Some(held) = self.holders.get_mut(&number) else {
+            return self.unknown();
+        };
+        let index = held.in_flight.iter().position(|it| it.id == id);
+        let Some(flight) = index.and_then(|it| held.in_flight.remove(it)) else {
+            return self.unknown();
+        };
+        if held.in_flight.is_empty() && held.session.is_none() && !self.lenient {
+            self.holders.remove(&number);
+        }
+        self.wait_again(flight);
+    }
+
     fn holder(&mut self, place: Place, it: Holder) {
         self.seen(it.number);
         let held = self.holders.entry(it.number).or_default();
@@ -677,8 +733,13 @@ impl Mirror {
     fn restart(&mut self, at: u64, next: u64) {
         let mut numbers: Vec<_> = self.holders.keys().copied().collect();
         numbers.sort_unstable();
-        // They may have lasted until the time would have been told again, but not longer than now.
-        let last = at.min(self.clock.saturating_add(CLOCK));
+        // They may have lasted until the time would have been told again, but not longer than now. What
+        // spoke of the time may have been given up with the oldest segment: then nobody has been away for
+        // longer than since now.
+        let last = match self.clock {
+            0 => at,
+            clock => at.min(clock.saturating_add(CLOCK)),
+        };
         for number in numbers {
             self.give_back(number);
             let kept = self.holders.get_mut(&number);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU64;
 
 use super::engine::Engine;
-use super::entry::{self, Flags, Flight, Session};
+use super::entry::{self, Body, Flight, Session};
 use super::line::Line;
 use super::messages::Slot;
 use super::mirror::{Held, Mirror};
@@ -13,8 +13,9 @@ use super::segments::log::Log;
 use crate::codec::PacketId;
 use crate::message::{Message, Timestamp};
 use crate::queue::{Delivery, Stored, SubscriptionIds};
+use crate::store::record::DELAYED;
 use crate::store::state::{
-    KeptGroup, KeptInFlight, KeptRetained, KeptSession, Numbered, OwnedWill, State,
+    KeptDelayed, KeptGroup, KeptInFlight, KeptRetained, KeptSession, Numbered, OwnedWill, State,
 };
 
 /// Bytes of messages that are read back at once, about.
@@ -43,7 +44,8 @@ impl<F: Files> Engine<F> {
         mirror.holders = holders.into_iter().collect();
         let mut groups = std::mem::take(&mut mirror.groups);
         for (number, group) in &mut groups {
-            let Some((share, filter)) = group.names.clone() else {
+            let names = group.names.clone().filter(|_| *number != DELAYED);
+            let Some((share, filter)) = names else {
                 continue;
             };
             state.groups.push(KeptGroup {
@@ -65,7 +67,30 @@ impl<F: Files> Engine<F> {
             }
         }
         state.retained.sort_unstable_by_key(|it| it.number);
+        let unread = unread + self.recall_delayed(&mut state.delayed);
         (state, unread)
+    }
+
+    /// All messages that are to be published later. Returns how many could not be read.
+    fn recall_delayed(&mut self, delayed: &mut Vec<KeptDelayed>) -> u64 {
+        let group = self.mirror.groups.get_mut(&DELAYED);
+        let numbers = group.map(|it| it.waiting.sorted().map(|it| it.number()).collect());
+        let numbers: Vec<u64> = numbers.unwrap_or_default();
+        let (mut frames, mut scratch) = (Frames::default(), Vec::new());
+        for number in &numbers {
+            let slot = self.mirror.messages.get(*number).copied();
+            let body = slot.and_then(|slot| frames.body(&mut self.log, *number, slot));
+            let Some((body, due)) = body.and_then(|it| it.due.map(|due| (it, due))) else {
+                continue;
+            };
+            delayed.push(KeptDelayed {
+                number: *number,
+                message: body.plain.to_message(&mut scratch),
+                due,
+                publisher: body.publisher.map(Box::from),
+            });
+        }
+        (numbers.len() - delayed.len()) as u64
     }
 
     /// Messages with these numbers, each read once, in the order in which they are in the log. Returns
@@ -117,13 +142,21 @@ struct Frames {
 
 impl Frames {
     fn message<F: Files>(&mut self, log: &mut Log<F>, number: u64, slot: Slot) -> Option<Message> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let body = self.body(log, number, slot);
+        let message = body.map(|it| it.plain.to_message(&mut scratch));
+        self.scratch = scratch;
+        message
+    }
+
+    /// The message and what stands before it.
+    fn body<F: Files>(&mut self, log: &mut Log<F>, number: u64, slot: Slot) -> Option<Body<'_>> {
         let place = (slot.segment, slot.offset);
         if self.of != place {
             self.of = place;
             self.frame = log.read_from(place.0, place.1).unwrap_or_default();
         }
-        let found = entry::message_in(&self.frame, number)?;
-        Some(found.plain.to_message(&mut self.scratch))
+        entry::message_in(&self.frame, number)
     }
 }
 
@@ -164,7 +197,7 @@ fn recall_session(
             .filter_map(|it| PacketId::new(*it))
             .collect(),
         in_flight: in_flight
-            .filter_map(|it| recall_flight(messages, it))
+            .filter_map(|it| recall_flight(mirror, session, messages, it))
             .collect(),
         waiting,
     }
@@ -177,14 +210,30 @@ fn recall_will(session: &Session) -> Option<OwnedWill> {
     }
 }
 
-fn recall_flight(messages: &HashMap<u64, Message>, it: &Flight) -> Option<KeptInFlight> {
+fn recall_flight(
+    mirror: &Mirror,
+    session: &Session,
+    messages: &HashMap<u64, Message>,
+    it: &Flight,
+) -> Option<KeptInFlight> {
     let publish = match it.number {
-        Some(number) => Some(deliver(
-            messages,
-            number,
-            it.flags,
-            SubscriptionIds::new(&it.ids),
-        )?),
+        Some(number) => {
+            let message = messages.get(&number)?.clone();
+            let (retain, subscription_ids) = match it.group {
+                Some(group) => as_member(mirror, session, group, &message),
+                None => (it.flags.retain, SubscriptionIds::new(&it.ids)),
+            };
+            Some(Numbered {
+                number,
+                delivery: Delivery {
+                    message,
+                    subscription_ids,
+                    qos: it.flags.qos,
+                    retain,
+                    attempts: 0,
+                },
+            })
+        }
         None => None,
     };
     Some(KeptInFlight {
@@ -193,19 +242,22 @@ fn recall_flight(messages: &HashMap<u64, Message>, it: &Flight) -> Option<KeptIn
     })
 }
 
-fn deliver(
-    messages: &HashMap<u64, Message>,
-    number: u64,
-    flags: Flags,
-    subscription_ids: SubscriptionIds,
-) -> Option<Numbered> {
-    Some(Numbered {
-        number,
-        delivery: Delivery {
-            message: messages.get(&number)?.clone(),
-            subscription_ids,
-            qos: flags.qos,
-            retain: flags.retain,
-        },
-    })
+/// How a message of a group is sent to a member: its subscription says so, and no record of the message.
+fn as_member(
+    mirror: &Mirror,
+    session: &Session,
+    group: u64,
+    message: &Message,
+) -> (bool, SubscriptionIds) {
+    let names = mirror.groups.get(&group).and_then(|it| it.names.as_ref());
+    let names = names.map(|(share, filter)| format!("$share/{share}/{filter}"));
+    let mut subscriptions = session.subscriptions.iter();
+    let found = subscriptions.find(|it| Some(&*it.0) == names.as_deref());
+    match found {
+        Some((_, options, id)) => {
+            let retain = message.retain() && options.retain_as_published;
+            (retain, SubscriptionIds::new(id.as_slice()))
+        }
+        None => (false, SubscriptionIds::new(&[])),
+    }
 }

@@ -47,6 +47,8 @@ pub enum Owner {
         /// Its Topic Filter.
         filter: Box<str>,
     },
+    /// Whoever subscribes when its time comes: it was to be published later.
+    Delayed,
     /// Whoever subscribes to this topic, of which it was the retained message.
     Retained(Box<str>),
     /// A session or group that is lost as well: only its number is known.
@@ -193,6 +195,7 @@ impl fmt::Display for Owner {
             Self::Group { share, filter } => {
                 write!(f, "the group \"$share/{share}/{filter}\" was to have them")
             }
+            Self::Delayed => f.write_str("they were to be published later"),
             Self::Retained(topic) => write!(f, "it was the retained message of {topic:?}"),
             Self::Unnamed(number) => {
                 write!(

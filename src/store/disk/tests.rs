@@ -1,10 +1,12 @@
 //! The store against a model that knows nothing of logs; formats; what a real disk holds.
 
+mod acknowledged;
 mod archive;
 mod contract;
 mod damage;
 mod formats;
 mod model;
+mod queues;
 mod random;
 mod snapshot;
 

@@ -270,6 +270,7 @@ impl Inode {
     }
 
     fn flush_all(&mut self) {
+        self.durable.truncate(self.cache.len());
         for sector in std::mem::take(&mut self.dirty) {
             self.flush(sector, SECTOR);
         }
@@ -409,6 +410,15 @@ impl Files for Faulty {
         }
         state.inodes[*file].write(&bytes[..len], at);
         fault.map_or(Ok(()), |it| Err(error(it)))
+    }
+
+    fn cut(&self, file: &usize, length: u64) -> io::Result<()> {
+        let mut state = self.0.borrow_mut();
+        state.plain()?;
+        let inode = &mut state.inodes[*file];
+        inode.cache.truncate(length as usize);
+        inode.dirty.split_off(&(length as usize).div_ceil(SECTOR));
+        Ok(())
     }
 
     fn sync(&self, file: &usize) -> io::Result<()> {

@@ -26,6 +26,8 @@ pub trait Files {
     fn read_at(&self, file: &Self::File, into: &mut [u8], position: u64) -> io::Result<usize>;
     /// Writes all of `bytes`.
     fn write_at(&self, file: &Self::File, bytes: &[u8], position: u64) -> io::Result<()>;
+    /// Cuts a file to this length, so that the disk has the rest back.
+    fn cut(&self, file: &Self::File, length: u64) -> io::Result<()>;
     /// Makes content and length durable (fdatasync).
     fn sync(&self, file: &Self::File) -> io::Result<()>;
     /// Makes the names in the folder (`""`) or in a subfolder durable.
@@ -123,6 +125,10 @@ impl Files for Disk {
 
     fn write_at(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
         file.write_all_at(bytes, position)
+    }
+
+    fn cut(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {

@@ -256,8 +256,33 @@ impl<F: Files> Log<F> {
                 let _ = self.files.remove(left);
             }
         }
+        self.give_back();
         self.restore();
         Ok(())
+    }
+
+    /// Cuts what files have behind their records: none of them is written any more. Where the reserve is
+    /// missing, most of it may be there.
+    fn give_back(&mut self) {
+        if self.reserve {
+            return;
+        }
+        for part in self.parts.values_mut().flatten() {
+            let end = HEADER + u64::from(part.stop.saturating_sub(part.base));
+            let name = format::log_name(part.number);
+            if part.length <= end || !matches!(self.files.names(&name), Ok(1)) {
+                continue;
+            }
+            let cut = self.files.open(&name).and_then(|file| {
+                self.files.cut(&file, end)?;
+                self.files.sync(&file)
+            });
+            // If it cannot be done, the file is as good as it was.
+            if cut.is_ok() {
+                self.disk -= part.length - end;
+                part.length = end;
+            }
+        }
     }
 }
 

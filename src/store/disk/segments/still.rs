@@ -62,6 +62,10 @@ impl Files for Still {
         refused()
     }
 
+    fn cut(&self, _: &File, _: u64) -> io::Result<()> {
+        refused()
+    }
+
     fn sync(&self, _: &File) -> io::Result<()> {
         refused()
     }

@@ -72,7 +72,8 @@ fn every_kind_of_line_is_taken() {
     let home = Folder::new("golden");
     let imported = import(&home.0, &mut GOLDEN.as_bytes()).expect("imported");
     let expected = Imported {
-        messages: 3,
+        messages: 4,
+        delayed: 1,
         retained: 1,
         sessions: 1,
         subscriptions: 1,
@@ -194,77 +195,82 @@ const REFUSALS: &[(&str, &str, &str)] = &[
     (
         "{\"kind\":\"retained\"",
         "{\"kind\":\"message\"",
-        "line 4: only a retained",
+        "line 4: only what is retained",
     ),
     (
         "\"number\":2",
         "\"number\":0",
-        "line 5: the number 0 is none",
+        "line 6: the number 0 is none",
     ),
     (
         "\"will\",\"session\":2",
         "\"will\",\"session\":3",
-        "line 6: it does not follow session 3",
+        "line 7: it does not follow session 3",
     ),
     (
         "$share/g/a/#",
         "$share/g/a/#/b",
-        "line 7: \"$share/g/a/#/b\" is no Topic Filter",
+        "line 8: \"$share/g/a/#/b\" is no Topic Filter",
     ),
     (
         "\"retain_handling\":2",
         "\"retain_handling\":3",
-        "line 7: qos and retain_handling",
+        "line 8: qos and retain_handling",
     ),
     (
         "\"id\":7",
         "\"id\":0",
-        "line 8: a Packet Identifier is not 0",
+        "line 9: a Packet Identifier is not 0",
     ),
     (
         "\"message\":5",
         "\"message\":4",
-        "line 9: there is no message 4",
+        "line 10: there is no message 4",
     ),
     (
         "\"subscription_ids\":[9]",
         "\"subscription_ids\":[0]",
-        "line 9: a Subscription",
+        "line 10: a Subscription",
     ),
     (
         "\"id\":2,\"qos\":2",
         "\"id\":1,\"qos\":2",
-        "line 10: the id 1 is in flight",
+        "line 11: the id 1 is in flight",
     ),
     (
         "\"queued\",\"session\":2",
         "\"queued\",\"session\":9",
-        "line 11: it does not follow 9",
+        "line 12: it does not follow 9",
     ),
     (
         "\"number\":3",
         "\"number\":2",
-        "line 12: the number 2 is in use",
+        "line 13: the number 2 is in use",
     ),
     (
         "\"backlog\",\"group\":3",
         "\"backlog\",\"group\":2",
-        "line 13: it does not follow 2",
+        "line 14: it does not follow 2",
     ),
     (
+        "\"lines\":14",
         "\"lines\":13",
-        "\"lines\":12",
-        "line 14: 13 lines before this one, not 12",
+        "line 15: 14 lines before this one, not 13",
     ),
     (
-        "{\"kind\":\"end\",\"lines\":13}\n",
+        "{\"kind\":\"end\",\"lines\":14}\n",
         "",
-        "line 14: the lines end without an `end`",
+        "line 15: the lines end without an `end`",
     ),
     (
         "\"queued\",\"session\":2,\"message\":6",
         "\"queued\",\"session\":2,\"message\":5",
-        "line 14: 1 messages are for nobody",
+        "line 15: 1 messages are for nobody",
+    ),
+    (
+        "{\"kind\":\"message\",\"number\":8",
+        "{\"kind\":\"retained\",\"number\":8",
+        "line 5: what is to be published later",
     ),
 ];
 

@@ -402,6 +402,88 @@ fn messages_on_bad_sectors_are_named() {
     }
 }
 
+/// Gives up every segment that is there now.
+fn compact(engine: &mut Engine<Faulty>) {
+    super::random::go_round(engine, 2, 1000);
+}
+
+// Breaks if: what stands in the place of damage is taken for damage when its segment is given up, or for
+// more than it says.
+#[test]
+fn what_was_made_good_is_carried_forward() {
+    let (disk, _) = small_store(End::Closed);
+    for name in ["0000000001.log", "0000000002.log"] {
+        let bytes = disk.content(name);
+        let written = bytes.iter().rposition(|it| *it != 0).expect("records");
+        for at in (4096..written).step_by(23) {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1;
+            let copy = disk.copy(5);
+            copy.put(name, &bytes);
+            let what = format!("{name} flipped at {at}");
+            let (found, ..) = open_twice(&copy, &what);
+            let (mut engine, _) = Engine::open(copy.clone(), small(), 1000).expect("opens");
+            compact(&mut engine);
+            assert_eq!(
+                (engine.mirror.unknown, &engine.missing),
+                (0, &vec![]),
+                "{what}"
+            );
+            drop(engine);
+            let aside = copy.names().into_iter();
+            let aside = aside.filter(|it| it.starts_with("damaged/")).count();
+            assert!(aside <= 1, "{what}: it is not set aside again");
+            let (again, _, report) = open_twice(&copy, &what);
+            assert_eq!(
+                (again, report.missing, report.log.damage),
+                (found, vec![], vec![])
+            );
+        }
+    }
+}
+
+// Breaks if: damage that is found when a segment is given up loses messages silently, or twice.
+#[test]
+fn damage_that_is_found_later_is_named() {
+    let mut lost = 0;
+    for step in 0..20 {
+        let (disk, states) = small_store(End::Closed);
+        let expected = Found::of(&states[states.len() - 1].found());
+        let (mut engine, report) = Engine::open(disk.clone(), small(), 1000).expect("opens");
+        assert_eq!(
+            report,
+            Report {
+                log: report.log.clone(),
+                ..Report::default()
+            }
+        );
+        let name = "0000000002.log";
+        let mut bytes = disk.content(name);
+        bytes[4096 + step * 59] ^= 1;
+        disk.put(name, &bytes);
+        compact(&mut engine);
+        let what = format!("flipped at {}", step * 59);
+        let report = Report {
+            missing: std::mem::take(&mut engine.missing),
+            ..Report::default()
+        };
+        assert_eq!(engine.mirror.unknown, 0, "{what}");
+        drop(engine);
+        let (found, _, again) = open_twice(&disk, &what);
+        assert_eq!(
+            (&again.missing, &again.log.damage),
+            (&vec![], &vec![]),
+            "{what}"
+        );
+        named(&found, &expected, &report, &what);
+        lost += report.missing.len();
+        let aside = disk.names().into_iter();
+        let aside = aside.filter(|it| it.starts_with("damaged/")).count();
+        assert!(aside == 1 || report.missing.is_empty(), "{what}");
+    }
+    assert!(lost > 5, "{lost}");
+}
+
 /// Appends one by one, on a disk that fails at one call, and then goes on. After the end of the power what
 /// was acknowledged is there.
 fn fails_at(call: u64, kind: ErrorKind) -> bool {

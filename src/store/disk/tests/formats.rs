@@ -31,6 +31,17 @@ fn each() -> Vec<Op> {
         Op::Received(3, 1),
         Op::Done(3, 1),
         Op::Dropped(4, 302),
+        Op::Returned(3, 1),
+        Op::Delayed {
+            number: 304,
+            topic: 2,
+            held: Some((3, 7)),
+        },
+        Op::Due {
+            number: 304,
+            retained: Some(2),
+            targets: vec![(3, false, QoS::AtLeastOnce)],
+        },
     ]
 }
 

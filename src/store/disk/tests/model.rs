@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::codec::{PacketId, QoS, RetainHandling, SubscriptionOptions};
 use crate::message::{Message, Parts, Timestamp};
-use crate::store::record::{Accepted, KeptWill, Opened, Record, Target};
+use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Replaces, Target};
 use crate::store::state::State;
 
 /// A record that owns what it says.
@@ -34,6 +34,18 @@ pub enum Op {
     Received(u64, u16),
     Done(u64, u16),
     Dropped(u64, u64),
+    Returned(u64, u16),
+    Delayed {
+        number: u64,
+        topic: usize,
+        held: Option<(u64, u16)>,
+    },
+    Due {
+        number: u64,
+        /// Its topic, if it is retained now.
+        retained: Option<usize>,
+        targets: Vec<(u64, bool, QoS)>,
+    },
 }
 
 pub const TOPICS: [&str; 3] = ["t/0", "t/1", "t/2"];
@@ -64,6 +76,22 @@ fn options(qos: QoS) -> SubscriptionOptions {
         retain_as_published: false,
         retain_handling: RetainHandling::Never,
     }
+}
+
+fn wanted<'a>(targets: &[(u64, bool, QoS)], ids: &'a [u32]) -> Vec<Target<'a>> {
+    let target = |it: &(u64, bool, QoS)| Target {
+        owner: it.0,
+        group: it.1,
+        qos: it.2,
+        retain: false,
+        subscription_ids: ids,
+    };
+    targets.iter().map(target).collect()
+}
+
+/// When a message is to be published that is delayed.
+fn due(number: u64) -> Timestamp {
+    Timestamp::from_millis(5000 + number)
 }
 
 pub fn id(id: u16) -> PacketId {
@@ -127,23 +155,43 @@ impl Op {
                 targets,
             } => {
                 let ids = [*number as u32 % 3 + 1];
-                let target = |it: &(u64, bool, QoS)| Target {
-                    owner: it.0,
-                    group: it.1,
-                    qos: it.2,
-                    retain: false,
-                    subscription_ids: &ids,
-                };
-                let targets: Vec<_> = targets.iter().map(target).collect();
+                let targets = wanted(targets, &ids);
                 call(Record::Message(Accepted {
                     number: *number,
                     message: &message(*number, *topic),
                     held: held.map(|it| (it.0, id(it.1))),
                     retained: *retained,
                     publisher: retained.then_some("p"),
+                    due: None,
                     targets: &targets,
                 }));
             }
+            Self::Delayed {
+                number,
+                topic,
+                held,
+            } => call(Record::Message(Accepted {
+                number: *number,
+                message: &message(*number, *topic),
+                held: held.map(|it| (it.0, id(it.1))),
+                retained: false,
+                publisher: Some("p"),
+                due: Some(due(*number)),
+                targets: &[],
+            })),
+            Self::Due {
+                number,
+                retained,
+                targets,
+            } => call(Record::Due {
+                number: *number,
+                retained: retained.map(|topic| Replaces {
+                    topic: TOPICS[topic],
+                    clears: message_is_empty(*number),
+                    publisher: Some("p"),
+                }),
+                targets: &wanted(targets, &[*number as u32 % 3 + 1]),
+            }),
             other => other.with_more(call),
         }
     }
@@ -177,6 +225,7 @@ impl Op {
             Self::Received(holder, it) => call(Record::Received { holder, id: id(it) }),
             Self::Done(holder, it) => call(Record::Done { holder, id: id(it) }),
             Self::Dropped(owner, number) => call(Record::Dropped { owner, number }),
+            Self::Returned(holder, it) => call(Record::Returned { holder, id: id(it) }),
             _ => unreachable!("said above"),
         }
     }
@@ -210,6 +259,7 @@ pub struct Model {
     /// By holder, kept or not.
     pub flights: BTreeMap<u64, Vec<Flight>>,
     pub retained: BTreeMap<usize, u64>,
+    pub delayed: BTreeSet<u64>,
     pub topics: BTreeMap<u64, usize>,
 }
 
@@ -267,6 +317,23 @@ impl Model {
                 retained,
                 targets,
             } => self.message(*number, *topic, *held, *retained, targets),
+            Op::Delayed {
+                number,
+                topic,
+                held,
+            } => {
+                self.message(*number, *topic, *held, false, &[]);
+                self.delayed.insert(*number);
+            }
+            Op::Due {
+                number,
+                retained,
+                targets,
+            } => {
+                assert!(self.delayed.remove(number), "it is delayed");
+                let topic = self.topics[number];
+                self.message(*number, topic, None, retained.is_some(), targets);
+            }
             delivery => self.delivery(delivery),
         }
     }
@@ -315,7 +382,8 @@ impl Model {
                 };
                 let mut how = take(line, number).expect("it waits");
                 if group.is_some() {
-                    how.0 = qos;
+                    // The rest is as the subscription says, which is not of the group.
+                    how = (qos, false, vec![]);
                 }
                 let number = Some(number);
                 self.flights.entry(holder).or_default().push(Flight {
@@ -333,6 +401,18 @@ impl Model {
             Op::Done(holder, id) => {
                 let flights = self.flights.get_mut(&holder).expect("it holds");
                 flights.retain(|it| it.id != id);
+            }
+            Op::Dropped(DELAYED, number) => {
+                assert!(self.delayed.remove(&number), "it is delayed");
+            }
+            Op::Returned(holder, id) => {
+                let flights = self.flights.get_mut(&holder).expect("it holds");
+                let index = flights.iter().position(|it| it.id == id);
+                let it = flights.remove(index.expect("it is in flight"));
+                let group = it.group.and_then(|group| self.groups.get_mut(&group));
+                if let Some(line) = group {
+                    put(line, it.number.expect("it is a message"), it.how);
+                }
             }
             Op::Dropped(owner, number) => {
                 let line = match self.groups.get_mut(&owner) {
@@ -401,6 +481,14 @@ impl Model {
         }
         let retained: BTreeSet<_> = self.retained.values().collect();
         let _ = writeln!(said, "retained {retained:?}");
+        for number in &self.delayed {
+            let message = message(*number, self.topics[number]);
+            let _ = writeln!(
+                said,
+                "delayed {}",
+                say_delayed(*number, &message, due(*number))
+            );
+        }
         said
     }
 
@@ -415,6 +503,11 @@ fn say_delivery(number: u64, it: &Message, how: &How) -> String {
         it.expires(),
         it.payload().first()
     )
+}
+
+fn say_delayed(number: u64, it: &Message, due: Timestamp) -> String {
+    let how = (it.qos(), it.retain(), Vec::new());
+    format!("{} {due:?} by p", say_delivery(number, it, &how))
 }
 
 /// The same words for what was found; `read` reads a message back.
@@ -460,5 +553,13 @@ pub fn say(state: &State, mut read: impl FnMut(u64) -> Option<Message>) -> Strin
     }
     let retained: BTreeSet<_> = state.retained.iter().map(|it| it.number).collect();
     let _ = writeln!(said, "retained {retained:?}");
+    for it in &state.delayed {
+        assert_eq!(it.publisher.as_deref(), Some("p"));
+        let _ = writeln!(
+            said,
+            "delayed {}",
+            say_delayed(it.number, &it.message, it.due)
+        );
+    }
     said
 }

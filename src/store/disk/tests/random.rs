@@ -2,9 +2,10 @@
 
 use super::super::segments::faulty::{Fault, Faulty, Random};
 use super::super::segments::files::Files;
-use super::model::{Model, Op, say};
+use super::model::{Flight, Model, Op, say};
 use super::*;
 use crate::codec::QoS;
+use crate::store::record::DELAYED;
 
 /// Records that a broker could append now.
 pub struct Broker {
@@ -56,7 +57,7 @@ impl Broker {
         self.pick(&all)
     }
 
-    fn message(&mut self) -> Op {
+    fn targets(&mut self) -> Vec<(u64, bool, QoS)> {
         let mut targets = Vec::new();
         let sessions: Vec<_> = self.model.sessions.keys().copied().collect();
         let groups: Vec<_> = self.model.groups.keys().copied().collect();
@@ -73,14 +74,58 @@ impl Broker {
         if self.random.below(20) == 0 {
             targets.push((99_999, false, QoS::AtLeastOnce));
         }
+        targets
+    }
+
+    fn held(&mut self) -> Option<(u64, u16)> {
         let held = self.session().filter(|_| self.random.below(3) == 0);
+        held.map(|it| (it, 1 + self.random.below(9) as u16))
+    }
+
+    fn message(&mut self) -> Op {
+        let targets = self.targets();
+        let held = self.held();
         Op::Message {
             number: self.number(),
             topic: self.random.below(3) as usize,
-            held: held.map(|it| (it, 1 + self.random.below(9) as u16)),
+            held,
             retained: self.random.below(5) == 0,
             targets,
         }
+    }
+
+    /// Something about a message that is published later.
+    fn later(&mut self) -> Op {
+        let all: Vec<_> = self.model.delayed.iter().copied().collect();
+        let known = self.pick(&all).filter(|_| self.random.below(2) == 0);
+        let Some(number) = known else {
+            return Op::Delayed {
+                number: self.number(),
+                topic: self.random.below(3) as usize,
+                held: self.held(),
+            };
+        };
+        if self.random.below(4) == 0 {
+            return Op::Dropped(DELAYED, number);
+        }
+        let retained = self.random.below(4) == 0;
+        Op::Due {
+            number,
+            retained: retained.then(|| self.model.topics[&number]),
+            targets: self.targets(),
+        }
+    }
+
+    /// A message of a group is taken back from a holder that stays.
+    fn returned(&mut self) -> Option<Op> {
+        let all = self.model.flights.iter();
+        let all = all.flat_map(|(holder, it)| it.iter().map(move |it| (*holder, it)));
+        let of_group =
+            |it: &Flight| it.group.is_some() && it.number.is_some() && it.how.0 == QoS::AtLeastOnce;
+        let all = all.filter(|(_, it)| of_group(it));
+        let all: Vec<_> = all.map(|(holder, it)| (holder, it.id)).collect();
+        let (holder, id) = self.pick(&all)?;
+        Some(Op::Returned(holder, id))
     }
 
     /// Sends what waits to the session itself, or what waits for a group to anybody.
@@ -120,6 +165,11 @@ impl Broker {
     }
 
     pub fn op(&mut self) -> Option<Op> {
+        match self.random.below(16) {
+            0 => return Some(self.later()),
+            1 => return self.returned(),
+            _ => {}
+        }
         let choice = self.random.below(40 + self.slow * 10);
         let op = match choice {
             0 => Op::Opened(self.number(), self.random.below(2) == 0),

@@ -102,6 +102,47 @@ fn on_a_full_disk_the_log_can_still_shrink() {
     assert_eq!(content.keys().last(), Some(&(appended + 1)));
 }
 
+// Breaks if: what was left of the reserve is lost when the process ends on a full disk, so that nothing
+// can shrink the log after it.
+#[test]
+fn on_a_disk_that_was_full_before_the_log_can_still_shrink() {
+    let disk = Faulty::new(1);
+    let options = Options {
+        reserve: 32 << 10,
+        segment: 32 << 10,
+        ..options()
+    };
+    let (mut log, _, _) = open(disk.clone(), options.clone());
+    for _ in 0..100 {
+        log.append(1, &[1; 200]).expect("there is room");
+        log.commit(true).expect("written");
+    }
+    disk.set_room(disk.used());
+    let mut appended = 100;
+    while log.append(1, &[2; 200]).is_ok() {
+        appended += 1;
+        log.commit(true).expect("the reserve takes it");
+    }
+    for _ in 0..3 {
+        drop(log);
+        disk.restart();
+        let content;
+        (log, content, _) = open(disk.clone(), options.clone());
+        assert_eq!(content.keys().last(), Some(&appended));
+        log.append(SHRINKING, b"acknowledged")
+            .expect("what shrinks is taken");
+        appended += 1;
+        log.commit(true).expect("there is room for it");
+        let told: u64 = log.segments().map(|it| it.disk).sum();
+        let (names, mut are) = (disk.names(), 0);
+        for name in names.iter().filter(|it| it.ends_with(".log")) {
+            let file = disk.open(name).expect("it is there");
+            are += disk.length(&file).expect("it has one");
+        }
+        assert_eq!(told, are, "bytes of the files");
+    }
+}
+
 // Breaks if: a commit that fails for want of room forgets what it should have written.
 #[test]
 fn what_did_not_fit_is_written_when_there_is_room() {
