@@ -280,6 +280,7 @@ fn message_owned(accepted: &Accepted<'_>) -> Owned {
                 held,
                 retained,
                 publisher: publisher.as_deref(),
+                due,
                 targets: &targets,
             }),
         );
