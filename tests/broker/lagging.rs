@@ -279,6 +279,7 @@ fn message_owned(accepted: &Accepted<'_>) -> Owned {
                 message: &message,
                 held,
                 retained,
+                due,
                 publisher: publisher.as_deref(),
                 due,
                 targets: &targets,
