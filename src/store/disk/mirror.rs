@@ -99,7 +99,7 @@ impl Mirror {
         Self {
             lenient: true,
             next: 1,
-            groups: HashMap::from_iter([(DELAYED, delayed)]),
+            groups: Numbered::from_iter([(DELAYED, delayed)]),
             ..Self::default()
         }
     }
