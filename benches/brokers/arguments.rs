@@ -9,9 +9,11 @@ use super::floor::Fault;
 pub const HELP: &str = "\
 Broker CPU per delivered message: postbud, mosquitto and a bare relay (\"floor\") in turn.
 
-  cargo bench --bench brokers -- [quick] [OPTION…]
+  cargo bench --bench brokers -- [quick] [durability] [full] [OPTION…]
 
   quick                        short windows: all scenarios in less than a minute
+  durability                   only what is kept on the disk: acknowledgements, deep queues
+  full                         deep queues of 10,000,000 messages instead of 1,000,000
   --only NAME,…                scenarios by name or by the beginning of it (see --list)
   --brokers NAME,…             only these of postbud, mosquitto, floor and those of --broker
   --broker 'NAME=COMMAND'      one more broker; {port} in COMMAND becomes the port to listen on,
@@ -54,6 +56,10 @@ pub struct Options {
     pub warm_up: Duration,
     /// The measured window.
     pub window: Duration,
+    /// Only the scenarios of what is kept on the disk.
+    pub durability: bool,
+    /// The deepest queues.
+    pub full: bool,
     /// Fewer connections, shorter settling.
     pub quick: bool,
     /// Count system calls with strace after the measured window.
@@ -70,6 +76,8 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, Failure> {
         rounds: 3,
         warm_up: Duration::from_millis(500),
         window: Duration::ZERO,
+        durability: false,
+        full: false,
         quick: false,
         syscalls: false,
     };
@@ -88,6 +96,8 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, Failure> {
             "--floor" => port = Some(number(&argument, &value()?)?),
             "--fault" => fault = Fault::parse(&value()?)?,
             "quick" | "--quick" => options.quick = true,
+            "durability" => options.durability = true,
+            "full" => options.full = true,
             "--syscalls" => options.syscalls = true,
             "--only" => options.only.extend(list(&value()?)),
             "--brokers" => options.brokers.extend(list(&value()?)),

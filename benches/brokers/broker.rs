@@ -27,6 +27,29 @@ pub struct Broker {
     /// What tables call it.
     pub name: String,
     kind: Kind,
+    keeping: Keeping,
+}
+
+/// What a postbud keeps, and where.
+#[derive(Debug, Clone)]
+pub struct Keeping {
+    /// `[store] durability`.
+    pub durability: &'static str,
+    /// `[store] path`.
+    pub path: PathBuf,
+    /// `[queue] messages`; bytes to match.
+    pub queue: u64,
+}
+
+impl Default for Keeping {
+    /// Everything in memory, in queues of the default size.
+    fn default() -> Keeping {
+        Keeping {
+            durability: "memory",
+            path: PathBuf::from("data"),
+            queue: 10_000,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -45,7 +68,17 @@ impl Broker {
         path.exists().then(|| Broker {
             name: "postbud".to_owned(),
             kind: Kind::Postbud(path),
+            keeping: Keeping::default(),
         })
+    }
+
+    /// The same postbud, called `name`, that keeps what `keeping` says.
+    pub fn that_keeps(&self, name: &str, keeping: Keeping) -> Broker {
+        Broker {
+            name: name.to_owned(),
+            kind: self.kind.clone(),
+            keeping,
+        }
     }
 
     /// The mosquitto that is installed, or `None`.
@@ -59,6 +92,7 @@ impl Broker {
         Some(Broker {
             name: "mosquitto".to_owned(),
             kind: Kind::Mosquitto(path),
+            keeping: Keeping::default(),
         })
     }
 
@@ -71,6 +105,7 @@ impl Broker {
         Broker {
             name,
             kind: Kind::Floor(fault),
+            keeping: Keeping::default(),
         }
     }
 
@@ -79,6 +114,7 @@ impl Broker {
         Broker {
             name: name.to_owned(),
             kind: Kind::Command(line.to_owned()),
+            keeping: Keeping::default(),
         }
     }
 
@@ -127,9 +163,12 @@ impl Broker {
         match &self.kind {
             Kind::Postbud(path) => {
                 command = Command::new(path);
-                command
-                    .arg("--config")
-                    .arg(postbud_configuration(directory, port, second)?);
+                command.arg("--config").arg(postbud_configuration(
+                    directory,
+                    port,
+                    second,
+                    &self.keeping,
+                )?);
             }
             Kind::Mosquitto(path) => {
                 command = Command::new(path);
@@ -147,7 +186,7 @@ impl Broker {
             Kind::Command(line) => {
                 let mut line = line.replace("{port}", &port.to_string());
                 if line.contains("{config}") {
-                    let path = postbud_configuration(directory, port, second)?;
+                    let path = postbud_configuration(directory, port, second, &self.keeping)?;
                     line = line.replace("{config}", &path.to_string_lossy());
                 }
                 // The shell understands quotes; `exec` makes the broker the process measured.
@@ -159,15 +198,25 @@ impl Broker {
     }
 }
 
-/// Postbud with everything at its default, but for addresses and what the harness cannot do with:
-/// passwords, and data left on a disk.
-fn postbud_configuration(directory: &Path, port: u16, http: u16) -> Result<PathBuf, Failure> {
+/// Postbud with everything at its default, but for addresses, passwords, and what it is to keep.
+fn postbud_configuration(
+    directory: &Path,
+    port: u16,
+    http: u16,
+    keeping: &Keeping,
+) -> Result<PathBuf, Failure> {
     let path = directory.join(format!("postbud-{port}.toml"));
+    let Keeping {
+        durability, queue, ..
+    } = keeping;
+    let store = keeping.path.display();
+    let bytes = (16 << 20).max(queue * 1024);
     let text = format!(
         "[[listener]]\nkind = \"tcp\"\naddress = \"127.0.0.1:{port}\"\n\
          [http]\naddress = \"127.0.0.1:{http}\"\n\
          [auth]\nanonymous = true\n\
-         [store]\ndurability = \"memory\"\n\
+         [queue]\nmessages = {queue}\nbytes = {bytes}\n\
+         [store]\npath = \"{store}\"\ndurability = \"{durability}\"\n\
          [log]\nlevel = \"info\"\n"
     );
     fs::write(&path, text)?;
@@ -211,6 +260,13 @@ impl Running {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(mut self) -> Result<(), Failure> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Tells `failure` with what is known of the broker's end, if it has ended.
@@ -289,7 +345,12 @@ pub struct Scratch(PathBuf);
 impl Scratch {
     /// Creates it among the system's temporary files.
     pub fn new() -> Result<Scratch, Failure> {
-        let path = std::env::temp_dir().join(format!("brokers-bench-{}", std::process::id()));
+        Scratch::within(&std::env::temp_dir())
+    }
+
+    /// Creates it in a directory.
+    pub fn within(directory: &Path) -> Result<Scratch, Failure> {
+        let path = directory.join(format!("brokers-bench-{}", std::process::id()));
         fs::create_dir_all(&path)?;
         Ok(Scratch(path))
     }

@@ -14,33 +14,54 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// So long that no idle connection has to ping, and yet a keep alive that the broker must watch.
 const KEEP_ALIVE_SECONDS: u16 = 3600;
 
-/// Connects and waits for the CONNACK.
+/// Connects with a session that ends with the connection, and waits for the CONNACK.
 pub fn open(address: SocketAddr, client_identifier: &str) -> Result<TcpStream, Failure> {
-    let mut stream = begin(address, client_identifier)?;
-    accepted(&mut stream, client_identifier)?;
+    let mut stream = begin(address, client_identifier, true)?;
+    accepted(&mut stream, client_identifier, wire::ACCEPTED)?;
+    Ok(stream)
+}
+
+/// Connects with a session that outlives the connection, and waits for the CONNACK, which must say
+/// whether there was one before, as `present` does.
+pub fn open_kept(
+    address: SocketAddr,
+    client_identifier: &str,
+    present: bool,
+) -> Result<TcpStream, Failure> {
+    let mut stream = begin(address, client_identifier, false)?;
+    let expected = if present {
+        wire::PRESENT
+    } else {
+        wire::ACCEPTED
+    };
+    accepted(&mut stream, client_identifier, expected)?;
     Ok(stream)
 }
 
 /// Connects and sends the CONNECT.
-fn begin(address: SocketAddr, client_identifier: &str) -> Result<TcpStream, Failure> {
+fn begin(address: SocketAddr, client_identifier: &str, clean: bool) -> Result<TcpStream, Failure> {
     let failed = |error| Failure::new(format!("cannot connect {client_identifier}: {error}"));
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     let mut connect = Vec::with_capacity(64);
-    wire::connect(&mut connect, client_identifier, KEEP_ALIVE_SECONDS);
+    wire::connect(&mut connect, client_identifier, clean, KEEP_ALIVE_SECONDS);
     stream.write_all(&connect).map_err(failed)?;
     Ok(stream)
 }
 
 /// Waits for the CONNACK.
-fn accepted(stream: &mut TcpStream, client_identifier: &str) -> Result<(), Failure> {
+fn accepted(
+    stream: &mut TcpStream,
+    client_identifier: &str,
+    expected: [u8; 4],
+) -> Result<(), Failure> {
     let mut answer = [0; 4];
     stream
         .read_exact(&mut answer)
         .map_err(|error| Failure::new(format!("no CONNACK for {client_identifier}: {error}")))?;
-    if answer != wire::ACCEPTED {
-        let what = format!("{client_identifier} was answered {answer:02X?}, not accepted");
+    if answer != expected {
+        let what = format!("{client_identifier} was answered {answer:02X?}, not {expected:02X?}");
         return Err(Failure::new(what));
     }
     Ok(())
@@ -121,10 +142,10 @@ pub fn churn(address: SocketAddr, count: usize, at_once: usize) -> Result<(), Fa
             .collect();
         let mut streams = Vec::with_capacity(batch);
         for name in &names {
-            streams.push(begin(address, name)?);
+            streams.push(begin(address, name, true)?);
         }
         for (stream, name) in streams.iter_mut().zip(&names) {
-            accepted(stream, name)?;
+            accepted(stream, name, wire::ACCEPTED)?;
         }
         for stream in &mut streams {
             stream.write_all(&wire::DISCONNECT)?;

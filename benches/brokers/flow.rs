@@ -111,14 +111,14 @@ impl Flow {
         else {
             return 0;
         };
-        let on_their_way = (self.sent * self.copies - self.received).div_ceil(self.copies);
+        let unreceived = self.sent * self.copies - self.received;
+        let on_their_way = unreceived.div_ceil(self.copies.max(1));
         let room = if self.qos == 0 {
             outstanding.saturating_sub(on_their_way)
         } else {
-            let unreceived = ahead.saturating_sub(on_their_way);
             outstanding
                 .saturating_sub(self.unacknowledged)
-                .min(unreceived)
+                .min(ahead.saturating_sub(on_their_way))
         };
         room / burst * burst
     }

@@ -99,8 +99,78 @@ impl Load {
         traffic: &Traffic,
         patience: Duration,
     ) -> Result<Load, Failure> {
+        let mut load = Load::new(traffic, patience)?;
+        let open = |name: &str| {
+            // Without what an earlier connection of that name may have left.
+            let clean = connections::open(address, name)?;
+            match traffic.kept {
+                true => connections::open_kept(address, name, false),
+                false => Ok(clean),
+            }
+        };
+        let publishers = traffic.shape.publishers();
+        for index in 0..traffic.shape.subscribers() {
+            let (filter, first_flow, flows) = match traffic.shape {
+                Shape::Pairs(_) | Shape::Away(_) => (topic_of(traffic, index), index, 1),
+                Shape::FanOut(_) => (topic_of(traffic, 0), 0, 1),
+                Shape::FanIn(_) => (everything(traffic), 0, publishers),
+            };
+            let mut stream = open(&format!("subscriber-{index}"))?;
+            connections::subscribe(&mut stream, &filter, traffic.qos)?;
+            let ledgers = (0..flows).map(|_| Ledger::default()).collect();
+            load.add(
+                stream,
+                Role::Subscriber {
+                    first_flow,
+                    ledgers,
+                },
+            )?;
+        }
+        for index in 0..publishers {
+            let stream = open(&format!("publisher-{index}"))?;
+            let connection = load.add(stream, Role::Publisher(index))?;
+            load.flows.push(Flow::new(
+                index,
+                connection,
+                topic_of(traffic, index),
+                traffic,
+            ));
+        }
+        if let Pace::PerSecond(per_second) = traffic.pace {
+            load.latency = Some(Histogram::new());
+            load.paced = Some(Paced::start(per_second, &load.poll)?);
+        }
+        Ok(load)
+    }
+
+    /// Takes the place of a client that was away, on the connection that its session is back on, and
+    /// receives what was published to it: of each flow, so many messages.
+    pub fn collect(
+        stream: std::net::TcpStream,
+        traffic: &Traffic,
+        sent: &[u64],
+        patience: Duration,
+    ) -> Result<Load, Failure> {
+        let mut load = Load::new(traffic, patience)?;
+        let ledgers = sent.iter().map(|_| Ledger::default()).collect();
+        let connection = load.add(
+            stream,
+            Role::Subscriber {
+                first_flow: 0,
+                ledgers,
+            },
+        )?;
+        for (index, sent) in sent.iter().enumerate() {
+            let mut flow = Flow::new(index, connection, topic_of(traffic, index), traffic);
+            flow.sent = *sent;
+            load.flows.push(flow);
+        }
+        Ok(load)
+    }
+
+    fn new(traffic: &Traffic, patience: Duration) -> Result<Load, Failure> {
         let now = Instant::now();
-        let mut load = Load {
+        Ok(Load {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             connections: Vec::new(),
@@ -117,36 +187,7 @@ impl Load {
             misrouted: 0,
             last_progress: now,
             patience,
-        };
-        let publishers = traffic.shape.publishers();
-        for index in 0..traffic.shape.subscribers() {
-            let (filter, first_flow, flows) = match traffic.shape {
-                Shape::Pairs(_) => (topic_of(index), index, 1),
-                Shape::FanOut(_) => (topic_of(0), 0, 1),
-                Shape::FanIn(_) => ("bench/#".to_owned(), 0, publishers),
-            };
-            let mut stream = connections::open(address, &format!("subscriber-{index}"))?;
-            connections::subscribe(&mut stream, &filter, traffic.qos)?;
-            let ledgers = (0..flows).map(|_| Ledger::default()).collect();
-            load.add(
-                stream,
-                Role::Subscriber {
-                    first_flow,
-                    ledgers,
-                },
-            )?;
-        }
-        for index in 0..publishers {
-            let stream = connections::open(address, &format!("publisher-{index}"))?;
-            let connection = load.add(stream, Role::Publisher(index))?;
-            load.flows
-                .push(Flow::new(index, connection, topic_of(index), traffic));
-        }
-        if let Pace::PerSecond(per_second) = traffic.pace {
-            load.latency = Some(Histogram::new());
-            load.paced = Some(Paced::start(per_second, &load.poll)?);
-        }
-        Ok(load)
+        })
     }
 
     fn add(&mut self, stream: std::net::TcpStream, role: Role) -> Result<usize, Failure> {
@@ -209,6 +250,17 @@ impl Load {
     /// Messages received so far, over all subscribers.
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    /// Messages of each publisher so far.
+    pub fn sent(&self) -> Vec<u64> {
+        self.flows.iter().map(|flow| flow.sent).collect()
+    }
+
+    /// Messages that were acknowledged to their publishers so far.
+    pub fn acknowledged(&self) -> u64 {
+        let each = self.flows.iter();
+        each.map(|flow| flow.sent - flow.unacknowledged).sum()
     }
 
     /// Latency of what was received, where it is measured.
@@ -367,6 +419,7 @@ impl Load {
             }
         }
         if flow.touched && !touched {
+            self.last_progress = Instant::now();
             self.touched.push(index);
         }
         Ok(consumed)
@@ -561,6 +614,11 @@ impl Drop for Paced {
     }
 }
 
-fn topic_of(flow: usize) -> String {
-    format!("bench/{flow:04}")
+fn topic_of(traffic: &Traffic, flow: usize) -> String {
+    format!("{}/{flow:04}", traffic.topics)
+}
+
+/// The filter that matches the topics of all flows.
+pub fn everything(traffic: &Traffic) -> String {
+    format!("{}/#", traffic.topics)
 }

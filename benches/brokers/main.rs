@@ -36,6 +36,15 @@
 //! TCP stack. Part of what the broker is charged with is therefore the generator's doing and the
 //! other way round; that is the same for every broker, and the floor pays it too.
 //!
+//! # What is kept on the disk
+//!
+//! The scenarios of the durability part run postbud with each durability in turn, with the store in
+//! cargo's target directory, which should be on a real disk. Their figures are ratios, too: to the
+//! same load with durability "memory", to mosquitto without persistence, and to how often in a second
+//! the same disk makes 4 KiB durable (`fdatasync`, into a file that has its room), measured in between.
+//! Bytes written are those that the kernel charges the broker's process with: whole pages, each anew
+//! when it is written to after a flush.
+//!
 //! # What is checked
 //!
 //! Each payload carries its publisher, a sequence number and (where latency is measured) the moment
@@ -49,6 +58,8 @@
 //! ```text
 //! cargo bench --bench brokers                             all scenarios, less than ten minutes
 //! cargo bench --bench brokers -- quick                    all scenarios, less than a minute
+//! cargo bench --bench brokers -- durability               only what is kept on the disk
+//! cargo bench --bench brokers -- durability full          with 10,000,000 messages in a queue
 //! cargo bench --bench brokers -- --only pairs-qos0        names or beginnings, comma-separated
 //! cargo bench --bench brokers -- --brokers postbud,floor
 //! cargo bench --bench brokers -- --broker 'name=command {port}'
@@ -69,6 +80,10 @@
 //! | `broker` | starting, finding ready, and ending a broker |
 //! | `load` | the generator: the epoll loop and its windows |
 //! | `flow`, `ledger` | one publisher's stream of messages, and what arrived of it |
+//! | `durability` | what is kept on the disk: which scenarios, where, and their goals |
+//! | `kept` | sessions that are kept: what each durability costs |
+//! | `deep` | a queue that is deep: its restart, its end, its neighbours |
+//! | `disk` | what the disk can do, and how much of it is used |
 //! | `connections` | loads without messages: idle connections, connection churn |
 //! | `process` | CPU, memory and context switches out of `/proc`; system calls out of strace |
 //! | `histogram` | latency |
@@ -82,10 +97,14 @@
 mod arguments;
 mod broker;
 mod connections;
+mod deep;
+mod disk;
+mod durability;
 mod failure;
 mod floor;
 mod flow;
 mod histogram;
+mod kept;
 mod ledger;
 mod load;
 mod process;
@@ -108,8 +127,9 @@ fn main() -> ExitCode {
             Ok(true)
         }
         Task::List => {
-            for scenario in scenario::TABLE {
-                println!("{:<12} {}", scenario.name, scenario.what);
+            let table = scenario::TABLE.iter().map(|it| (it.name, it.what));
+            for (name, what) in table.chain(durability::NAMED) {
+                println!("{name:<12} {what}");
             }
             Ok(true)
         }

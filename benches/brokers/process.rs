@@ -62,6 +62,16 @@ impl Usage {
         })
     }
 
+    /// User and system time so far, in nanoseconds.
+    pub fn total(&self) -> u64 {
+        let nothing = Usage {
+            living_threads: 0,
+            process: 0,
+            waits: 0,
+        };
+        nothing.until(self).cpu
+    }
+
     /// What was used from `self` until `later`.
     pub fn until(&self, later: &Usage) -> Used {
         let exact = later.living_threads.saturating_sub(self.living_threads);
@@ -101,6 +111,44 @@ fn memory(pid: u32, name: &str) -> Result<u64, Failure> {
     field(&path, name)
         .map(|kilobytes| kilobytes * 1024)
         .ok_or_else(missing)
+}
+
+/// Bytes that the process has caused to be written to a disk, or that wait for it: pages, each
+/// counted again when it is written to after a flush.
+pub fn written(pid: u32) -> Result<u64, Failure> {
+    let path = format!("/proc/{pid}/io");
+    let missing = || Failure::new(format!("{path} has no write_bytes"));
+    field(Path::new(&path), "write_bytes:").ok_or_else(missing)
+}
+
+/// What the whole machine's processors did up to one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine {
+    busy: u64,
+    all: u64,
+}
+
+impl Machine {
+    /// Reads it.
+    pub fn now() -> Result<Machine, Failure> {
+        let text = fs::read_to_string("/proc/stat")?;
+        let line = text.lines().next().unwrap_or("");
+        let times = line.split_whitespace().skip(1).take(8);
+        let times: Vec<u64> = times.filter_map(|time| time.parse().ok()).collect();
+        let all: u64 = times.iter().sum();
+        // The fourth is idle, the fifth idle with a disk at work.
+        let idle: u64 = times.iter().skip(3).take(2).sum();
+        Ok(Machine {
+            busy: all - idle,
+            all,
+        })
+    }
+
+    /// The share of all processors that was in use, by whomever, from `self` until `later`.
+    pub fn busy_until(&self, later: &Machine) -> f64 {
+        let all = later.all.saturating_sub(self.all).max(1);
+        later.busy.saturating_sub(self.busy) as f64 / all as f64
+    }
 }
 
 /// How many descriptors this process, and each child, may have open.

@@ -78,8 +78,8 @@ fn heading(scenario: &Scenario, turns: &[Turns]) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-/// The compared figure: median and range.
-fn figures(turns: &Turns) -> [String; 2] {
+/// The compared figure of a broker: median and range.
+pub fn figures(turns: &Turns) -> [String; 2] {
     let all: Vec<f64> = turns.measured.iter().map(Measured::figure).collect();
     let (low, high) = all
         .iter()
@@ -96,7 +96,8 @@ fn figures(turns: &Turns) -> [String; 2] {
     ]
 }
 
-fn ratio(turns: &Turns, reference: Option<f64>) -> String {
+/// The median of a broker's compared figure, as a multiple of another.
+pub fn ratio(turns: &Turns, reference: Option<f64>) -> String {
     let own: Vec<f64> = turns.measured.iter().map(Measured::figure).collect();
     reference.map_or("-".to_owned(), |reference| {
         format!("{:.3}", median(&own) / reference)
@@ -152,7 +153,7 @@ fn traffic_details(turns: &Turns, first: &Figures) -> (Vec<String>, bool) {
     (cells, sum.none())
 }
 
-fn delivery(sum: &Discrepancies) -> String {
+pub fn delivery(sum: &Discrepancies) -> String {
     if sum.none() {
         return "complete, once, in order".to_owned();
     }
@@ -182,9 +183,14 @@ pub fn verdict(scenario: &Scenario, turns: &[Turns]) -> Option<String> {
         }
         Goal::Below(bytes) => (own, bytes, "bytes for each connection"),
     };
+    Some(judged(name, reached, bound, what))
+}
+
+/// The sentence on a goal: a figure that must not exceed `bound`.
+pub fn judged(name: &str, reached: Option<f64>, bound: f64, what: &str) -> String {
     let digits = if bound < 10.0 { 3 } else { 0 };
     let bound_told = format!("goal: at most {bound:.digits$} {what}");
-    Some(match reached {
+    match reached {
         None => format!("{name:<12} not judged ({bound_told})"),
         Some(reached) => {
             let word = if reached <= bound {
@@ -194,7 +200,7 @@ pub fn verdict(scenario: &Scenario, turns: &[Turns]) -> Option<String> {
             };
             format!("{name:<12} {word} with {reached:.digits$} ({bound_told})")
         }
-    })
+    }
 }
 
 /// Prints the goals, and how long it took.
@@ -208,7 +214,7 @@ pub fn closing(verdicts: &[String], elapsed: Duration) {
     println!("\n{:.0} s in all", elapsed.as_secs_f64());
 }
 
-fn all_figures(turns: &[Turns]) -> impl Iterator<Item = &Figures> {
+pub fn all_figures(turns: &[Turns]) -> impl Iterator<Item = &Figures> {
     turns
         .iter()
         .flat_map(|turns| &turns.measured)
@@ -219,7 +225,7 @@ fn all_figures(turns: &[Turns]) -> impl Iterator<Item = &Figures> {
 }
 
 /// The median of a broker's compared figure, if it has one that can be divided by.
-fn median_of(turns: &[Turns], broker: &str) -> Option<f64> {
+pub fn median_of(turns: &[Turns], broker: &str) -> Option<f64> {
     let turns = turns.iter().find(|turns| turns.broker == broker)?;
     let all: Vec<f64> = turns.measured.iter().map(Measured::figure).collect();
     (!all.is_empty())
@@ -238,12 +244,12 @@ pub fn median(figures: &[f64]) -> f64 {
     }
 }
 
-fn microseconds(nanoseconds: f64) -> String {
+pub fn microseconds(nanoseconds: f64) -> String {
     format!("{:.3} us", nanoseconds / 1e3)
 }
 
 /// The first column to the left, the last as it is, all others to the right.
-fn print_aligned(rows: &[Vec<String>]) {
+pub fn print_aligned(rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width_of = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));

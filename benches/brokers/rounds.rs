@@ -11,16 +11,17 @@ use std::time::{Duration, Instant};
 use super::arguments::Options;
 use super::broker::{Broker, Running, Scratch};
 use super::connections::{self, Idle};
+use super::durability;
 use super::failure::Failure;
 use super::floor::Fault;
 use super::ledger::Discrepancies;
 use super::load;
-use super::process::{self, SystemCalls, Usage};
+use super::process::{self, Machine, SystemCalls, Usage};
 use super::report;
 use super::scenario::{self, Load, Scenario, Traffic};
 
 /// How long a broker may make no progress.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What one turn of one broker gave.
 #[derive(Debug, Clone)]
@@ -51,6 +52,14 @@ pub struct Figures {
     pub system_calls: Option<f64>,
     /// The most memory resident, in bytes.
     pub peak_resident: u64,
+    /// Messages acknowledged to their publishers per second of wall time.
+    pub acknowledged: f64,
+    /// Bytes that the broker wrote to the disk, per delivered message.
+    pub written: f64,
+    /// Processors that the broker used.
+    pub cores: f64,
+    /// The share of all processors that was in use, by whomever.
+    pub busy: f64,
     /// Latency, where measured, in nanoseconds: p50, p99, p99.9, longest.
     pub latency: Option<[u64; 4]>,
     /// What the ledgers say.
@@ -83,6 +92,7 @@ pub struct Turns {
 pub fn run(options: &Options) -> Result<bool, Failure> {
     let brokers = brokers(options)?;
     let scenarios = scenarios(options)?;
+    let kept = durability::chosen(options);
     let scratch = Scratch::new()?;
     let began = Instant::now();
     report::opening(&brokers, options);
@@ -93,6 +103,7 @@ pub fn run(options: &Options) -> Result<bool, Failure> {
         let verdict = report::verdict(scenario, &turns);
         verdicts.extend(verdict.inspect(|verdict| println!("  postbud: {verdict}")));
     }
+    sound &= durability::run(&kept, &brokers, options, &mut verdicts)?;
     report::closing(&verdicts, began.elapsed());
     Ok(sound)
 }
@@ -130,11 +141,11 @@ fn brokers(options: &Options) -> Result<Vec<Broker>, Failure> {
 }
 
 fn scenarios(options: &Options) -> Result<Vec<&'static Scenario>, Failure> {
+    let kept = durability::NAMED.iter().map(|(name, _)| *name);
+    let names = scenario::TABLE.iter().map(|scenario| scenario.name);
     for wanted in &options.only {
-        if !scenario::TABLE
-            .iter()
-            .any(|scenario| scenario.name.starts_with(wanted.as_str()))
-        {
+        let mut names = names.clone().chain(kept.clone());
+        if !names.any(|name| name.starts_with(wanted.as_str())) {
             return Err(Failure::new(format!(
                 "there is no scenario {wanted:?} (see --list)"
             )));
@@ -146,7 +157,7 @@ fn scenarios(options: &Options) -> Result<Vec<&'static Scenario>, Failure> {
             .iter()
             .any(|only| name.starts_with(only.as_str()))
     };
-    let all = options.only.is_empty();
+    let all = options.only.is_empty() && !options.durability;
     Ok(scenario::TABLE
         .iter()
         .filter(|scenario| all || asked_for(scenario.name))
@@ -229,11 +240,16 @@ pub fn traffic_turn(
     }
 
     let (began, already) = (Instant::now(), load.received());
+    let (acknowledged, machine) = (load.acknowledged(), Machine::now()?);
+    let written = process::written(broker)?;
     let (broker_before, generator_before) = (Usage::of(broker)?, Usage::of(generator)?);
     load.run_for(options.window)?;
     let used = broker_before.until(&Usage::of(broker)?);
     let generator_used = generator_before.until(&Usage::of(generator)?);
     let (elapsed, delivered) = (began.elapsed(), load.received() - already);
+    let written = process::written(broker)? - written;
+    let busy = machine.busy_until(&Machine::now()?);
+    let acknowledged = load.acknowledged() - acknowledged;
     let latency = load.latency().map(|latency| {
         let at = |quantile| latency.quantile(quantile);
         [at(0.5), at(0.99), at(0.999), latency.longest()]
@@ -263,6 +279,10 @@ pub fn traffic_turn(
         waits: each(used.waits),
         system_calls,
         peak_resident,
+        acknowledged: acknowledged as f64 / elapsed.as_secs_f64(),
+        written: each(written),
+        cores: used.cpu as f64 / elapsed.as_nanos() as f64,
+        busy,
         latency,
         discrepancies,
     })

@@ -47,6 +47,10 @@ pub struct Traffic {
     pub payload: usize,
     /// When the next message goes out.
     pub pace: Pace,
+    /// Whether the sessions outlive their connections, so that what is for them must be kept.
+    pub kept: bool,
+    /// First level of all topics.
+    pub topics: &'static str,
 }
 
 /// Who receives what from whom.
@@ -58,13 +62,15 @@ pub enum Shape {
     FanOut(usize),
     /// So many publishers with a topic each, one subscriber to all of them by a wildcard.
     FanIn(usize),
+    /// So many publishers with a topic each, and nobody who receives anything.
+    Away(usize),
 }
 
 impl Shape {
     /// How many publishers there are.
     pub fn publishers(self) -> usize {
         match self {
-            Shape::Pairs(count) | Shape::FanIn(count) => count,
+            Shape::Pairs(count) | Shape::FanIn(count) | Shape::Away(count) => count,
             Shape::FanOut(_) => 1,
         }
     }
@@ -74,6 +80,7 @@ impl Shape {
         match self {
             Shape::Pairs(count) | Shape::FanOut(count) => count,
             Shape::FanIn(_) => 1,
+            Shape::Away(_) => 0,
         }
     }
 
@@ -82,6 +89,7 @@ impl Shape {
         match self {
             Shape::FanOut(count) => count,
             Shape::Pairs(_) | Shape::FanIn(_) => 1,
+            Shape::Away(_) => 0,
         }
     }
 }
@@ -126,7 +134,7 @@ const UNACKNOWLEDGED: Pace = Pace::Window {
     ahead: 100,
 };
 /// 20 unacknowledged per publisher, in bursts of 10.
-const ACKNOWLEDGED: Pace = Pace::Window {
+pub const ACKNOWLEDGED: Pace = Pace::Window {
     outstanding: 20,
     burst: 10,
     ahead: 100,
@@ -151,6 +159,8 @@ const fn traffic(shape: Shape, qos: u8, pace: Pace) -> Load {
         qos,
         payload: 64,
         pace,
+        kept: false,
+        topics: "bench",
     })
 }
 

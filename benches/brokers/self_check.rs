@@ -66,6 +66,8 @@ fn traffic(shape: Shape, qos: u8) -> Traffic {
         qos,
         payload: 64,
         pace: WINDOW,
+        kept: false,
+        topics: "bench",
     }
 }
 

@@ -25,6 +25,8 @@ pub const PUBLISH: u8 = 0x30;
 pub const DISCONNECT: [u8; 2] = [0xE0, 0];
 /// A whole CONNACK: accepted, no session present.
 pub const ACCEPTED: [u8; 4] = [CONNACK, 2, 0, 0];
+/// A whole CONNACK: accepted, and the session that was left is there.
+pub const PRESENT: [u8; 4] = [CONNACK, 2, 1, 0];
 
 /// Bytes that are not MQTT, or not the part of it that is spoken here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,12 +121,13 @@ impl<'a> Publish<'a> {
     }
 }
 
-/// Appends a CONNECT with Clean Session and no will, name or password.
-pub fn connect(out: &mut Vec<u8>, client_identifier: &str, keep_alive_seconds: u16) {
+/// Appends a CONNECT without will, name or password; `clean` is its Clean Session.
+pub fn connect(out: &mut Vec<u8>, client_identifier: &str, clean: bool, keep_alive_seconds: u16) {
     let [high, low] = keep_alive_seconds.to_be_bytes();
+    let flags = u8::from(clean) << 1;
     out.push(CONNECT);
     remaining_length(out, 10 + 2 + client_identifier.len());
-    out.extend_from_slice(&[0, 4, b'M', b'Q', b'T', b'T', 4, 0b10, high, low]);
+    out.extend_from_slice(&[0, 4, b'M', b'Q', b'T', b'T', 4, flags, high, low]);
     string(out, client_identifier.as_bytes());
 }
 

@@ -212,6 +212,9 @@ pub const KEYS: &[Key<Settings>] = &[
     key("queue.overflow", |v, to| {
         v.choice(OVERFLOWS, &mut to.broker.session.queue.overflow)
     }),
+    key("queue.memory", |v, to| {
+        v.size(1..=ANY, &mut to.broker.queue_memory)
+    }),
     key("shared.strategy", |v, to| {
         v.choice(STRATEGIES, &mut to.broker.pubsub.strategy)
     }),

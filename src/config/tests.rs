@@ -175,6 +175,7 @@ fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
         ("queue.messages", "28"),
         ("queue.bytes", "29"),
         ("queue.overflow", "drop-oldest"),
+        ("queue.memory", "29KiB"),
         ("shared.strategy", "sticky"),
         ("shared.queue_messages", "30"),
         ("shared.queue_bytes", "31"),
@@ -249,6 +250,7 @@ fn check_changed(config: &Config) {
     assert_eq!(session.response_information, "r/%c");
     assert_eq!((session.queue.messages, session.queue.bytes), (28, 29));
     assert_eq!(session.queue.overflow, Overflow::DropOldest);
+    assert_eq!(config.broker.queue_memory, 29 * 1024);
     let pubsub = &config.broker.pubsub;
     assert_eq!(pubsub.strategy, Strategy::Sticky);
     assert_eq!(

@@ -281,6 +281,7 @@ fn message_owned(accepted: &Accepted<'_>) -> Owned {
                 retained,
                 due,
                 publisher: publisher.as_deref(),
+                due,
                 targets: &targets,
             }),
         );

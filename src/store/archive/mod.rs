@@ -36,7 +36,7 @@ pub fn verify(folder: &Path) -> Result<Inspection, Error> {
     disk::inspect::verify(folder)
 }
 
-/// Writes all that a broker would find; see [`line`]. Returns what is damaged and so is not in it.
+/// Writes all that a broker would find; see [`mod@line`]. Returns what is damaged and so is not in it.
 ///
 /// # Errors
 ///

@@ -8,6 +8,9 @@
 //!
 //! Messages are not held in memory: the mirror knows where each is, in about 32 bytes. They are read
 //! back when the store is opened.
+//!
+//! A store that goes on is copied by [`snapshot`]. One that lies still is read, and never opened, by [`inspect`] and
+//! [`export`]; [`import`] makes one.
 
 mod bytes;
 mod compaction;

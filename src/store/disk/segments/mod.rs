@@ -34,6 +34,8 @@
 //!   longer lists it. So a listed file that is missing was lost, and an old one unlisted was retired.
 //! - A bad place is a torn tail if nothing at or after it was ever promised; then the log ends there,
 //!   and a new file begins. Otherwise it is damage: what follows is kept, what is missing is named.
+//! - A file that has another name as well, in a copy, is never used again; while somebody has a picture
+//!   of the log, files that are given up stay where they are (`picture.rs`).
 //! - Opening never writes to a file of records but to make durable what it found there.
 
 pub mod error;

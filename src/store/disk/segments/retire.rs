@@ -256,7 +256,10 @@ impl<F: Files> Log<F> {
                 let _ = self.files.remove(left);
             }
         }
-        self.give_back();
+        // Behind the records of a file that could not be repaired is what tells of those that are lost.
+        if found.report.left.is_empty() {
+            self.give_back();
+        }
         self.restore();
         Ok(())
     }

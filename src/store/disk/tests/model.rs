@@ -166,6 +166,13 @@ impl Op {
                     targets: &targets,
                 }));
             }
+            Self::Delayed { .. } | Self::Due { .. } => self.with_later(call),
+            other => other.with_more(call),
+        }
+    }
+
+    fn with_later(&self, call: &mut dyn FnMut(Record<'_>)) {
+        match self {
             Self::Delayed {
                 number,
                 topic,
@@ -192,7 +199,7 @@ impl Op {
                 }),
                 targets: &wanted(targets, &[*number as u32 % 3 + 1]),
             }),
-            other => other.with_more(call),
+            _ => unreachable!("it is for now"),
         }
     }
 
