@@ -279,7 +279,6 @@ fn message_owned(accepted: &Accepted<'_>) -> Owned {
                 message: &message,
                 held,
                 retained,
-                due,
                 publisher: publisher.as_deref(),
                 due,
                 targets: &targets,

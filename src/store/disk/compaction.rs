@@ -88,7 +88,7 @@ impl<F: Files> Engine<F> {
         let mut oldest = None;
         let mut sealed = false;
         for it in self.log.segments() {
-            let share = self.mirror.shares.get(&it.segment).copied();
+            let share = self.mirror.shares.get(&it.segment.into()).copied();
             let share = share.unwrap_or_default();
             let bytes = u64::from(it.used);
             let alive = bytes * u64::from(share.live) / u64::from(share.total.max(1));
@@ -155,7 +155,7 @@ impl<F: Files> Engine<F> {
             false => Retire::Recycle,
         };
         self.log.retire(segment, how).map_err(|_| ())?;
-        self.mirror.shares.remove(&segment);
+        self.mirror.shares.remove(&segment.into());
         self.small = work.bytes;
         Ok(true)
     }

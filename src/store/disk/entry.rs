@@ -353,7 +353,10 @@ fn targets(bytes: &[u8]) -> Option<Vec<Wanted>> {
 }
 
 fn ids(r: &mut Reader<'_>) -> Option<Vec<u32>> {
-    (0..r.number()?).map(|_| r.small()).collect()
+    match r.number()? {
+        0 => Some(Vec::new()),
+        count => (0..count).map(|_| r.small()).collect(),
+    }
 }
 
 /// The Will of an Opened record.

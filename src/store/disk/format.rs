@@ -392,7 +392,14 @@ fn message_gist(into: &mut Vec<u8>, rest: &[u8]) -> Option<()> {
 
 /// The flags of a message, taken apart: QoS bits, RETAIN, expiry, held, retained, publisher.
 pub(super) fn body_flags(flags: u8) -> (u8, [bool; 5]) {
-    let each = [RETAIN, EXPIRES, HELD, RETAINED, PUBLISHER].map(|it| flags & it != 0);
+    let is = |flag: u8| flags & flag != 0;
+    let each = [
+        is(RETAIN),
+        is(EXPIRES),
+        is(HELD),
+        is(RETAINED),
+        is(PUBLISHER),
+    ];
     (flags & 3, each)
 }
 

@@ -1,10 +1,11 @@
 //! Messages that cannot be read any more: who was to have them, and how they are given up.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use super::format;
 use super::messages::Slot;
 use super::mirror::{Group, Mirror, PINNED};
+use super::numbers::Numbered;
 use super::report::Owner;
 use crate::codec::QoS;
 use crate::store::record::DELAYED;
@@ -148,8 +149,8 @@ impl Mirror {
         for number in unexplained {
             self.ended(number);
         }
-        let groups: HashMap<_, _> = std::mem::take(&mut self.groups);
-        let (named, unnamed): (HashMap<u64, Group>, HashMap<_, _>) =
+        let groups = std::mem::take(&mut self.groups);
+        let (named, unnamed): (Numbered<Group>, Numbered<Group>) =
             groups.into_iter().partition(|it| it.1.names.is_some());
         self.groups = named;
         for it in unnamed.into_values() {

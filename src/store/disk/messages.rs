@@ -29,10 +29,15 @@ impl Page {
     /// Whether a number is present, and where it is or would be.
     fn find(&self, at: u8) -> (bool, usize) {
         let (word, bit) = (usize::from(at >> 6), 1 << (at & 63));
-        let before = self.present[..word].iter().map(|it| it.count_ones());
-        let here = (self.present[word] & (bit - 1)).count_ones();
-        let index = before.sum::<u32>() + here;
-        (self.present[word] & bit != 0, index as usize)
+        let mut index = (self.present[word] & (bit - 1)).count_ones();
+        for before in &self.present[..word] {
+            index += before.count_ones();
+        }
+        (self.has(at), index as usize)
+    }
+
+    fn has(&self, at: u8) -> bool {
+        self.present[usize::from(at >> 6)] & (1 << (at & 63)) != 0
     }
 
     fn flip(&mut self, at: u8) {
@@ -44,6 +49,9 @@ impl Page {
 #[derive(Debug, Default)]
 pub(super) struct Messages {
     pages: BTreeMap<u64, Page>,
+    /// The page with the largest number, which is not among the others: most that is asked is of the
+    /// newest messages.
+    last: (u64, Page),
     len: usize,
 }
 
@@ -53,15 +61,37 @@ impl Messages {
     }
 
     pub fn get(&mut self, number: u64) -> Option<&mut Slot> {
-        let page = self.pages.get_mut(&(number / PAGE))?;
+        let page = self.page(number / PAGE)?;
         match page.find(number as u8) {
             (true, index) => Some(&mut page.slots[index]),
             (false, _) => None,
         }
     }
 
+    fn page(&mut self, page: u64) -> Option<&mut Page> {
+        match self.last.0 == page {
+            true => Some(&mut self.last.1),
+            false => self.pages.get_mut(&page),
+        }
+    }
+
+    /// The page for a new number; the newest page is the one at hand.
+    fn page_for(&mut self, page: u64) -> &mut Page {
+        if page > self.last.0 {
+            let before = std::mem::take(&mut self.last);
+            if !before.1.slots.is_empty() {
+                self.pages.insert(before.0, before.1);
+            }
+            self.last.0 = page;
+        }
+        match self.last.0 == page {
+            true => &mut self.last.1,
+            false => self.pages.entry(page).or_default(),
+        }
+    }
+
     pub fn insert(&mut self, number: u64, slot: Slot) {
-        let page = self.pages.entry(number / PAGE).or_default();
+        let page = self.page_for(number / PAGE);
         match page.find(number as u8) {
             (true, index) => page.slots[index] = slot,
             (false, index) => {
@@ -76,13 +106,14 @@ impl Messages {
     }
 
     pub fn remove(&mut self, number: u64) -> Option<Slot> {
-        let page = self.pages.get_mut(&(number / PAGE))?;
+        let page = self.page(number / PAGE)?;
         let (true, index) = page.find(number as u8) else {
             return None;
         };
         let slot = page.slots.remove(index);
         page.flip(number as u8);
         if page.slots.is_empty() {
+            *page = Page::default();
             self.pages.remove(&(number / PAGE));
         } else if page.slots.len() + 2 * STEP < page.slots.capacity() {
             page.slots.shrink_to(page.slots.len() + STEP);
@@ -91,9 +122,11 @@ impl Messages {
         Some(slot)
     }
 
+    /// All of them, in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (u64, Slot)> + '_ {
-        self.pages.iter().flat_map(|(number, page)| {
-            let all = (0..=u8::MAX).filter(|at| page.find(*at).0);
+        let pages = self.pages.iter().chain(Some((&self.last.0, &self.last.1)));
+        pages.flat_map(|(number, page)| {
+            let all = (0..=u8::MAX).filter(|at| page.has(*at));
             let numbers = all.map(move |at| number * PAGE + u64::from(at));
             numbers.zip(page.slots.iter().copied())
         })
@@ -101,7 +134,7 @@ impl Messages {
 
     /// Changes all slots.
     pub fn each(&mut self, mut change: impl FnMut(&mut Slot)) {
-        let pages = self.pages.values_mut();
+        let pages = self.pages.values_mut().chain(Some(&mut self.last.1));
         pages.flat_map(|it| &mut it.slots).for_each(&mut change);
     }
 }

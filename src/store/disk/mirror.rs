@@ -12,6 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use super::entry::{Body, Entry, Flags, Flight, Holder, LostBody, Session, Wanted};
 use super::line::{Line, Waiting};
 use super::messages::{Messages, Slot};
+use super::numbers::Numbered;
 use super::sets::Sets;
 use crate::codec::{QoS, SubscriptionOptions};
 use crate::store::record::{DELAYED, Replaces};
@@ -62,12 +63,12 @@ pub(super) struct Share {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
-    pub holders: HashMap<u64, Held>,
-    pub groups: HashMap<u64, Group>,
+    pub holders: Numbered<Held>,
+    pub groups: Numbered<Group>,
     pub messages: Messages,
     /// Retained messages and their publishers, by topic.
     pub retained: HashMap<Box<str>, (u64, Option<Box<str>>)>,
-    pub shares: HashMap<u32, Share>,
+    pub shares: Numbered<Share>,
     sets: Sets,
     pub lenient: bool,
     /// Records that named what is not kept.
@@ -98,7 +99,7 @@ impl Mirror {
         Self {
             lenient: true,
             next: 1,
-            groups: HashMap::from([(DELAYED, delayed)]),
+            groups: HashMap::from_iter([(DELAYED, delayed)]),
             ..Self::default()
         }
     }
@@ -342,7 +343,7 @@ impl Mirror {
 
     pub fn forget(&mut self, number: u64) {
         if let Some(slot) = self.messages.remove(number)
-            && let Some(share) = self.shares.get_mut(&slot.segment)
+            && let Some(share) = self.shares.get_mut(&slot.segment.into())
         {
             share.live = share.live.saturating_sub(1);
         }
@@ -368,12 +369,12 @@ impl Mirror {
             refs,
         };
         if let Some(old) = self.messages.get(number).map(|it| it.segment)
-            && let Some(share) = self.shares.get_mut(&old)
+            && let Some(share) = self.shares.get_mut(&old.into())
         {
             share.live = share.live.saturating_sub(1);
         }
         self.messages.insert(number, slot);
-        let share = self.shares.entry(segment).or_default();
+        let share = self.shares.entry(segment.into()).or_default();
         share.total += 1;
         share.live += 1;
     }
@@ -396,7 +397,7 @@ impl Mirror {
             let clears = body.plain.payload.is_empty();
             refs += u32::from(self.replace_retained(body.number, topic, publisher, clears));
         }
-        let share = self.shares.entry(place.segment).or_default();
+        let share = self.shares.entry(place.segment.into()).or_default();
         share.total += 1;
         if refs > 0 {
             share.live += 1;

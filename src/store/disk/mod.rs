@@ -25,6 +25,7 @@ mod line;
 mod look;
 mod messages;
 mod mirror;
+mod numbers;
 pub mod options;
 mod recall;
 mod replay;
