@@ -25,6 +25,7 @@ use crate::listener::certificates::{self, Generated};
 use crate::listener::options::{Kind, TlsOptions};
 use crate::listener::tls;
 use crate::server;
+use crate::store::options::Options as StoreOptions;
 
 mod ctl;
 mod moment;
@@ -68,6 +69,7 @@ Files (relative to the working directory):
   config/postbud.toml         in the source: every setting explained, with its default
   certs/                      with the built-in configuration: the certificate shown to
                               clients, made at the first start; clients trust certs/ca.pem
+  data/                       what outlives the broker, unless store.path says otherwise
 
 Signals:
   SIGTERM, SIGINT             stop: no new clients, a DISCONNECT to those that are there,
@@ -208,6 +210,7 @@ fn report(config: &Config) -> Result<String, String> {
         .address
         .map_or("off".to_owned(), |address| address.to_string());
     let _ = writeln!(text, "  http        {http}");
+    let _ = writeln!(text, "  store       {}", kept(&config.store));
     let anonymous = if config.auth.anonymous {
         "accepted"
     } else {
@@ -219,6 +222,21 @@ fn report(config: &Config) -> Result<String, String> {
     } else {
         Err(complaints)
     }
+}
+
+/// Where what is kept would be, and how safely.
+fn kept(options: &StoreOptions) -> String {
+    if options.promise.of_sessions().is_none() {
+        return "off: all state ends with the process".to_owned();
+    }
+    let path = options.path.display();
+    let mut text = format!("{path}, durability {}", options.promise.default.name());
+    match options.promise.topics.len() {
+        0 => {}
+        1 => text += ", another one for 1 Topic Filter",
+        more => text += &format!(", others for {more} Topic Filters"),
+    }
+    text
 }
 
 /// Which certificate a listener would show, or why it cannot.
@@ -356,7 +374,8 @@ mod tests {
                 "{directory}/c.toml is right\n  \
                  listener 0  MQTT over TLS on 127.0.0.1:8883, \
                  certificate {directory}/server.pem\n  \
-                 http        off\n  anonymous   accepted\n"
+                 http        off\n  store       data, durability flush\n  \
+                 anonymous   accepted\n"
             )
         );
         let text = checked(
@@ -366,6 +385,31 @@ mod tests {
         .unwrap();
         assert!(text.contains("  listener 0  MQTT on [::1]:0\n  http        127.0.0.1:18083\n"));
         assert!(text.contains("  anonymous   refused: "), "{text}");
+    }
+
+    // Breaks if: `check` does not say where state would be, or that it would be nowhere.
+    #[test]
+    fn check_tells_where_state_would_be() {
+        let home = Directory::new();
+        let told = |rest: &str| {
+            let listener = "[[listener]]\nkind = \"tcp\"\naddress = \"[::1]:0\"\n[store]\n";
+            checked(&home, &format!("{listener}{rest}")).unwrap()
+        };
+        let text = told("path = \"here\"\ndurability = \"write\"\n");
+        assert!(
+            text.contains("  store       here, durability write\n"),
+            "{text}"
+        );
+        let text = told("durability = \"memory\"\n");
+        assert!(text.contains("  store       off: all state ends"), "{text}");
+        let topic = "[[store.topics]]\nfilter = \"a\"\ndurability = \"flush\"\n";
+        let text = told(&format!("durability = \"memory\"\n{topic}"));
+        assert!(
+            text.contains(
+                "  store       data, durability memory, another one for 1 Topic Filter\n"
+            ),
+            "{text}"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::broker::Restored;
 use crate::config::Config;
 use crate::listener::certificates::{AUTHORITY, Generated};
-use crate::store::options::{Durability, Options};
+use crate::store::options::Options;
 
 use super::store::Kept;
 
@@ -49,11 +49,7 @@ pub(super) fn say(
 
 /// Says where state is kept, how safely, and what was there already.
 fn say_store(options: &Options, restored: Restored) {
-    let durability = match options.promise.default {
-        Durability::Memory => "memory",
-        Durability::Write => "write",
-        Durability::Flush => "flush",
-    };
+    let durability = options.promise.default.name();
     // The working directory is what a path in the configuration is relative to: not everybody knows.
     let path = options.path.canonicalize();
     let path = path.unwrap_or_else(|_| options.path.clone());

@@ -64,6 +64,15 @@ impl Promise {
 }
 
 impl Durability {
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Write => "write",
+            Self::Flush => "flush",
+        }
+    }
+
     fn safety(self) -> Option<Safety> {
         match self {
             Self::Memory => None,
