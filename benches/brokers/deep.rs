@@ -140,7 +140,7 @@ fn fill(place: &Place<'_>, running: &Running) -> Result<Filled, Failure> {
     let mut load = Load::connect(running.address(), &FILL, PATIENCE)?;
     let (began, before) = (Instant::now(), Usage::of(running.pid())?);
     let written = process::written(running.pid())?;
-    while load.acknowledged() < depth(place) {
+    while load.completed() < depth(place) {
         load.run_for(Duration::from_millis(10))?;
     }
     load.drain()?;

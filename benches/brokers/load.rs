@@ -258,7 +258,7 @@ impl Load {
     }
 
     /// Messages that were acknowledged to their publishers so far.
-    pub fn acknowledged(&self) -> u64 {
+    pub fn completed(&self) -> u64 {
         let each = self.flows.iter();
         each.map(|flow| flow.sent - flow.unacknowledged).sum()
     }

@@ -42,8 +42,8 @@
 //! cargo's target directory, which should be on a real disk. Their figures are ratios, too: to the
 //! same load with durability "memory", to mosquitto without persistence, and to how often in a second
 //! the same disk makes 4 KiB durable (`fdatasync`, into a file that has its room), measured in between.
-//! Bytes written are those that the kernel charges the broker's process with: whole pages, each anew
-//! when it is written to after a flush.
+//! Bytes written are those of the broker's calls to write to a file; to the disk go whole pages, which
+//! is at most two more for each flush.
 //!
 //! # What is checked
 //!

@@ -113,12 +113,13 @@ fn memory(pid: u32, name: &str) -> Result<u64, Failure> {
         .ok_or_else(missing)
 }
 
-/// Bytes that the process has caused to be written to a disk, or that wait for it: pages, each
-/// counted again when it is written to after a flush.
+/// Bytes that the process has written to files so far: what it sends on sockets is not among them.
 pub fn written(pid: u32) -> Result<u64, Failure> {
+    // `write_bytes` would count a whole folio of the page cache, of up to 2 MiB, whenever a byte of it
+    // is written to after a flush, although only the pages that changed go to the disk.
     let path = format!("/proc/{pid}/io");
-    let missing = || Failure::new(format!("{path} has no write_bytes"));
-    field(Path::new(&path), "write_bytes:").ok_or_else(missing)
+    let missing = || Failure::new(format!("{path} has no wchar"));
+    field(Path::new(&path), "wchar:").ok_or_else(missing)
 }
 
 /// What the whole machine's processors did up to one moment.

@@ -240,7 +240,7 @@ pub fn traffic_turn(
     }
 
     let (began, already) = (Instant::now(), load.received());
-    let (acknowledged, machine) = (load.acknowledged(), Machine::now()?);
+    let (acknowledged, machine) = (load.completed(), Machine::now()?);
     let written = process::written(broker)?;
     let (broker_before, generator_before) = (Usage::of(broker)?, Usage::of(generator)?);
     load.run_for(options.window)?;
@@ -249,7 +249,7 @@ pub fn traffic_turn(
     let (elapsed, delivered) = (began.elapsed(), load.received() - already);
     let written = process::written(broker)? - written;
     let busy = machine.busy_until(&Machine::now()?);
-    let acknowledged = load.acknowledged() - acknowledged;
+    let acknowledged = load.completed() - acknowledged;
     let latency = load.latency().map(|latency| {
         let at = |quantile| latency.quantile(quantile);
         [at(0.5), at(0.99), at(0.999), latency.longest()]

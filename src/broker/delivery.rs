@@ -269,11 +269,11 @@ impl Broker {
             let looked_at_all = next.is_none();
             for message in &found {
                 let delivery = feed.delivery(message);
-                self.keep_feed(session, &delivery);
                 if !side.outbound.takes_now(delivery.qos, &self.options.session) {
                     side.feeds.push_front(feed);
                     return false;
                 }
+                self.keep_feed(session, &delivery);
                 feed.after = Some(message.topic().into());
                 self.put(session, side, delivery, None, batch);
             }
