@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-use crate::auth::anonymous::Anonymous;
+use crate::auth::gate::Gate;
 use crate::broker::{Batch, Broker, Engines, Gauge, Restored};
 use crate::cluster::single::Single;
 use crate::config::Config;
@@ -33,6 +33,7 @@ use crate::store::Failure;
 use crate::store::disk::segments::error::OpenError;
 use crate::store::state::State;
 
+mod gate;
 mod store;
 mod welcome;
 
@@ -143,7 +144,7 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 impl House {
     fn build(config: Config, generated: Generated, kept: Kept, state: State) -> Self {
         let engines = Engines {
-            auth: Arc::new(Anonymous::new(&config.auth)),
+            auth: Arc::new(Gate::new(gate::parts(&config.auth))),
             store: kept.engine(),
             cluster: Arc::new(Single::default()),
         };

@@ -27,6 +27,7 @@ use super::expiry::DUE_PER_TICK;
 use super::keeping::targets;
 use super::metrics::Gauge;
 use super::open::Open;
+use super::port::Port;
 use super::publish::FanOut;
 use super::routes::SharedRoute;
 use super::shared::{InboundSide, SessionRef};
@@ -108,6 +109,7 @@ impl Open {
     pub(super) fn publish_later(
         &self,
         broker: &Broker,
+        port: &Port,
         side: &mut InboundSide,
         message: &Message,
         (token, packet_id): (Option<Token>, Option<PacketId>),
@@ -121,7 +123,7 @@ impl Open {
                 qos: message.qos(),
                 retain: message.retain(),
             };
-            match broker.refuse_publish(&self.session.client_id, &self.identity, access) {
+            match broker.refuse_publish(&self.who(port), access) {
                 Some(code) => Err(code),
                 None => Ok((delay, on_topic(topic, message))),
             }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use crate::auth::{Access, Exchange, Identity, Request, Step, Tell, Verdict};
+use crate::auth::{Access, Exchange, Identity, Request, Step, Tell, Verdict, Who};
 use crate::codec::{
     Auth, Connack, Connect, Context, Packet, ReasonCode, Sender, Version, connect_version, encode,
 };
@@ -130,7 +130,7 @@ impl Connection {
         }
         let request = Request {
             client_id: &client_id,
-            peer: self.port.peer(),
+            caller: self.port.caller(),
             user_name: connect.user_name,
             password: connect.password,
         };
@@ -256,9 +256,12 @@ impl Connection {
                 qos: will.message.qos(),
                 retain: will.message.retain(),
             };
-            let refused = self
-                .broker
-                .refuse_publish(&terms.client_id, &identity, access);
+            let who = Who {
+                client_id: &terms.client_id,
+                identity: &identity,
+                caller: Some(self.port.caller()),
+            };
+            let refused = self.broker.refuse_publish(&who, access);
             if let Some(code) = refused {
                 return Err(Fault::new(code, "the Will is not allowed"));
             }

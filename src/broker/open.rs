@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::{Exchange, Identity};
+use crate::auth::{Exchange, Identity, Who};
 use crate::cluster::Epoch;
 use crate::codec::{ReasonCode, Version, decode};
 use crate::session::{Fault, Terms};
@@ -87,6 +87,15 @@ impl Open {
             exchange: None,
             routes: Routes::default(),
             expires_at_once: terms.asked_for_no_expiry(),
+        }
+    }
+
+    /// Who the client is, for rules.
+    pub(super) fn who<'a>(&'a self, port: &'a Port) -> Who<'a> {
+        Who {
+            client_id: &self.session.client_id,
+            identity: &self.identity,
+            caller: Some(port.caller()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::{Access, Identity, Request, Step};
+use crate::auth::{Access, Permission, Request, Step, Who};
 use crate::codec::{
     Ack, Auth, Disconnect, Packet, PacketId, PacketType, Publish, QoS, ReasonCode, Suback,
     Subscribe, Unsuback, Unsubscribe, Version, encode,
@@ -42,13 +42,13 @@ impl Open {
         batch: &mut Batch,
     ) -> Result<(), Leave> {
         match packet {
-            Packet::Publish(publish) => self.publish(broker, side, publish, batch)?,
+            Packet::Publish(publish) => self.publish(broker, port, side, publish, batch)?,
             Packet::Puback(ack) | Packet::Pubrec(ack) | Packet::Pubcomp(ack) => {
                 work.draw |= self.acknowledged(broker, packet, ack, batch)?;
             }
             Packet::Pubrel(ack) => self.release(broker, side, ack),
             Packet::Subscribe(subscribe) => {
-                self.subscribe(broker, side, subscribe)?;
+                self.subscribe(broker, port, side, subscribe)?;
                 // At once, SUBACK first: a SUBSCRIBE that follows and replaces this one gets its
                 // retained messages again, not instead. [MQTT5-3.8.4-4] [MQTT311-3.8.4-3]
                 self.send_replies(broker, side, batch);
@@ -79,6 +79,7 @@ impl Open {
     fn publish(
         &mut self,
         broker: &Arc<Broker>,
+        port: &Port,
         side: &mut InboundSide,
         publish: &Publish<'_>,
         batch: &mut Batch,
@@ -98,14 +99,14 @@ impl Open {
         }
         if is_for_later(&message) {
             let asked = (token, publish.packet_id);
-            return self.publish_later(broker, side, &message, asked, batch.now);
+            return self.publish_later(broker, port, side, &message, asked, batch.now);
         }
         let access = Access::Publish {
             topic: message.topic(),
             qos: message.qos(),
             retain: message.retain(),
         };
-        let refused = broker.refuse_publish(&self.session.client_id, &self.identity, access);
+        let refused = broker.refuse_publish(&self.who(port), access);
         if let Some(code) = refused {
             broker.metrics.publish_refused(code);
             // QoS 0 cannot be answered.
@@ -250,6 +251,7 @@ impl Open {
     fn subscribe(
         &mut self,
         broker: &Broker,
+        port: &Port,
         side: &mut InboundSide,
         packet: &Subscribe<'_>,
     ) -> Result<(), Fault> {
@@ -259,7 +261,7 @@ impl Open {
             side.subscriptions.get(filter) == Some(Subscribed { options, id })
         });
         let unchanged: Vec<_> = unchanged.collect();
-        let codes = broker.subscribe(&self.session, side, &self.identity, self.version, packet);
+        let codes = broker.subscribe(&self.session, side, &self.who(port), self.version, packet);
         let mut suback = Suback {
             packet_id: packet.packet_id,
             reason_string: self.explain(&codes),
@@ -397,7 +399,7 @@ impl Open {
             ReasonCode::ReAuthenticate => {
                 let request = Request {
                     client_id: &self.session.client_id,
-                    peer: port.peer(),
+                    caller: port.caller(),
                     user_name: None,
                     password: None,
                 };
@@ -441,12 +443,7 @@ impl Open {
 
 impl Broker {
     /// Why a client may not publish this, if it may not. `$SYS` is the broker's own.
-    pub(super) fn refuse_publish(
-        &self,
-        client_id: &str,
-        identity: &Identity,
-        access: Access<'_>,
-    ) -> Option<ReasonCode> {
+    pub(super) fn refuse_publish(&self, who: &Who<'_>, access: Access<'_>) -> Option<ReasonCode> {
         if let Access::Publish { topic, .. } = access {
             if topic == "$SYS" || topic.starts_with("$SYS/") {
                 return Some(ReasonCode::NotAuthorized);
@@ -455,8 +452,13 @@ impl Broker {
                 return Some(ReasonCode::TopicNameInvalid);
             }
         }
-        let allowed = self.auth.allows(client_id, identity, access);
-        (!allowed).then_some(ReasonCode::NotAuthorized)
+        (!self.allows(who, access)).then_some(ReasonCode::NotAuthorized)
+    }
+
+    /// Whether a client may do this; not, as long as nobody knows.
+    pub(super) fn allows(&self, who: &Who<'_>, access: Access<'_>) -> bool {
+        let allowed = self.auth.allows(who, access, &mut || Box::new(|| ()));
+        allowed == Permission::Allowed
     }
 
     /// Settles the replies whose outcomes the store has told.

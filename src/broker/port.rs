@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::auth::Identity;
+use crate::auth::{Caller, Identity};
 use crate::codec::ReasonCode;
 use crate::session::Line;
 use crate::store::{Failure, Waits};
@@ -80,7 +80,7 @@ impl Inbox {
 /// One connection as others see it.
 pub struct Port {
     link: Box<dyn Link>,
-    peer: Option<SocketAddr>,
+    caller: Caller,
     signals: AtomicU8,
     inbox: Mutex<Inbox>,
     /// The connection's bytes while no session holds them: before CONNACK, and after the session
@@ -89,20 +89,25 @@ pub struct Port {
 }
 
 impl Port {
-    /// A connection that came from `peer`.
-    pub fn new(link: Box<dyn Link>, peer: Option<SocketAddr>) -> Self {
+    /// A connection that came from `caller`.
+    pub fn new(link: Box<dyn Link>, caller: Caller) -> Self {
         Self {
             link,
-            peer,
+            caller,
             signals: AtomicU8::new(0),
             inbox: Mutex::new(Inbox::Open(Mail::default())),
             own: Mutex::default(),
         }
     }
 
-    /// Where the connection comes from, if its transport has an address.
+    /// Where the connection comes from.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The address it comes from, if its transport has one.
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
+        self.caller.peer
     }
 
     pub(super) fn link(&self) -> &dyn Link {
@@ -188,7 +193,7 @@ impl Waits for Port {
 impl fmt::Debug for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Port")
-            .field("peer", &self.peer)
+            .field("caller", &self.caller)
             .finish_non_exhaustive()
     }
 }

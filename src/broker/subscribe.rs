@@ -1,6 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE: the trie, groups, and retained messages for new subscriptions.
 
-use crate::auth::{Access, Identity};
+use crate::auth::{Access, Who};
 use crate::codec::{ReasonCode, RetainHandling, Subscribe, Unsubscribe, Version};
 use crate::pubsub::{Granted, Subscriptions};
 use crate::queue::DropReason;
@@ -24,7 +24,7 @@ impl Broker {
         &self,
         session: &SessionRef,
         side: &mut InboundSide,
-        identity: &Identity,
+        who: &Who<'_>,
         version: Version,
         packet: &Subscribe<'_>,
     ) -> Vec<u8> {
@@ -35,8 +35,7 @@ impl Broker {
                 options,
                 id: packet.subscription_id,
             };
-            if let Some(code) = self.refuse_subscription(session, side, identity, text, subscribed)
-            {
+            if let Some(code) = self.refuse_subscription(session, side, who, text, subscribed) {
                 self.metrics.subscription_refused(code);
                 // [MQTT311-3.9.3-2] [MQTT5-3.9.3-2]
                 codes.push(if version == Version::V5 {
@@ -99,7 +98,7 @@ impl Broker {
         &self,
         session: &SessionRef,
         side: &InboundSide,
-        identity: &Identity,
+        who: &Who<'_>,
         text: &str,
         subscribed: Subscribed,
     ) -> Option<ReasonCode> {
@@ -109,7 +108,10 @@ impl Broker {
             return Some(ReasonCode::QuotaExceeded);
         }
         let limits = &self.options.session;
-        let plain = filter::parse(text).map_or(text, |parsed| parsed.filter);
+        let (plain, share) = match filter::parse(text) {
+            Ok(parsed) => (parsed.filter, parsed.share),
+            Err(_) => (text, None),
+        };
         let full = side.subscriptions.len() >= limits.subscriptions_maximum
             || side.subscriptions.bytes() + cost(text) > limits.subscription_bytes_maximum;
         if full && !side.subscriptions.contains(text) {
@@ -120,10 +122,10 @@ impl Broker {
         }
         let access = Access::Subscribe {
             filter: plain,
+            share,
             qos: subscribed.options.qos,
         };
-        let allowed = self.auth.allows(&session.client_id, identity, access);
-        (!allowed).then_some(ReasonCode::NotAuthorized)
+        (!self.allows(who, access)).then_some(ReasonCode::NotAuthorized)
     }
 
     fn note_feeds(&self, session: &SessionRef, accepted: &[Accepted<'_>]) {

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use crate::auth::Caller;
 use crate::broker::{Broker, Ending, Gauge};
 
 use super::driver::{Driver, Patience};
@@ -29,6 +30,8 @@ const BACK_OFF: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Bound {
     listener: TcpListener,
+    /// What it is called in the log, in metrics and in rules.
+    name: Arc<str>,
     address: SocketAddr,
     acceptor: Option<Acceptor>,
 }
@@ -107,8 +110,10 @@ impl Bound {
         let address = listener
             .local_addr()
             .map_err(|error| Error::Bind(address, error))?;
+        let kind = if acceptor.is_some() { "tls" } else { "tcp" };
         Ok(Self {
             listener,
+            name: format!("{kind}:{address}").into(),
             address,
             acceptor,
         })
@@ -181,9 +186,14 @@ impl Bound {
             write: options.write_timeout,
         };
         let broker = Arc::clone(broker);
+        let caller = Caller {
+            listener: Arc::clone(&self.name),
+            peer: Some(peer),
+            ..Caller::default()
+        };
         match self.acceptor.clone() {
-            None => spawn(plain(stream, peer, broker, patience)),
-            Some(acceptor) => spawn(secure(acceptor, stream, peer, broker, patience)),
+            None => spawn(plain(stream, caller, broker, patience)),
+            Some(acceptor) => spawn(secure(acceptor, stream, caller, broker, patience)),
         }
     }
 }
@@ -194,19 +204,20 @@ fn spawn(connection: impl Future<Output = ()> + Send + 'static) {
     drop(tokio::spawn(connection));
 }
 
-async fn plain(stream: TcpStream, peer: SocketAddr, broker: Arc<Broker>, patience: Patience) {
+async fn plain(stream: TcpStream, caller: Caller, broker: Arc<Broker>, patience: Patience) {
     let mut counted = Counted::new(&broker);
-    let driver = Driver::new(Tcp::new(stream), broker, Some(peer), patience);
+    let driver = Driver::new(Tcp::new(stream), broker, caller, patience);
     counted.ending = driver.run().await;
 }
 
 async fn secure(
     acceptor: Acceptor,
     stream: TcpStream,
-    peer: SocketAddr,
+    caller: Caller,
     broker: Arc<Broker>,
     patience: Patience,
 ) {
+    let peer = caller.peer.map(tracing::field::display);
     let mut counted = Counted::new(&broker);
     // Boxed: the handshake's state is large and soon gone, the connection's task is neither.
     let (stream, meter) = Metered::new(stream);
@@ -217,16 +228,18 @@ async fn secure(
     counted.ending = match shaken {
         Ok(Ok(stream)) => {
             let transport = Stream::new(Box::new(stream), meter);
-            Driver::new(transport, broker, Some(peer), patience)
-                .run()
-                .await
+            Driver::new(transport, broker, caller, patience).run().await
         }
         Ok(Err(error)) => {
-            tracing::info!(%peer, "TLS handshake failed: {error}");
+            tracing::info!(peer, "TLS handshake failed: {error}");
             Ending::TlsError
         }
         Err(_) => {
-            tracing::info!(%peer, reason = Ending::NoConnect.label(), "closed: no TLS handshake in time");
+            tracing::info!(
+                peer,
+                reason = Ending::NoConnect.label(),
+                "closed: no TLS handshake in time"
+            );
             Ending::NoConnect
         }
     };

@@ -14,7 +14,6 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::Sleep;
 
+use crate::auth::Caller;
 use crate::broker::{Batch, Broker, Connection, Ending, Gauge, Now, Port, Turn};
 use crate::message::Timestamp;
 use crate::session::Written;
@@ -127,15 +127,10 @@ enum Step {
 }
 
 impl<T: Transport> Driver<T> {
-    /// A driver for a transport that was just accepted from `peer`.
-    pub fn new(
-        transport: T,
-        broker: Arc<Broker>,
-        peer: Option<SocketAddr>,
-        patience: Patience,
-    ) -> Self {
+    /// A driver for a transport that was just accepted from `caller`.
+    pub fn new(transport: T, broker: Arc<Broker>, caller: Caller, patience: Patience) -> Self {
         let alarm = Arc::new(Alarm::default());
-        let port = Arc::new(Port::new(transport.link(Arc::clone(&alarm)), peer));
+        let port = Arc::new(Port::new(transport.link(Arc::clone(&alarm)), caller));
         let now = Instant::now();
         broker.metrics().gauge(Gauge::Handshaking, 1);
         let connection = Connection::new(

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use postbud::auth::{Access, Auth, Exchange, Identity, Request, Step, Tell, Verdict};
+use postbud::auth::{
+    Access, AskAgain, Auth, Exchange, Identity, Permission, Request, Step, Tell, Verdict, Who,
+};
 use postbud::codec::ReasonCode;
 
 /// Decides who comes in.
@@ -67,11 +69,21 @@ impl Auth for Doorman {
         })
     }
 
-    fn allows(&self, _: &str, _: &Identity, access: Access<'_>) -> bool {
+    fn allows(
+        &self,
+        _: &Who<'_>,
+        access: Access<'_>,
+        _: &mut dyn FnMut() -> AskAgain,
+    ) -> Permission {
         let below = |prefix: Option<&str>, text: &str| prefix.is_some_and(|p| text.starts_with(p));
-        match access {
-            Access::Publish { topic, .. } => !below(self.no_publish, topic),
-            Access::Subscribe { filter, .. } => !below(self.no_subscribe, filter),
+        let denied = match access {
+            Access::Publish { topic, .. } => below(self.no_publish, topic),
+            Access::Subscribe { filter, .. } => below(self.no_subscribe, filter),
+            Access::Receive { .. } => false,
+        };
+        match denied {
+            true => Permission::Denied,
+            false => Permission::Allowed,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use postbud::auth::Auth;
+use postbud::auth::{Auth, Caller};
 use postbud::broker::options::Options;
 use postbud::broker::{
     Batch, Broker, Connection, Ending, Engines, Gauge, Now, Port, Snapshot, Turn,
@@ -201,7 +201,7 @@ impl House {
     pub fn accept(&self, version: Version, direct: bool) -> Client<'_> {
         let pipe = Pipe::new(direct);
         let link = Box::new(PipeLink(Arc::clone(&pipe)));
-        let port = Arc::new(Port::new(link, None));
+        let port = Arc::new(Port::new(link, Caller::default()));
         let now = self.now().instant;
         let broker = Arc::clone(&self.broker);
         let connection = Connection::new(broker, Arc::clone(&port), now, now + CONNECT_WITHIN);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::auth::anonymous::Anonymous;
-use crate::auth::options::Options as AuthOptions;
+use crate::auth::Caller;
+use crate::auth::gate::{Gate, Parts};
 use crate::broker::options::Options;
 use crate::broker::{Connection, Engines, Link, Port, Turn};
 use crate::cluster::single::Single;
@@ -47,7 +47,10 @@ struct Client {
 impl Bench {
     fn new(options: Options) -> Self {
         let engines = Engines {
-            auth: Arc::new(Anonymous::new(&AuthOptions { anonymous: true })),
+            auth: Arc::new(Gate::new(Parts {
+                anonymous: true,
+                ..Parts::default()
+            })),
             store: Arc::new(Memory),
             cluster: Arc::new(Single::default()),
         };
@@ -105,7 +108,7 @@ impl Bench {
 
     fn attach(&mut self, client_id: &str, clean: bool) -> Client {
         let socket = Socket::default();
-        let port = Arc::new(Port::new(Box::new(socket.clone()), None));
+        let port = Arc::new(Port::new(Box::new(socket.clone()), Caller::default()));
         let now = self.batch.now.instant;
         let by = now + Duration::from_secs(5);
         self.broker.metrics().opened();

@@ -1,8 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::auth::anonymous::Anonymous;
-use crate::auth::options::Options as AuthOptions;
+use crate::auth::gate::{Gate, Parts};
 use crate::broker::{Batch, Ending, Engines, Gauge as Of, Now};
 use crate::cluster::single::Single;
 use crate::message::Timestamp;
@@ -10,7 +9,7 @@ use crate::store::memory::Memory;
 
 fn exporter() -> Exporter {
     let engines = Engines {
-        auth: Arc::new(Anonymous::new(&AuthOptions::default())),
+        auth: Arc::new(Gate::new(Parts::default())),
         store: Arc::new(Memory),
         cluster: Arc::new(Single::default()),
     };

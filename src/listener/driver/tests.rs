@@ -3,8 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::auth::anonymous::Anonymous;
-use crate::auth::options::Options as AuthOptions;
+use crate::auth::gate::{Gate, Parts};
 use crate::broker::options::Options;
 use crate::broker::{Engines, Link};
 use crate::cluster::single::Single;
@@ -92,7 +91,10 @@ impl Transport for Hoard {
 
 fn run(says: Vec<&'static [u8]>, steps: u64) -> (Ending, Duration) {
     let engines = Engines {
-        auth: Arc::new(Anonymous::new(&AuthOptions { anonymous: true })),
+        auth: Arc::new(Gate::new(Parts {
+            anonymous: true,
+            ..Parts::default()
+        })),
         store: Arc::new(Memory),
         cluster: Arc::new(Single::default()),
     };
@@ -107,7 +109,7 @@ fn run(says: Vec<&'static [u8]>, steps: u64) -> (Ending, Duration) {
         steps,
         moved: AtomicU64::new(0),
     };
-    let driver = Driver::new(transport, broker, None, patience);
+    let driver = Driver::new(transport, broker, Caller::default(), patience);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

@@ -13,7 +13,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use postbud::auth::{Access, Auth, Exchange, Identity, Request, Step, Tell, Verdict};
+use postbud::auth::{
+    Access, AskAgain, Auth, Exchange, Identity, Permission, Request, Step, Tell, Verdict, Who,
+};
 use postbud::broker::options::Options as BrokerOptions;
 use postbud::broker::{Broker, Engines};
 use postbud::cluster::single::Single;
@@ -144,8 +146,8 @@ impl Auth for Doorkeeper {
         (method == METHOD).then(|| Box::new(Riddle) as _)
     }
 
-    fn allows(&self, _: &str, _: &Identity, _: Access<'_>) -> bool {
-        true
+    fn allows(&self, _: &Who<'_>, _: Access<'_>, _: &mut dyn FnMut() -> AskAgain) -> Permission {
+        Permission::Allowed
     }
 }
 
