@@ -16,6 +16,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -213,6 +214,8 @@ fn report(config: &Config) -> Result<String, String> {
     let _ = writeln!(text, "  store       {}", kept(&config.store));
     let anonymous = if config.auth.anonymous {
         "accepted"
+    } else if config.auth.certificates {
+        "refused"
     } else {
         "refused: as there is no other way to authenticate yet, nobody can connect"
     };
@@ -241,9 +244,17 @@ fn kept(options: &StoreOptions) -> String {
 
 /// Which certificate a listener would show, or why it cannot.
 fn certificate(config: &Config, options: &TlsOptions) -> Result<String, String> {
-    let shown = options.certificate.display();
+    let files = options.certificates.iter();
+    let files: Vec<_> = files
+        .map(|it| it.certificate.display().to_string())
+        .collect();
+    let shown = files.join(", ");
     let directory = config.development_certificates();
-    if let Some(directory) = directory.filter(|it| options.certificate.parent() == Some(it)) {
+    let in_it = |directory: &&Path| {
+        let mut files = options.certificates.iter();
+        files.any(|it| it.certificate.parent() == Some(directory))
+    };
+    if let Some(directory) = directory.filter(in_it) {
         match certificates::plan(directory).map_err(|error| complaint(&error))? {
             Generated::Nothing => {}
             Generated::Created => return Ok(format!("{shown} will be made at the start")),
@@ -254,10 +265,20 @@ fn certificate(config: &Config, options: &TlsOptions) -> Result<String, String> 
             }
         }
     }
-    match tls::server_config(options) {
-        Ok(_) => Ok(format!("certificate {shown}")),
-        Err(error) => Err(complaint(&error)),
+    let setup = tls::check(options).map_err(|error| complaint(&error))?;
+    let mut note = format!("certificate {shown}");
+    if let Some(path) = setup.not_valid(SystemTime::now()) {
+        note += &format!(", and {} is not valid now", path.display());
     }
+    if let Some(clients) = &options.clients {
+        let asked = match clients.required {
+            true => "required",
+            false => "optional",
+        };
+        let authorities = clients.authorities.display();
+        note += &format!(", those of clients {asked}, signed as {authorities} says");
+    }
+    Ok(note)
 }
 
 #[cfg(test)]
@@ -432,6 +453,36 @@ mod tests {
             lines[1].starts_with("postbud: absent.pem: cannot be read: "),
             "{text}"
         );
+    }
+
+    // Breaks if: `check` does not read what clients are judged by.
+    #[test]
+    fn check_complains_of_authorities_and_revocation_lists() {
+        let home = Directory::new();
+        certificates::development(home.path()).unwrap();
+        let directory = home.path().display().to_string();
+        let told = |authorities: &str, crl: &str| {
+            let demands = format!(
+                "[listener.tls]\nclient_certificate = \"required\"\n\
+                 client_ca = \"{directory}/{authorities}\"\ncrl = {crl}\n"
+            );
+            checked(
+                &home,
+                &tls_file(&home).replace("[listener.tls]\n", &demands),
+            )
+        };
+        let text = told("ca.pem", "[]").unwrap();
+        let expected = format!(
+            "certificate {directory}/server.pem, \
+             those of clients required, signed as {directory}/ca.pem says\n"
+        );
+        assert!(text.contains(&expected), "{text}");
+        let complaint = told("server.pem", "[]").unwrap_err();
+        let expected = "server.pem: certificate 1 is not that of an authority\n";
+        assert!(complaint.ends_with(expected), "{complaint}");
+        let complaint = told("ca.pem", &format!("[\"{directory}/ca.pem\"]")).unwrap_err();
+        let expected = "ca.pem: holds no revocation list; expected PEM or DER\n";
+        assert!(complaint.ends_with(expected), "{complaint}");
     }
 
     #[test]

@@ -29,12 +29,14 @@ use crate::http;
 use crate::listener::accept::{self, Bound, bind_address};
 use crate::listener::certificates::{self, Generated};
 use crate::listener::driver::now;
+use crate::listener::tls::Keeper;
 use crate::store::Failure;
 use crate::store::disk::segments::error::OpenError;
 use crate::store::state::State;
 
 mod gate;
 mod store;
+mod tls;
 mod welcome;
 
 use store::Kept;
@@ -177,7 +179,8 @@ impl House {
         // HTTP goes on while the broker drains: it is then that probes ask.
         let (close, closed) = watch::channel(false);
         let ready = Arc::new(AtomicBool::new(false));
-        let http = serve_http(&config, &broker, &kept, &ready, closed)?;
+        let keepers: Arc<[_]> = bound.iter().filter_map(Bound::tls).cloned().collect();
+        let http = serve_http(&config, &broker, &kept, &keepers, &ready, closed)?;
         // Its file is gone when this is.
         let _control = serve_control(&config, &broker, &kept)?;
         let addresses: Vec<_> = bound.iter().map(|b| (b.kind(), b.address())).collect();
@@ -190,6 +193,9 @@ impl House {
                 tokio::spawn(serve)
             })
             .collect();
+        for keeper in keepers.iter() {
+            tokio::spawn(Arc::clone(keeper).watch());
+        }
         tokio::spawn(tick(Arc::clone(&broker)));
         tokio::spawn(publish_sys(Arc::clone(&broker)));
         ready.store(true, Ordering::Release);
@@ -218,6 +224,7 @@ fn serve_http(
     config: &Config,
     broker: &Arc<Broker>,
     kept: &Kept,
+    keepers: &Arc<[Arc<Keeper>]>,
     ready: &Arc<AtomicBool>,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<Option<SocketAddr>, Error> {
@@ -229,7 +236,9 @@ fn serve_http(
         .local_addr()
         .map_err(|error| Error::Http(address, error))?;
     let store = kept.engine();
-    let exporter = http::Exporter::new(Arc::clone(broker), Arc::clone(&store));
+    let keepers = Arc::clone(keepers);
+    let tls = Box::new(move || keepers.iter().map(|it| tls::shown(it.status())).collect());
+    let exporter = http::Exporter::new(Arc::clone(broker), Arc::clone(&store), tls);
     let exporter = Arc::new(exporter.map_err(Error::Metrics)?);
     let upkeep = Arc::clone(&exporter);
     let state = http::State {

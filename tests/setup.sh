@@ -45,6 +45,7 @@ mosquitto mosquitto
 promtool prometheus
 node nodejs
 npm npm
+openssl openssl
 NEEDED
   # Python has venv built in, but Debian cuts pip out of it.
   python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || printf 'python3\npython3-venv\n'

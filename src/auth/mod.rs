@@ -16,6 +16,7 @@
 //! Nothing here blocks: what takes time says so, and tells later from another thread. What fails, refuses:
 //! nobody gets in, or at a topic, because somebody could not be asked.
 
+pub mod certificate;
 pub mod gate;
 pub mod options;
 

@@ -12,7 +12,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::listener::options::TlsVersion;
+use crate::auth::options::WayName;
+use crate::listener::options::{Field, TlsVersion};
 use crate::pubsub::options::Strategy;
 use crate::queue::options::Overflow;
 use crate::store::options::Durability;
@@ -80,12 +81,39 @@ pub struct ListenerSettings {
     pub kind: Option<ListenerKind>,
     /// Where it listens.
     pub address: Option<SocketAddr>,
-    /// The certificate's file.
-    pub certificate: Option<PathBuf>,
-    /// The private key's file.
-    pub key: Option<PathBuf>,
+    /// The certificates' files.
+    pub certificates: Option<Vec<PathBuf>>,
+    /// The private keys' files.
+    pub keys: Option<Vec<PathBuf>>,
     /// The oldest TLS version accepted.
     pub minimum_version: Option<TlsVersion>,
+    /// Whether there are tickets.
+    pub tickets: Option<bool>,
+    /// How often files are looked at.
+    pub reload_interval: Option<Duration>,
+    /// What is demanded of clients.
+    pub client_certificate: Option<ClientCertificate>,
+    /// The file of the authorities of clients, if one is named.
+    pub client_ca: Option<Option<PathBuf>>,
+    /// The files of revocation lists.
+    pub crl: Vec<PathBuf>,
+    /// Whether revocation lists are of use when they have expired.
+    pub expired_crl: bool,
+    /// The field that is the user.
+    pub user_from: Option<Field>,
+    /// The field that is the Client Identifier.
+    pub client_id_from: Option<Field>,
+}
+
+/// Whether clients are to show certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// They are not asked.
+    None,
+    /// They may.
+    Optional,
+    /// They must.
+    Required,
 }
 
 /// What is spoken on a listener, without what it takes.
@@ -101,10 +129,33 @@ pub enum ListenerKind {
 pub const LISTENER_KEYS: &[Key<ListenerSettings>] = &[
     key("kind", |v, to| v.choice(LISTENER_KINDS, &mut to.kind)),
     key("address", |v, to| v.address(&mut to.address)),
-    key("tls.certificate", |v, to| v.path(&mut to.certificate)),
-    key("tls.key", |v, to| v.path(&mut to.key)),
+    key("tls.certificate", |v, to| v.paths(&mut to.certificates)),
+    key("tls.key", |v, to| v.paths(&mut to.keys)),
     key("tls.minimum_version", |v, to| {
         v.choice(TLS_VERSIONS, &mut to.minimum_version)
+    }),
+    key("tls.tickets", |v, to| {
+        v.boolean(to.tickets.get_or_insert_default())
+    }),
+    key("tls.reload_interval", |v, to| {
+        v.duration_or_zero(TENTH..=DAY, to.reload_interval.get_or_insert_default())
+    }),
+    key("tls.client_certificate", |v, to| {
+        v.choice(CLIENT_CERTIFICATES, &mut to.client_certificate)
+    }),
+    key("tls.client_ca", |v, to| {
+        let mut path = None;
+        v.path_or_none(&mut path)?;
+        to.client_ca = Some(path);
+        Ok(())
+    }),
+    key("tls.crl", |v, to| v.paths(&mut to.crl)),
+    key("tls.expired_crl", |v, to| {
+        v.choice(EXPIRED_LISTS, &mut to.expired_crl)
+    }),
+    key("tls.user_from", |v, to| v.choice(FIELDS, &mut to.user_from)),
+    key("tls.client_id_from", |v, to| {
+        v.choice(FIELDS, &mut to.client_id_from)
     }),
 ];
 
@@ -112,6 +163,23 @@ const LISTENER_KINDS: &[(&str, ListenerKind)] =
     &[("tcp", ListenerKind::Tcp), ("tls", ListenerKind::Tls)];
 
 const TLS_VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+
+const CLIENT_CERTIFICATES: &[(&str, ClientCertificate)] = &[
+    ("none", ClientCertificate::None),
+    ("optional", ClientCertificate::Optional),
+    ("required", ClientCertificate::Required),
+];
+
+const EXPIRED_LISTS: &[(&str, bool)] = &[("refuse", false), ("accept", true)];
+
+const FIELDS: &[(&str, Option<Field>)] = &[
+    ("none", None),
+    ("common-name", Some(Field::CommonName)),
+    ("subject", Some(Field::Subject)),
+    ("dns", Some(Field::Dns)),
+    ("email", Some(Field::Email)),
+    ("uri", Some(Field::Uri)),
+];
 
 /// What is known of one `[[store.topics]]` before its parts are put together.
 #[derive(Clone, Debug, Default)]
@@ -154,6 +222,7 @@ pub const KEYS: &[Key<Settings>] = &[
         v.path_or_none(&mut to.control.socket)
     }),
     key("auth.anonymous", |v, to| v.boolean(&mut to.auth.anonymous)),
+    key("auth.ways", |v, to| v.choices(WAYS, &mut to.auth.ways)),
     key("session.receive_maximum", |v, to| {
         v.number(1..=65_535, &mut to.broker.session.receive_maximum)
     }),
@@ -281,6 +350,13 @@ pub(super) const STRATEGIES: &[(&str, Strategy)] = &[
     ("random", Strategy::Random),
     ("sticky", Strategy::Sticky),
     ("least-inflight", Strategy::LeastInflight),
+];
+
+const WAYS: &[(&str, WayName)] = &[
+    ("certificate", WayName::Certificate),
+    ("password", WayName::Password),
+    ("token", WayName::Token),
+    ("http", WayName::Http),
 ];
 
 const DURABILITIES: &[(&str, Durability)] = &[

@@ -116,7 +116,11 @@ impl Config {
         let shown = |kind: &Kind| match kind {
             Kind::Tcp => false,
             Kind::Tls(tls) => {
-                tls.certificate.parent() == Some(directory) && tls.key.parent() == Some(directory)
+                let mut files = tls.certificates.iter();
+                files.any(|files| {
+                    files.certificate.parent() == Some(directory)
+                        && files.key.parent() == Some(directory)
+                })
             }
         };
         let wanted = self.origin == Origin::BuiltIn

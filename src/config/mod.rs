@@ -36,6 +36,7 @@ mod load;
 mod log;
 mod settings;
 mod suggestion;
+mod tls;
 mod units;
 mod value;
 

@@ -9,9 +9,7 @@ use crate::auth::options::Options as AuthOptions;
 use crate::broker::options::Options as BrokerOptions;
 use crate::control::options::Options as ControlOptions;
 use crate::http::options::Options as HttpOptions;
-use crate::listener::options::{
-    Kind, ListenerOptions, Options as ListenersOptions, TlsOptions, TlsVersion,
-};
+use crate::listener::options::{Kind, ListenerOptions, Options as ListenersOptions};
 use crate::store::options::{Durability, Options as StoreOptions};
 
 use super::assignments::{Assignments, Slot};
@@ -21,6 +19,7 @@ use super::keys::{
     Array, KEYS, Key, LISTENER_KEYS, ListenerKind, ListenerSettings, TOPIC_KEYS, TopicSettings,
 };
 use super::log::Options as LogOptions;
+use super::tls;
 use super::value::Value;
 
 /// The options of every room. Starts from the rooms' own defaults.
@@ -82,6 +81,7 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
             Err(problem) => problems.push(problem),
         }
     }
+    settings.auth.certificates = tls::names_users(&settings.listener);
     for (index, topic) in topics.into_iter().enumerate() {
         match one_topic(written, index, topic) {
             Ok(topic) => settings.store.promise.topics.extend(topic),
@@ -140,7 +140,7 @@ fn one_listener(
     };
     let kind = match kind {
         ListenerKind::Tcp => plain(written, index)?,
-        ListenerKind::Tls => match tls(written, index, parts)? {
+        ListenerKind::Tls => match tls::settle(written, index, parts)? {
             Some(options) => Kind::Tls(options),
             None => return Ok(None),
         },
@@ -199,42 +199,6 @@ fn plain(written: &Assignments, index: usize) -> Result<Kind, Problem> {
         }
     }
     Ok(Kind::Tcp)
-}
-
-fn tls(
-    written: &Assignments,
-    index: usize,
-    parts: ListenerSettings,
-) -> Result<Option<TlsOptions>, Problem> {
-    let slot = |path| Slot::of_listener(index, path);
-    let missing: Vec<&str> = ["certificate", "key"]
-        .into_iter()
-        .zip(["tls.certificate", "tls.key"])
-        .filter(|(_, path)| written.place(slot(path)).is_none())
-        .map(|(name, _)| name)
-        .collect();
-    if !missing.is_empty() {
-        let kind = slot("kind");
-        let begins = &written.tables(Array::Listener)[index];
-        let place = written.place(kind).unwrap_or(begins);
-        return Err(Problem::new(
-            place.clone(),
-            format!(
-                "{kind} is \"tls\" but there is no {}; \
-                 expected [listener.tls] with certificate and key",
-                missing.join(" and no "),
-            ),
-        ));
-    }
-    let (Some(certificate), Some(key)) = (parts.certificate, parts.key) else {
-        return Ok(None);
-    };
-    let minimum_version = parts.minimum_version.unwrap_or(TlsVersion::V1_2);
-    Ok(Some(TlsOptions {
-        certificate,
-        key,
-        minimum_version,
-    }))
 }
 
 /// Two listeners cannot share an address; finding out when the second is bound would be later, and

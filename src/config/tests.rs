@@ -9,6 +9,7 @@ use super::keys::{Array, KEYS, paths};
 use super::load::{BUILT_IN, BUILT_IN_NAME, Config, Origin};
 use super::settings::Settings;
 use super::{Error, file};
+use crate::auth::options::WayName;
 use crate::listener::certificates;
 use crate::listener::certificates::tests::Directory;
 use crate::listener::options::{Kind, TlsOptions, TlsVersion};
@@ -113,8 +114,9 @@ fn the_built_in_listeners_are_on_loopback_with_and_without_tls() {
     assert_eq!(tls.minimum_version, TlsVersion::V1_2);
     // Where the development certificates are made, under the names they get.
     let directory = config.development_certificates().unwrap();
-    assert_eq!(tls.certificate, directory.join(certificates::CERTIFICATE));
-    assert_eq!(tls.key, directory.join(certificates::KEY));
+    let files = &tls.certificates[0];
+    assert_eq!(files.certificate, directory.join(certificates::CERTIFICATE));
+    assert_eq!(files.key, directory.join(certificates::KEY));
 }
 
 #[test]
@@ -158,6 +160,7 @@ fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
         ("http.address", "127.0.0.1:16"),
         ("control.socket", "ask/me"),
         ("auth.anonymous", "true"),
+        ("auth.ways", "token"),
         ("session.receive_maximum", "17"),
         ("session.inflight_maximum", "18"),
         ("session.packet_size_maximum", "19KiB"),
@@ -233,6 +236,7 @@ fn check_changed(config: &Config) {
     assert_eq!(config.http.address.unwrap().port(), 16);
     assert_eq!(config.control.socket, Some(PathBuf::from("ask/me")));
     assert!(config.auth.anonymous);
+    assert_eq!(config.auth.ways, [WayName::Token]);
     let session = &config.broker.session;
     assert_eq!(session.receive_maximum, 17);
     assert_eq!(session.inflight_maximum, 18);
@@ -317,7 +321,8 @@ fn variables_change_and_add_listeners() {
         .map(|it| it.address.to_string())
         .collect();
     assert_eq!(addresses, ["0.0.0.0:2883", "127.0.0.1:8883", "[::1]:1883"]);
-    assert_eq!(tls_options(&config, 1).certificate, Path::new("mine.pem"));
+    let files = &tls_options(&config, 1).certificates[0];
+    assert_eq!(files.certificate, Path::new("mine.pem"));
     assert_eq!(config.http.address, None);
     // Half of the pair is somebody's own: a development certificate would not help.
     assert_eq!(config.development_certificates(), None);

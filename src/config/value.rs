@@ -22,6 +22,8 @@ pub enum Value {
     Integer(i64),
     /// A TOML boolean.
     Boolean(bool),
+    /// A TOML array of strings.
+    List(Vec<String>),
     /// The text of an environment variable, which has no type of its own.
     Text(String),
     /// Something no setting takes; in words, with its article.
@@ -35,6 +37,7 @@ impl fmt::Display for Value {
             Self::String(text) => write!(f, "the string {:?}", shortened(text)),
             Self::Integer(number) => write!(f, "{number}"),
             Self::Boolean(value) => write!(f, "{value}"),
+            Self::List(_) => f.write_str("an array"),
             Self::Text(text) => write!(f, "{:?}", shortened(text)),
             Self::Other(kind) => f.write_str(kind),
         }
@@ -211,6 +214,16 @@ impl Value {
         })
     }
 
+    /// The names of files, any number of them; a single one need not be in an array.
+    pub fn paths<T: From<Vec<PathBuf>>>(&self, target: &mut T) -> Result<(), Expected> {
+        let names = self.list();
+        let names = names.filter(|names| names.iter().all(|name| !name.is_empty()));
+        let paths = names.map(|names| names.into_iter().map(PathBuf::from).collect::<Vec<_>>());
+        store(paths.map(T::from), target, || {
+            "a path such as \"certs/server.pem\", or an array of paths".to_owned()
+        })
+    }
+
     /// The name of a file, or none if it is empty.
     pub fn path_or_none(&self, target: &mut Option<PathBuf>) -> Result<(), Expected> {
         match self {
@@ -296,6 +309,41 @@ impl Value {
                 None => String::new(),
             }
         })
+    }
+
+    /// Some of a few words, in their order, each once.
+    pub fn choices<C: Copy>(
+        &self,
+        choices: &[(&str, C)],
+        target: &mut Vec<C>,
+    ) -> Result<(), Expected> {
+        let known = |word: &str| choices.iter().find(|(name, _)| *name == word);
+        let chosen = self.list().and_then(|words| {
+            let again = |(index, word)| words[..index].contains(word);
+            if words.iter().enumerate().any(again) {
+                return None;
+            }
+            let chosen = words.iter().map(|word| known(word).map(|it| it.1));
+            chosen.collect::<Option<Vec<_>>>()
+        });
+        store(chosen, target, || {
+            let names: Vec<_> = choices
+                .iter()
+                .map(|(name, _)| format!("{name:?}"))
+                .collect();
+            format!("an array of some of {}, each once", names.join(", "))
+        })
+    }
+
+    /// The strings of an array; of a single string, that one; of a variable, those between commas.
+    fn list(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::List(texts) => Some(texts.iter().map(String::as_str).collect()),
+            Self::String(text) => Some(vec![text]),
+            Self::Text(text) if text.is_empty() => Some(Vec::new()),
+            Self::Text(text) => Some(text.split(',').map(str::trim).collect()),
+            _ => None,
+        }
     }
 
     fn any_duration(&self) -> Option<Duration> {

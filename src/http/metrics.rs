@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   broker::Metrics ──snapshot──> Series ──handles──> recorder ──render──> text
-//!   Store ───────────health───────────^
+//!   Store ───────────health───────────^                                 + tls
 //! ```
 //!
 //! Names follow the Prometheus conventions: `postbud_` first, base units, `_total` at the end of
@@ -24,10 +24,16 @@ use crate::broker::{self, Broker, Snapshot};
 use crate::codec::{PacketType, ReasonCode};
 use crate::store::{Failure, Health, Store};
 
+use super::tls::{self, TlsListener};
+
+/// Tells how the TLS listeners are. Must be quick.
+pub type TlsSource = Box<dyn Fn() -> Vec<TlsListener> + Send + Sync>;
+
 /// Renders the broker's numbers.
 pub struct Exporter {
     broker: Arc<Broker>,
     store: Arc<dyn Store>,
+    tls: TlsSource,
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     series: Series,
@@ -46,13 +52,13 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Exporter {
-    /// An exporter of the numbers of this broker and its store, made when the process starts: the present moment is
+    /// An exporter of the numbers of this broker, its store and its TLS listeners, made when the process starts: the present moment is
     /// told as the process's start.
     ///
     /// # Errors
     ///
     /// The system's clock stands before 1970.
-    pub fn new(broker: Arc<Broker>, store: Arc<dyn Store>) -> Result<Self, Error> {
+    pub fn new(broker: Arc<Broker>, store: Arc<dyn Store>, tls: TlsSource) -> Result<Self, Error> {
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_err(|error| Error(format!("the system's clock is wrong: {error}")))?;
@@ -66,6 +72,7 @@ impl Exporter {
         Ok(Self {
             broker,
             store,
+            tls,
             recorder,
             handle,
             series,
@@ -82,7 +89,7 @@ impl Exporter {
             self.series.set(&snapshot, retained);
             self.series.store.set(&health);
         });
-        self.handle.render()
+        self.handle.render() + &tls::render(&(self.tls)())
     }
 
     /// Keeps the recorder in order.

@@ -4,6 +4,7 @@
 //! ```text
 //!   options      where to listen
 //!   metrics      the broker's numbers as a page
+//!   tls          the certificates of listeners, on the same page
 //!   routes       what is answered on which path
 //!   connection   how many may connect, for how long and with how much
 //! ```
@@ -18,6 +19,8 @@ mod connection;
 mod metrics;
 pub mod options;
 mod routes;
+mod tls;
 
 pub use metrics::{Error as MetricsError, Exporter};
 pub use routes::{State, serve};
+pub use tls::{TlsContent, TlsFile, TlsListener};

@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
 use crate::auth::Caller;
 use crate::broker::{Broker, Ending, Gauge};
 
 use super::driver::{Driver, Patience};
 use super::options::{Kind, ListenerOptions, Options};
-use super::tls;
+use super::tls::{self, Acceptor, Keeper};
 use super::transport::{Metered, Stream, Tcp};
 
 /// Connections that may wait to be accepted, if the system allows as many.
@@ -33,16 +32,7 @@ pub struct Bound {
     /// What it is called in the log, in metrics and in rules.
     name: Arc<str>,
     address: SocketAddr,
-    acceptor: Option<Acceptor>,
-}
-
-#[derive(Clone)]
-struct Acceptor(TlsAcceptor);
-
-impl fmt::Debug for Acceptor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Acceptor")
-    }
+    tls: Option<Arc<Keeper>>,
 }
 
 /// Why a listener cannot be had.
@@ -98,24 +88,28 @@ impl Bound {
     /// See [`Error`].
     pub fn new(options: &ListenerOptions) -> Result<Self, Error> {
         let address = options.address;
-        let acceptor = match &options.kind {
-            Kind::Tcp => None,
-            Kind::Tls(options) => {
-                let config =
-                    tls::server_config(options).map_err(|e| Error::Tls(address, Box::new(e)))?;
-                Some(Acceptor(TlsAcceptor::from(config)))
-            }
-        };
         let listener = bind_address(address).map_err(|error| Error::Bind(address, error))?;
         let address = listener
             .local_addr()
             .map_err(|error| Error::Bind(address, error))?;
-        let kind = if acceptor.is_some() { "tls" } else { "tcp" };
+        let kind = match &options.kind {
+            Kind::Tcp => "tcp",
+            Kind::Tls(_) => "tls",
+        };
+        let name: Arc<str> = format!("{kind}:{address}").into();
+        let tls = match &options.kind {
+            Kind::Tcp => None,
+            Kind::Tls(options) => {
+                let keeper = Keeper::new(Arc::clone(&name), options, tls::MQTT);
+                let keeper = keeper.map_err(|error| Error::Tls(address, Box::new(error)))?;
+                Some(Arc::new(keeper))
+            }
+        };
         Ok(Self {
             listener,
-            name: format!("{kind}:{address}").into(),
+            name,
             address,
-            acceptor,
+            tls,
         })
     }
 
@@ -124,13 +118,14 @@ impl Bound {
         self.address
     }
 
+    /// What keeps its certificates, if it has any.
+    pub fn tls(&self) -> Option<&Arc<Keeper>> {
+        self.tls.as_ref()
+    }
+
     /// What is spoken on it, as the configuration names it.
     pub fn kind(&self) -> &'static str {
-        if self.acceptor.is_some() {
-            "tls"
-        } else {
-            "tcp"
-        }
+        if self.tls.is_some() { "tls" } else { "tcp" }
     }
 
     /// Accepts connections until told to stop.
@@ -191,9 +186,9 @@ impl Bound {
             peer: Some(peer),
             ..Caller::default()
         };
-        match self.acceptor.clone() {
+        match &self.tls {
             None => spawn(plain(stream, caller, broker, patience)),
-            Some(acceptor) => spawn(secure(acceptor, stream, caller, broker, patience)),
+            Some(tls) => spawn(secure(tls.acceptor(), stream, caller, broker, patience)),
         }
     }
 }
@@ -211,9 +206,9 @@ async fn plain(stream: TcpStream, caller: Caller, broker: Arc<Broker>, patience:
 }
 
 async fn secure(
-    acceptor: Acceptor,
+    acceptor: Arc<Acceptor>,
     stream: TcpStream,
-    caller: Caller,
+    mut caller: Caller,
     broker: Arc<Broker>,
     patience: Patience,
 ) {
@@ -221,13 +216,15 @@ async fn secure(
     let mut counted = Counted::new(&broker);
     // Boxed: the handshake's state is large and soon gone, the connection's task is neither.
     let (stream, meter) = Metered::new(stream);
-    let handshake = Box::pin(acceptor.0.accept(stream));
+    let handshake = Box::pin(acceptor.accept(stream));
     broker.metrics().gauge(Gauge::Handshaking, 1);
     let shaken = tokio::time::timeout_at(patience.connect_by.into(), handshake).await;
     broker.metrics().gauge(Gauge::Handshaking, -1);
     counted.ending = match shaken {
-        Ok(Ok(stream)) => {
-            let transport = Stream::new(Box::new(stream), meter);
+        Ok(Ok(accepted)) => {
+            caller.user = accepted.user;
+            caller.client_id = accepted.client_id;
+            let transport = Stream::new(Box::new(accepted.stream), meter);
             Driver::new(transport, broker, caller, patience).run().await
         }
         Ok(Err(error)) => {

@@ -18,7 +18,7 @@
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
 //! [`observability`], [`store`], [`archive`], [`control`]; and about sockets that behave as clients of a library never do:
-//! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
+//! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`]; and about certificates: [`tls`].
 
 /// The feature tests of one client in one version of MQTT.
 macro_rules! features {
@@ -86,6 +86,7 @@ mod streams;
     reason = "each test binary uses its part of what they share"
 )]
 mod support;
+mod tls;
 mod work_queues;
 
 /// What a client is asked to do; see the table above.

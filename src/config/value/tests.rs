@@ -292,3 +292,27 @@ fn values_print_on_one_short_line() {
     let long = string(&"æ".repeat(1000)).to_string();
     assert!(long.chars().count() < 80 && long.ends_with("…\""), "{long}");
 }
+
+#[test]
+fn lists_are_arrays_or_one_string_or_words_between_commas() {
+    let list = |texts: &[&str]| Value::List(texts.iter().map(|it| (*it).to_owned()).collect());
+    let paths = |value: Value| read::<Vec<PathBuf>>(|to| value.paths(to));
+    let two = Ok(vec![PathBuf::from("a b"), PathBuf::from("c")]);
+    assert_eq!(paths(list(&["a b", "c"])), two);
+    assert_eq!(paths(variable("a b, c")), two);
+    assert_eq!(paths(string("a")), Ok(vec![PathBuf::from("a")]));
+    assert_eq!(paths(list(&[])), Ok(Vec::new()));
+    assert_eq!(paths(variable("")), Ok(Vec::new()));
+    let expected = "a path such as \"certs/server.pem\", or an array of paths";
+    for wrong in [list(&["a", ""]), variable("a,,b"), Value::Integer(1)] {
+        assert_eq!(paths(wrong.clone()), Err(expected.to_owned()), "{wrong}");
+    }
+
+    let choices = |value: Value| read::<Vec<u8>>(|to| value.choices(&[("a", 1), ("b", 2)], to));
+    assert_eq!(choices(list(&["b", "a"])), Ok(vec![2, 1]));
+    assert_eq!(choices(variable("b")), Ok(vec![2]));
+    let expected = "an array of some of \"a\", \"b\", each once";
+    for wrong in [list(&["a", "a"]), list(&["c"]), Value::Boolean(true)] {
+        assert_eq!(choices(wrong.clone()), Err(expected.to_owned()), "{wrong}");
+    }
+}

@@ -4,17 +4,23 @@ use super::*;
 use crate::auth::gate::{Gate, Parts};
 use crate::broker::{Batch, Ending, Engines, Gauge as Of, Now};
 use crate::cluster::single::Single;
+use crate::http::{TlsContent, TlsFile};
 use crate::message::Timestamp;
 use crate::store::memory::Memory;
 
 fn exporter() -> Exporter {
+    exporter_with(Vec::new())
+}
+
+fn exporter_with(listeners: Vec<TlsListener>) -> Exporter {
     let engines = Engines {
         auth: Arc::new(Gate::new(Parts::default())),
         store: Arc::new(Memory),
         cluster: Arc::new(Single::default()),
     };
     let broker = Broker::new(broker::options::Options::default(), engines);
-    Exporter::new(Arc::new(broker), Arc::new(Memory)).expect("a clock that is right")
+    let tls = Box::new(move || listeners.clone());
+    Exporter::new(Arc::new(broker), Arc::new(Memory), tls).expect("a clock that is right")
 }
 
 /// Samples by series.
@@ -69,7 +75,7 @@ fn every_series_is_there_from_the_first_scrape() {
 
 #[test]
 fn every_family_has_help_and_type_and_its_name_says_which() {
-    let page = exporter().render();
+    let page = exporter_with(vec![tls_listener()]).render();
     let words = |kind: &str| {
         let lines = page.lines().filter_map(|line| line.strip_prefix(kind));
         let pairs = lines.filter_map(|line| line.split_once(' '));
@@ -232,4 +238,66 @@ fn a_reason_that_nobody_expected_gets_its_series_when_it_happens() {
     assert_eq!(samples(&exporter.render()).get(series), Some(&1.0));
     exporter.broker.metrics().closed(ending);
     assert_eq!(samples(&exporter.render()).get(series), Some(&2.0));
+}
+
+/// A listener with a file of each kind.
+fn tls_listener() -> TlsListener {
+    let file = |name: &str, content, until| TlsFile {
+        name: name.to_owned(),
+        content,
+        until,
+    };
+    TlsListener {
+        name: "public".to_owned(),
+        reloads: 3,
+        failed_reloads: 2,
+        failing: true,
+        last_success: 1_700_000_000.5,
+        files: vec![
+            file("certs/\"a\".pem", TlsContent::Certificate, 1_800_000_000.0),
+            file("b.pem", TlsContent::Certificate, 1_800_000_001.0),
+            file("ca.pem", TlsContent::ClientCa, 1_800_000_002.0),
+            file("crl.pem", TlsContent::Crl, 1_800_000_003.0),
+        ],
+    }
+}
+
+#[test]
+fn certificates_are_shown_with_listener_and_file() {
+    let page = exporter_with(vec![tls_listener()]).render();
+    let samples = samples(&page);
+    let ours = samples.iter().filter(|(name, _)| name.contains("_tls_"));
+    let ours: Vec<_> = ours.map(|(name, value)| (name.as_str(), *value)).collect();
+    let expected = [
+        (
+            r#"postbud_tls_certificate_expiry_timestamp_seconds{listener="public",file="b.pem"}"#,
+            1_800_000_001.0,
+        ),
+        (
+            r#"postbud_tls_certificate_expiry_timestamp_seconds{listener="public",file="certs/\"a\".pem"}"#,
+            1_800_000_000.0,
+        ),
+        (
+            r#"postbud_tls_client_ca_expiry_timestamp_seconds{listener="public",file="ca.pem"}"#,
+            1_800_000_002.0,
+        ),
+        (
+            r#"postbud_tls_crl_next_update_timestamp_seconds{listener="public",file="crl.pem"}"#,
+            1_800_000_003.0,
+        ),
+        (
+            r#"postbud_tls_last_reload_timestamp_seconds{listener="public"}"#,
+            1_700_000_000.5,
+        ),
+        (r#"postbud_tls_reload_failing{listener="public"}"#, 1.0),
+        (
+            r#"postbud_tls_reloads_total{listener="public",result="failure"}"#,
+            2.0,
+        ),
+        (
+            r#"postbud_tls_reloads_total{listener="public",result="success"}"#,
+            3.0,
+        ),
+    ];
+    assert_eq!(ours, expected);
 }

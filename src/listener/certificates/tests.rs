@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use super::super::options::{TlsOptions, TlsVersion};
+use super::super::options::TlsOptions;
 use super::super::tls;
 use super::{AUTHORITY, CERTIFICATE, Error, Existing, Generated, KEY, Set, VALIDITY, ensure, plan};
 
@@ -56,11 +56,7 @@ impl Drop for Directory {
 }
 
 fn options(directory: &Path) -> TlsOptions {
-    TlsOptions {
-        certificate: directory.join(CERTIFICATE),
-        key: directory.join(KEY),
-        minimum_version: TlsVersion::V1_2,
-    }
+    TlsOptions::showing(directory.join(CERTIFICATE), directory.join(KEY))
 }
 
 #[test]
@@ -74,7 +70,7 @@ fn an_empty_directory_gets_a_whole_set_and_nothing_else() {
     );
     assert_eq!(home.names(), [AUTHORITY, KEY, CERTIFICATE]);
     assert_eq!(plan(home.path()).unwrap(), Generated::Nothing);
-    tls::server_config(&options(home.path())).unwrap();
+    tls::check(&options(home.path())).unwrap();
 }
 
 #[test]
@@ -85,7 +81,7 @@ fn a_missing_directory_is_created() {
         ensure(&deep, SystemTime::now()).unwrap(),
         Generated::Created
     );
-    tls::server_config(&options(&deep)).unwrap();
+    tls::check(&options(&deep)).unwrap();
 }
 
 #[cfg(unix)]
@@ -136,7 +132,7 @@ fn an_expired_set_is_made_anew_and_one_day_less_is_not() {
         assert_ne!(*old, new);
     }
     assert_eq!(home.names(), [AUTHORITY, KEY, CERTIFICATE]);
-    tls::server_config(&options(home.path())).unwrap();
+    tls::check(&options(home.path())).unwrap();
     assert_eq!(
         ensure(home.path(), SystemTime::now()).unwrap(),
         Generated::Nothing

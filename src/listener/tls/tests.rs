@@ -16,7 +16,13 @@ use rustls::{
 
 use super::super::certificates::tests::Directory;
 use super::super::certificates::{self, AUTHORITY, CERTIFICATE, KEY};
-use super::{Error, TlsOptions, TlsVersion, server_config};
+use super::super::options::TlsVersion;
+use super::{Error, TlsOptions, check};
+
+/// What a listener would accept with.
+fn server_config(options: &TlsOptions) -> Result<Arc<rustls::ServerConfig>, Error> {
+    check(options).map(|setup| setup.config)
+}
 
 const TLS12: &SupportedProtocolVersion = &rustls::version::TLS12;
 const TLS13: &SupportedProtocolVersion = &rustls::version::TLS13;
@@ -25,11 +31,7 @@ const TLS13: &SupportedProtocolVersion = &rustls::version::TLS13;
 fn home() -> (Directory, TlsOptions) {
     let home = Directory::new();
     certificates::development(home.path()).unwrap();
-    let options = TlsOptions {
-        certificate: home.path().join(CERTIFICATE),
-        key: home.path().join(KEY),
-        minimum_version: TlsVersion::V1_2,
-    };
+    let options = TlsOptions::showing(home.path().join(CERTIFICATE), home.path().join(KEY));
     (home, options)
 }
 
@@ -195,7 +197,7 @@ fn a_wrong_certificate_file_is_named_with_the_reason() {
     ];
     for (contents, expected) in cases {
         assert_eq!(
-            refusal(|options| &options.certificate, contents).1,
+            refusal(|options| &options.certificates[0].certificate, contents).1,
             expected
         );
     }
@@ -229,7 +231,7 @@ fn a_wrong_key_file_is_named_with_the_reason() {
     ];
     for (contents, expected) in cases {
         assert_eq!(
-            refusal(|options| &options.key, contents.as_deref()).1,
+            refusal(|options| &options.certificates[0].key, contents.as_deref()).1,
             expected
         );
     }
@@ -238,7 +240,7 @@ fn a_wrong_key_file_is_named_with_the_reason() {
 #[test]
 fn a_key_of_another_certificate_is_refused_and_both_files_are_named() {
     let stranger = rcgen::KeyPair::generate().unwrap().serialize_pem();
-    let (error, reason) = refusal(|options| &options.key, Some(&stranger));
+    let (error, reason) = refusal(|options| &options.certificates[0].key, Some(&stranger));
     assert!(matches!(error, Error::Mismatch { .. }));
     assert!(reason.starts_with("the private key does not belong to the certificate in "));
     assert!(reason.ends_with(CERTIFICATE), "{reason}");
@@ -246,7 +248,7 @@ fn a_key_of_another_certificate_is_refused_and_both_files_are_named() {
 
 #[test]
 fn the_cause_is_kept_as_the_source() {
-    let (error, _) = refusal(|options| &options.certificate, None);
+    let (error, _) = refusal(|options| &options.certificates[0].certificate, None);
     let source = std::error::Error::source(&error).unwrap();
     assert!(source.is::<std::io::Error>());
 }
