@@ -17,8 +17,11 @@
 //! nobody gets in, or at a topic, because somebody could not be asked.
 
 pub mod certificate;
+pub mod entries;
 pub mod gate;
 pub mod options;
+pub mod password;
+pub mod scram;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -22,8 +22,8 @@ pub enum Value {
     Integer(i64),
     /// A TOML boolean.
     Boolean(bool),
-    /// A TOML array of strings.
-    List(Vec<String>),
+    /// A TOML array of strings only.
+    Strings(Vec<String>),
     /// The text of an environment variable, which has no type of its own.
     Text(String),
     /// Something no setting takes; in words, with its article.
@@ -37,8 +37,8 @@ impl fmt::Display for Value {
             Self::String(text) => write!(f, "the string {:?}", shortened(text)),
             Self::Integer(number) => write!(f, "{number}"),
             Self::Boolean(value) => write!(f, "{value}"),
-            Self::List(_) => f.write_str("an array"),
             Self::Text(text) => write!(f, "{:?}", shortened(text)),
+            Self::Strings(_) => f.write_str("an array"),
             Self::Other(kind) => f.write_str(kind),
         }
     }
@@ -216,7 +216,10 @@ impl Value {
 
     /// The names of files, any number of them; a single one need not be in an array.
     pub fn paths<T: From<Vec<PathBuf>>>(&self, target: &mut T) -> Result<(), Expected> {
-        let names = self.list();
+        let names = match self {
+            Self::String(name) => Some(vec![name.as_str()]),
+            other => other.list(),
+        };
         let names = names.filter(|names| names.iter().all(|name| !name.is_empty()));
         let paths = names.map(|names| names.into_iter().map(PathBuf::from).collect::<Vec<_>>());
         store(paths.map(T::from), target, || {
@@ -311,35 +314,37 @@ impl Value {
         })
     }
 
-    /// Some of a few words, in their order, each once.
-    pub fn choices<C: Copy>(
+    /// Any of a few words, each once, in an order that means something; in an environment variable with commas
+    /// between them.
+    pub fn choices<C: Copy + PartialEq>(
         &self,
         choices: &[(&str, C)],
         target: &mut Vec<C>,
     ) -> Result<(), Expected> {
-        let known = |word: &str| choices.iter().find(|(name, _)| *name == word);
-        let chosen = self.list().and_then(|words| {
-            let again = |(index, word)| words[..index].contains(word);
-            if words.iter().enumerate().any(again) {
-                return None;
+        let chosen = |words: Vec<&str>| {
+            let mut chosen: Vec<C> = Vec::new();
+            for word in words {
+                let (_, choice) = choices.iter().find(|(name, _)| *name == word)?;
+                if chosen.contains(choice) {
+                    return None;
+                }
+                chosen.push(*choice);
             }
-            let chosen = words.iter().map(|word| known(word).map(|it| it.1));
-            chosen.collect::<Option<Vec<_>>>()
-        });
-        store(chosen, target, || {
-            let names: Vec<_> = choices
+            Some(chosen)
+        };
+        store(self.list().and_then(chosen), target, || {
+            let names: Vec<String> = choices
                 .iter()
                 .map(|(name, _)| format!("{name:?}"))
                 .collect();
-            format!("an array of some of {}, each once", names.join(", "))
+            format!("an array of any of {}, each once", names.join(", "))
         })
     }
 
-    /// The strings of an array; of a single string, that one; of a variable, those between commas.
+    /// The strings of an array; of a variable, those between commas.
     fn list(&self) -> Option<Vec<&str>> {
         match self {
-            Self::List(texts) => Some(texts.iter().map(String::as_str).collect()),
-            Self::String(text) => Some(vec![text]),
+            Self::Strings(texts) => Some(texts.iter().map(String::as_str).collect()),
             Self::Text(text) if text.is_empty() => Some(Vec::new()),
             Self::Text(text) => Some(text.split(',').map(str::trim).collect()),
             _ => None,

@@ -274,6 +274,31 @@ fn choices_are_listed() {
 }
 
 #[test]
+fn several_choices_keep_their_order_and_come_once() {
+    let known = [("a", 1), ("b", 2), ("c", 3)];
+    let choices = |value: &Value| read::<Vec<u8>>(|to| value.choices(&known, to));
+    let strings = |words: &[&str]| Value::Strings(words.iter().map(|it| it.to_string()).collect());
+    for (value, expected) in [
+        (strings(&["c", "a"]), vec![3, 1]),
+        (strings(&[]), vec![]),
+        (variable("c, a"), vec![3, 1]),
+        (variable(""), vec![]),
+    ] {
+        assert_eq!(choices(&value), Ok(expected), "{value}");
+    }
+    let expected = "an array of any of \"a\", \"b\", \"c\", each once";
+    for value in [
+        strings(&["a", "a"]),
+        strings(&["d"]),
+        string("a"),
+        variable("a,,b"),
+        Value::Other("an array"),
+    ] {
+        assert_eq!(choices(&value), Err(expected.to_owned()), "{value}");
+    }
+}
+
+#[test]
 fn a_failed_read_leaves_the_target_alone() {
     let mut target = 7_u16;
     Value::Boolean(true).number(0..=9, &mut target).unwrap_err();
@@ -294,8 +319,8 @@ fn values_print_on_one_short_line() {
 }
 
 #[test]
-fn lists_are_arrays_or_one_string_or_words_between_commas() {
-    let list = |texts: &[&str]| Value::List(texts.iter().map(|it| (*it).to_owned()).collect());
+fn paths_are_in_an_array_or_one_alone_or_between_commas() {
+    let list = |texts: &[&str]| Value::Strings(texts.iter().map(|it| (*it).to_owned()).collect());
     let paths = |value: Value| read::<Vec<PathBuf>>(|to| value.paths(to));
     let two = Ok(vec![PathBuf::from("a b"), PathBuf::from("c")]);
     assert_eq!(paths(list(&["a b", "c"])), two);
@@ -306,13 +331,5 @@ fn lists_are_arrays_or_one_string_or_words_between_commas() {
     let expected = "a path such as \"certs/server.pem\", or an array of paths";
     for wrong in [list(&["a", ""]), variable("a,,b"), Value::Integer(1)] {
         assert_eq!(paths(wrong.clone()), Err(expected.to_owned()), "{wrong}");
-    }
-
-    let choices = |value: Value| read::<Vec<u8>>(|to| value.choices(&[("a", 1), ("b", 2)], to));
-    assert_eq!(choices(list(&["b", "a"])), Ok(vec![2, 1]));
-    assert_eq!(choices(variable("b")), Ok(vec![2]));
-    let expected = "an array of some of \"a\", \"b\", each once";
-    for wrong in [list(&["a", "a"]), list(&["c"]), Value::Boolean(true)] {
-        assert_eq!(choices(wrong.clone()), Err(expected.to_owned()), "{wrong}");
     }
 }
