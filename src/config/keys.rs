@@ -371,13 +371,6 @@ pub(super) const STRATEGIES: &[(&str, Strategy)] = &[
     ("least-inflight", Strategy::LeastInflight),
 ];
 
-const WAYS: &[(&str, WayName)] = &[
-    ("certificate", WayName::Certificate),
-    ("password", WayName::Password),
-    ("token", WayName::Token),
-    ("http", WayName::Http),
-];
-
 const DURABILITIES: &[(&str, Durability)] = &[
     ("flush", Durability::Flush),
     ("write", Durability::Write),
