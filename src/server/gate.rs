@@ -71,15 +71,3 @@ fn way(name: WayName, options: &Options) -> Result<Option<Box<dyn Way>>, Error> 
         WayName::Certificate | WayName::Token | WayName::Http => Ok(None),
     }
 }
-
-/// The ways of proof that something is configured for, in the order in which they are asked.
-fn ways(options: &Options) -> Vec<Box<dyn Way>> {
-    let mut ways: Vec<Box<dyn Way>> = Vec::new();
-    for name in &options.ways {
-        match name {
-            WayName::Certificate if options.certificates => ways.push(Box::new(Certificate)),
-            WayName::Certificate | WayName::Password | WayName::Token | WayName::Http => {}
-        }
-    }
-    ways
-}
