@@ -228,8 +228,9 @@ async fn secure(
             let transport = Stream::new(Box::new(accepted.stream), meter);
             Driver::new(transport, broker, caller, patience).run().await
         }
-        Ok(Err(error)) => {
-            tracing::info!(peer, "TLS handshake failed: {error}");
+        Ok(Err(refused)) => {
+            tracing::info!(peer, "TLS handshake failed: {}", refused.error);
+            refused.farewell().await;
             Ending::TlsError
         }
         Err(_) => {

@@ -1,13 +1,15 @@
 //! Accepts TLS on one listener, with what its files hold at the time.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::HandshakeKind;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -22,6 +24,27 @@ pub struct Acceptor {
     setup: ArcSwap<Setup>,
 }
 
+/// A client that is not let in.
+pub struct Refused<S> {
+    /// Why.
+    pub error: io::Error,
+    left: Left<S>,
+}
+
+impl<S> fmt::Debug for Refused<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Refused").field(&self.error).finish()
+    }
+}
+
+/// What is left of the connection of a client that is not let in.
+enum Left<S> {
+    /// The handshake has failed, and TLS has said so to the client.
+    Below(S),
+    /// The handshake was done.
+    Inside(Box<TlsStream<S>>),
+}
+
 /// A client that has come through the handshake.
 pub struct Accepted<S> {
     /// The connection, inside TLS.
@@ -30,6 +53,39 @@ pub struct Accepted<S> {
     pub user: Option<Arc<str>>,
     /// The Client Identifier that its certificate names, likewise.
     pub client_id: Option<Arc<str>>,
+}
+
+/// How long a client that is refused may take to hear why.
+const LINGER: Duration = Duration::from_secs(2);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Refused<S> {
+    /// Waits until the client has gone, for a while. A socket that is closed while something that the client
+    /// has sent is unread, as its CONNECT may be, takes with it what it was told last.
+    pub async fn farewell(self) {
+        let heard = async {
+            match self.left {
+                Left::Below(stream) => close_and_drain(stream).await,
+                Left::Inside(stream) => close_and_drain(stream).await,
+            }
+        };
+        // Whoever has not heard it by then does not listen.
+        let _ = tokio::time::timeout(LINGER, heard).await;
+    }
+}
+
+async fn close_and_drain(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let closed = poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await;
+    if closed.is_err() {
+        return;
+    }
+    let mut scratch = [0; 512];
+    loop {
+        let mut buffer = ReadBuf::new(&mut scratch);
+        let read = poll_fn(|cx| Pin::new(&mut stream).poll_read(cx, &mut buffer)).await;
+        if read.is_err() || buffer.filled().is_empty() {
+            return;
+        }
+    }
 }
 
 impl fmt::Debug for Acceptor {
@@ -71,22 +127,30 @@ impl Acceptor {
     /// # Errors
     ///
     /// The client speaks something else, went away, or is not let in.
-    pub async fn accept<S>(&self, stream: S) -> io::Result<Accepted<S>>
+    pub async fn accept<S>(&self, stream: S) -> Result<Accepted<S>, Refused<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let begun = self.setup();
         let acceptor = TlsAcceptor::from(Arc::clone(&begun.config));
-        let stream = acceptor.accept(stream).await?;
+        let stream = acceptor.accept(stream).into_fallible().await;
+        let stream = stream.map_err(|(error, stream)| Refused {
+            error,
+            left: Left::Below(stream),
+        })?;
         let now = self.setup();
         let (_, connection) = stream.get_ref();
         let chain = connection.peer_certificates().unwrap_or_default();
         let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         let mut names = (None, None);
         if let Some(clients) = &now.clients {
-            if resumed || !Arc::ptr_eq(&begun, &now) {
-                let judged = clients.judge(chain, SystemTime::now());
-                judged.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            if (resumed || !Arc::ptr_eq(&begun, &now))
+                && let Err(error) = clients.judge(chain, SystemTime::now())
+            {
+                return Err(Refused {
+                    error: io::Error::new(io::ErrorKind::InvalidData, error),
+                    left: Left::Inside(Box::new(stream)),
+                });
             }
             if let Some(certificate) = chain.first() {
                 let options = &clients.options;

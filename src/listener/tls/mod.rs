@@ -33,7 +33,7 @@ mod names;
 mod readings;
 pub mod setup;
 
-pub use acceptor::{Accepted, Acceptor};
+pub use acceptor::{Accepted, Acceptor, Refused};
 pub use error::Error;
 pub use keeper::{Keeper, Prepared, Status};
 

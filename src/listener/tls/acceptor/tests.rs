@@ -108,23 +108,41 @@ fn numbered(of: &Authority, name: &str, serial: u64) -> Leaf {
 /// What becomes of a client: whether it resumed, its user and its Client Identifier; or why it is refused.
 type Outcome = Result<(bool, Option<String>, Option<String>), String>;
 
+const EOF: io::ErrorKind = io::ErrorKind::UnexpectedEof;
+
 /// Lets a client in and says a word to it, so that its tickets have arrived too.
 async fn connect(acceptor: &Acceptor, client: &Arc<ClientConfig>) -> Outcome {
     let (ours, theirs) = duplex(64 * 1024);
     let connector = TlsConnector::from(Arc::clone(client));
     let host = ServerName::try_from("localhost").unwrap();
     let listen = async {
-        // What it is told when it is refused is not for this test.
-        let mut stream = connector.connect(host, theirs).await.ok()?;
-        stream.read_u8().await.ok()
+        let mut stream = connector.connect(host, theirs).await?;
+        stream.read_u8().await
     };
-    let (accepted, _) = tokio::join!(greet(acceptor, ours), listen);
+    let (accepted, heard) = tokio::join!(greet(acceptor, ours), listen);
+    // Whoever is refused is told, and told no more than the protocol has it.
+    match (&accepted, heard) {
+        (Ok(_), Ok(b'!')) => {}
+        (Err(_), Err(error)) => {
+            let text = error.to_string();
+            let told = text.contains("received fatal alert") || error.kind() == EOF;
+            assert!(told, "{text}");
+        }
+        (accepted, heard) => panic!("{accepted:?}, and the client heard {heard:?}"),
+    }
     accepted
 }
 
 async fn greet(acceptor: &Acceptor, stream: DuplexStream) -> Outcome {
     let accepted = acceptor.accept(stream).await;
-    let mut accepted = accepted.map_err(|error| error.to_string())?;
+    let mut accepted = match accepted {
+        Ok(accepted) => accepted,
+        Err(refused) => {
+            let error = refused.error.to_string();
+            refused.farewell().await;
+            return Err(error);
+        }
+    };
     accepted.stream.write_u8(b'!').await.unwrap();
     accepted.stream.shutdown().await.unwrap();
     let kind = accepted.stream.get_ref().1.handshake_kind();
@@ -320,7 +338,8 @@ async fn a_handshake_that_takes_long_is_judged_by_what_is_in_force_at_its_end() 
     assert!(poll_once(accepting.as_mut()).await.is_none());
     door.revoke(&[7]);
     acceptor.replace(door.setup());
-    let (accepted, _) = tokio::join!(accepting, connector.connect(host, theirs));
+    let connect = async { connector.connect(host, theirs).await.map(drop) };
+    let (accepted, _) = tokio::join!(accepting, connect);
     refused(&accepted, "Revoked");
 }
 
