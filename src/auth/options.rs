@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::callback::options::Options as HttpOptions;
+use super::token::options::Options as TokenOptions;
+
 /// How clients are authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -17,6 +20,10 @@ pub struct Options {
     pub password: PasswordOptions,
     /// Enhanced authentication with SCRAM-SHA-256.
     pub scram: ScramOptions,
+    /// Tokens in place of passwords.
+    pub token: TokenOptions,
+    /// A service that is asked by HTTP.
+    pub http: HttpOptions,
 }
 
 impl Default for Options {
@@ -27,6 +34,8 @@ impl Default for Options {
             certificates: false,
             password: PasswordOptions::default(),
             scram: ScramOptions::default(),
+            token: TokenOptions::default(),
+            http: HttpOptions::default(),
         }
     }
 }

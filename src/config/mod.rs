@@ -37,6 +37,7 @@ mod log;
 mod settings;
 mod suggestion;
 mod tls;
+mod token;
 mod units;
 mod value;
 

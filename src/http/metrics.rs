@@ -6,6 +6,7 @@
 //! ```text
 //!   broker::Metrics ──snapshot──> Series ──handles──> recorder ──render──> text
 //!   Store ───────────health───────────^                                 + tls
+//!   auth::Counts ─────────────────────^
 //! ```
 //!
 //! Names follow the Prometheus conventions: `postbud_` first, base units, `_total` at the end of
@@ -20,11 +21,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::auth::counts::Counts;
 use crate::broker::{self, Broker, Snapshot};
 use crate::codec::{PacketType, ReasonCode};
 use crate::store::{Failure, Health, Store};
 
 use super::tls::{self, TlsListener};
+
+mod proofs;
+
+use proofs::OfProofs;
 
 /// Tells how the TLS listeners are. Must be quick.
 pub type TlsSource = Box<dyn Fn() -> Vec<TlsListener> + Send + Sync>;
@@ -33,6 +39,7 @@ pub type TlsSource = Box<dyn Fn() -> Vec<TlsListener> + Send + Sync>;
 pub struct Exporter {
     broker: Arc<Broker>,
     store: Arc<dyn Store>,
+    proofs: Arc<Counts>,
     tls: TlsSource,
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
@@ -52,13 +59,18 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Exporter {
-    /// An exporter of the numbers of this broker, its store and its TLS listeners, made when the process starts: the present moment is
+    /// An exporter of the numbers of this broker, its store, of proofs and of TLS listeners, made when the process starts: the present moment is
     /// told as the process's start.
     ///
     /// # Errors
     ///
     /// The system's clock stands before 1970.
-    pub fn new(broker: Arc<Broker>, store: Arc<dyn Store>, tls: TlsSource) -> Result<Self, Error> {
+    pub fn new(
+        broker: Arc<Broker>,
+        store: Arc<dyn Store>,
+        proofs: Arc<Counts>,
+        tls: TlsSource,
+    ) -> Result<Self, Error> {
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_err(|error| Error(format!("the system's clock is wrong: {error}")))?;
@@ -67,11 +79,12 @@ impl Exporter {
         let snapshot = broker.metrics().snapshot();
         let series = metrics::with_local_recorder(&recorder, || {
             register_process(started.as_secs_f64());
-            Series::register(&snapshot)
+            Series::register(&snapshot, &proofs)
         });
         Ok(Self {
             broker,
             store,
+            proofs,
             tls,
             recorder,
             handle,
@@ -88,6 +101,7 @@ impl Exporter {
         metrics::with_local_recorder(&self.recorder, || {
             self.series.set(&snapshot, retained);
             self.series.store.set(&health);
+            self.series.proofs.set(&self.proofs);
         });
         self.handle.render() + &tls::render(&(self.tls)())
     }
@@ -126,6 +140,7 @@ struct Series {
     retained_messages: Gauge,
     retained_bytes: Gauge,
     store: OfStore,
+    proofs: OfProofs,
 }
 
 /// The values of the label `direction`, as the broker sees it and in the order of a [`Snapshot`].
@@ -133,7 +148,7 @@ const DIRECTIONS: [&str; 2] = ["received", "sent"];
 
 impl Series {
     /// Registers every family with its help text, and every series that can be known.
-    fn register(snapshot: &Snapshot) -> Self {
+    fn register(snapshot: &Snapshot, proofs: &Counts) -> Self {
         let closed = snapshot.connections_closed.iter().map(|(label, _)| *label);
         let disconnect = errors_in(PacketType::Disconnect);
         let dropped = snapshot.dropped.iter().map(|(reason, _)| reason.label());
@@ -196,6 +211,7 @@ impl Series {
                 "Bytes of topic, payload and properties of the retained messages kept.",
             ),
             store: OfStore::register(),
+            proofs: OfProofs::register(proofs),
         }
     }
 
