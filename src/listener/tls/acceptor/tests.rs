@@ -338,7 +338,10 @@ async fn a_handshake_that_takes_long_is_judged_by_what_is_in_force_at_its_end() 
     assert!(poll_once(accepting.as_mut()).await.is_none());
     door.revoke(&[7]);
     acceptor.replace(door.setup());
-    let connect = async { connector.connect(host, theirs).await.map(drop) };
+    let connect = async {
+        let mut stream = connector.connect(host, theirs).await?;
+        stream.read_u8().await.map(drop)
+    };
     let (accepted, _) = tokio::join!(accepting, connect);
     refused(&accepted, "Revoked");
 }
