@@ -59,6 +59,8 @@ pub struct Connection {
     pub(super) last_heard: Instant,
     /// Who wants its session and waits until what has reached it is handled.
     successors: Vec<Arc<Port>>,
+    /// Whether nothing is read from it for now.
+    paused: bool,
 }
 
 /// How far a connection has got.
@@ -79,6 +81,7 @@ impl Connection {
             connect_by,
             last_heard: now,
             successors: Vec::new(),
+            paused: false,
         }
     }
 
@@ -107,6 +110,12 @@ impl Connection {
     /// Handles whole packets at the front of `input`; returns how many bytes they took, and what to
     /// do next.
     pub fn receive(&mut self, input: &[u8], batch: &mut Batch) -> (usize, Turn) {
+        let (used, turn) = self.take(input, batch);
+        self.paused = turn == Turn::Pause;
+        (used, turn)
+    }
+
+    fn take(&mut self, input: &[u8], batch: &mut Batch) -> (usize, Turn) {
         let mut used = 0;
         loop {
             match &mut self.phase {
@@ -175,9 +184,18 @@ impl Connection {
 
     /// Looks at what others have told this connection.
     pub fn signalled(&mut self, batch: &mut Batch) -> Turn {
+        let turn = self.look(batch);
+        self.paused = turn == Turn::Pause;
+        turn
+    }
+
+    fn look(&mut self, batch: &mut Batch) -> Turn {
         let signals = self.port.take_signals();
         if signals.has(Signal::Mail) {
             self.read_mail(batch);
+        }
+        if signals.has(Signal::Answer) {
+            self.permitted(batch);
         }
         match &mut self.phase {
             Phase::Open(open) => {
@@ -244,13 +262,17 @@ impl Connection {
         }
     }
 
-    /// When [`Self::timed_out`] is due, if nothing comes before.
+    /// When [`Self::timed_out`] is due, if nothing comes before. Who is not listened to is not blamed for
+    /// silence; but a handshake that waits for somebody else does not wait for ever.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Fresh | Phase::Waiting(_) => Some(self.connect_by),
-            Phase::Open(open) => open
-                .silence_allowed
-                .map(|silence| self.last_heard + silence),
+            Phase::Open(open) => {
+                let silence = open.silence_allowed.filter(|_| !self.paused);
+                let silence = silence.map(|silence| self.last_heard + silence);
+                let answer = open.asking.as_ref().map(|it| it.by());
+                silence.into_iter().chain(answer).min()
+            }
             Phase::Closed(_) => None,
         }
     }
@@ -262,9 +284,17 @@ impl Connection {
             .deadline()
             .is_some_and(|deadline| deadline > batch.now.instant)
         {
-            return Turn::Read;
+            return match self.paused {
+                true => Turn::Pause,
+                false => Turn::Read,
+            };
         }
         match &mut self.phase {
+            // No answer came in time, which is one.
+            Phase::Open(open) if open.is_done_asking(batch.now.instant) => {
+                self.paused = false;
+                return Turn::Read;
+            }
             Phase::Open(_) => self.end(Ending::Closed(ReasonCode::KeepAliveTimeout), batch),
             _ => self.end(Ending::NoConnect, batch),
         }

@@ -14,6 +14,7 @@ use crate::pubsub::options::GroupOptions;
 use crate::pubsub::{Generations, Retained, Subscriptions};
 use crate::store::Store;
 
+use super::asking::Permissions;
 use super::batch::Batch;
 use super::metrics::Metrics;
 use super::options::Options;
@@ -41,6 +42,7 @@ pub struct Broker {
     pub(super) registry: Registry,
     pub(super) subscriptions: RwLock<Subscriptions<SessionRef, GroupRef>>,
     pub(super) generations: Generations,
+    pub(super) permissions: Permissions,
     pub(super) retained: RwLock<Retained>,
     pub(super) schedule: Mutex<Schedule>,
     pub(super) metrics: Metrics,
@@ -65,6 +67,7 @@ impl Broker {
             registry: Registry::default(),
             subscriptions: RwLock::default(),
             generations: Generations::default(),
+            permissions: Permissions::default(),
             retained: RwLock::new(retained),
             schedule: Mutex::default(),
             metrics: Metrics::default(),

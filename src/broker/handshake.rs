@@ -7,10 +7,11 @@ use crate::auth::{Access, Exchange, Identity, Request, Step, Tell, Verdict, Who}
 use crate::codec::{
     Auth, Connack, Connect, Context, Packet, ReasonCode, Sender, Version, connect_version, encode,
 };
-use crate::session::{Fault, Line, Terms};
+use crate::session::{Fault, Line, Terms, Will};
 use crate::store::record::Record;
 use crate::store::{Failure, Progress, Receipt, Safety};
 
+use super::asking::{Asking, Questions};
 use super::batch::Batch;
 use super::connection::{Connection, NO_CONNECT, Phase};
 use super::core::Broker;
@@ -30,6 +31,8 @@ pub(super) struct Waiting {
     /// A session that was kept and has ended for this connection; the store has to know before CONNACK
     /// leaves.
     ended: Option<u64>,
+    /// The answers that it waits for.
+    asking: Option<Asking>,
     what_for: WaitsFor,
 }
 
@@ -38,6 +41,8 @@ enum WaitsFor {
     Verdict,
     /// The client's next AUTH.
     Auth(Box<dyn Exchange>),
+    /// Whether it may have its Will; then as below.
+    Permission(Identity, Option<Vec<u8>>),
     /// The store; then the session opens for this identity, with this data in CONNACK.
     Store(Identity, Option<Vec<u8>>),
     /// The connection that has the session, until what has reached it is handled; then as above.
@@ -58,6 +63,29 @@ impl Broker {
             sender: Sender::Client,
             maximum_packet_size: self.options.session.packet_size_maximum,
         }
+    }
+
+    /// Why a client may not have this Will, if it may not.
+    fn refuse_will(
+        &self,
+        will: &Will,
+        who: &Who<'_>,
+        questions: &mut Questions<'_>,
+    ) -> Option<Fault> {
+        let Some(topic) = self.topic_within(&will.message) else {
+            let what = "the Will is for a topic that is none";
+            return Some(Fault::new(ReasonCode::TopicNameInvalid, what));
+        };
+        let access = Access::Publish {
+            topic,
+            qos: will.message.qos(),
+            retain: will.message.retain(),
+        };
+        let refused = self.refuse_topic(topic).or_else(|| {
+            let allowed = questions.ask(|again| self.auth.allows(who, access, again));
+            (!allowed).then_some(ReasonCode::NotAuthorized)
+        });
+        refused.map(|code| Fault::new(code, "the Will is not allowed"))
     }
 
     /// A Client Identifier that no client has, and that nobody can guess. [MQTT5-3.1.3-6]
@@ -115,6 +143,7 @@ impl Connection {
             method: method.map(Box::from),
             asked: None,
             ended: None,
+            asking: None,
             what_for: WaitsFor::Verdict,
         }));
         let unavailable = !options.pubsub.retained.available;
@@ -245,26 +274,20 @@ impl Connection {
         if self.broker.is_stopping() {
             return Err(STOPPING);
         }
-        let terms = &waiting.terms;
-        if let Some(will) = &terms.will {
-            let Some(topic) = self.broker.topic_within(&will.message) else {
-                let what = "the Will is for a topic that is none";
-                return Err(Fault::new(ReasonCode::TopicNameInvalid, what));
-            };
-            let access = Access::Publish {
-                topic,
-                qos: will.message.qos(),
-                retain: will.message.retain(),
-            };
-            let who = Who {
-                client_id: &terms.client_id,
-                identity: &identity,
-                caller: Some(self.port.caller()),
-            };
-            let refused = self.broker.refuse_publish(&who, access);
-            if let Some(code) = refused {
-                return Err(Fault::new(code, "the Will is not allowed"));
-            }
+        let who = Who {
+            client_id: &waiting.terms.client_id,
+            identity: &identity,
+            caller: Some(self.port.caller()),
+        };
+        let mut questions = Questions::new(&self.port, batch.now.instant);
+        let will = waiting.terms.will.as_ref();
+        let refused = will.and_then(|will| self.broker.refuse_will(will, &who, &mut questions));
+        if !questions.are_answered(&mut waiting.asking) {
+            waiting.what_for = WaitsFor::Permission(identity, data);
+            return Ok(());
+        }
+        if let Some(fault) = refused {
+            return Err(fault);
         }
         match ask_the_store(&self.broker, &self.port, waiting) {
             Progress::Done => self.open_in_turn(identity, data, batch),
@@ -272,6 +295,25 @@ impl Connection {
             Progress::Refused(_) => return Err(CANNOT_KEEP),
         }
         Ok(())
+    }
+
+    /// What it may do is known now.
+    pub(super) fn permitted(&mut self, batch: &mut Batch) {
+        let Phase::Waiting(waiting) = &mut self.phase else {
+            return;
+        };
+        let over = |it: &Asking| it.is_over(batch.now.instant);
+        if !waiting.asking.as_ref().is_some_and(over) {
+            return;
+        }
+        match std::mem::replace(&mut waiting.what_for, WaitsFor::Verdict) {
+            WaitsFor::Permission(identity, data) => {
+                if let Err(fault) = self.admit(identity, data, batch) {
+                    self.refuse(&[], fault, batch);
+                }
+            }
+            before => waiting.what_for = before,
+        }
     }
 
     /// The store knows of the session now, or cannot keep it.

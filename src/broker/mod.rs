@@ -7,6 +7,7 @@
 //! ```text
 //!   connection ── handshake   CONNECT, authentication, CONNACK
 //!        │     ── open        a turn of packets    (packets: one Control Packet to one action)
+//!        │     ── asking      whether a client may do what it wants to
 //!        │     ── ending      why a connection ended
 //!        v
 //!      core ── publish        route, fill queues, offer to groups        (routes: remembered)
@@ -32,6 +33,7 @@
 //! Never two inbound sides, never two outbound sides.
 
 pub mod admin;
+mod asking;
 mod batch;
 mod connection;
 mod core;

@@ -1,13 +1,14 @@
 //! An open connection: a turn of packets, and how it ends.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::auth::{Exchange, Identity, Who};
 use crate::cluster::Epoch;
 use crate::codec::{ReasonCode, Version, decode};
 use crate::session::{Fault, Terms};
 
+use super::asking::Asking;
 use super::batch::Batch;
 use super::connection::Turn;
 use super::core::Broker;
@@ -33,6 +34,8 @@ pub(super) struct Open {
     /// A re-authentication in progress.
     pub exchange: Option<Box<dyn Exchange>>,
     pub routes: Routes,
+    /// The answers that the next packet waits for.
+    pub asking: Option<Asking>,
     /// Whether the expiry that CONNECT asked for was 0, which DISCONNECT may not change.
     pub expires_at_once: bool,
 }
@@ -86,6 +89,7 @@ impl Open {
             method,
             exchange: None,
             routes: Routes::default(),
+            asking: None,
             expires_at_once: terms.asked_for_no_expiry(),
         }
     }
@@ -142,7 +146,7 @@ impl Open {
             if !deliver_rest(broker, side, work, batch) {
                 return Ok(Turn::Again);
             }
-            if side.inbound.paused() {
+            if side.inbound.paused() || self.is_asking(batch.now.instant) {
                 return Ok(Turn::Pause);
             }
             if work.packets == 0 && self.is_clogged(broker) {
@@ -159,11 +163,29 @@ impl Open {
             else {
                 return Ok(Turn::Read);
             };
+            let Some(decided) = self.decide(broker, port, side, &packet, batch.now) else {
+                return Ok(Turn::Pause);
+            };
             *used += length;
             work.packets += 1;
             batch.tally.packets_received += 1;
-            self.packet(broker, port, side, &packet, work, batch)?;
+            self.packet(broker, port, side, (&packet, decided), work, batch)?;
         }
+    }
+
+    /// Whether the next packet waits for answers.
+    pub(super) fn is_asking(&self, now: Instant) -> bool {
+        self.asking.as_ref().is_some_and(|it| !it.is_over(now))
+    }
+
+    /// Whether it has waited for answers, and waits no longer.
+    pub(super) fn is_done_asking(&self, now: Instant) -> bool {
+        self.asking.as_ref().is_some_and(|it| it.is_over(now))
+    }
+
+    /// Whether there is a reason not to go on with packets.
+    fn is_held_up(&self, broker: &Broker, side: &InboundSide, now: Instant) -> bool {
+        side.inbound.paused() || self.is_asking(now) || self.is_clogged(broker)
     }
 
     /// Whether the client takes so little that nothing more should be read from it: what it sends
@@ -197,7 +219,7 @@ impl Open {
         }
         match turn {
             // Replies that left may have made room.
-            Turn::Pause if !side.inbound.paused() && !self.is_clogged(broker) => Turn::Again,
+            Turn::Pause if !self.is_held_up(broker, side, batch.now.instant) => Turn::Again,
             turn => turn,
         }
     }
@@ -241,7 +263,7 @@ impl Open {
         }
         if side.fan_out.is_some() {
             Turn::Again
-        } else if side.inbound.paused() || self.is_clogged(broker) {
+        } else if self.is_held_up(broker, &side, batch.now.instant) {
             Turn::Pause
         } else {
             Turn::Read

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::message::Message;
 use crate::store::{Failure, Progress, Receipt};
 
-use super::batch::Batch;
+use super::batch::{Batch, Now};
 use super::core::Broker;
 use super::delayed::is_for_later;
 use super::keeping::ToKeep;
-use super::routes::{Routes, SharedRoute};
+use super::routes::{Holds, Routes, SharedRoute};
 use super::shared::SessionRef;
 
 /// Recipients that one step fills: a message for more is delivered in several steps, between which
@@ -46,14 +46,20 @@ impl Broker {
         topic: &str,
         publisher: &SessionRef,
         routes: &mut Routes,
+        now: Now,
     ) -> SharedRoute {
+        let permissions = self.permissions.generation();
         routes.get(
             topic,
-            |stamp| self.generations.holds(stamp),
+            |it| it.permissions == permissions && it.is_in_time(now.instant) && self.generations.holds(it.stamp),
             || {
                 // The stamp first: a change during the look-up makes the route stale, not wrong.
-                let stamp = self.generations.stamp(topic);
-                (stamp, self.look_up(topic, Some(publisher)))
+                let holds = Holds {
+                    stamp: self.generations.stamp(topic),
+                    permissions,
+                    until: None,
+                };
+                (holds, self.look_up(topic, Some(publisher)))
             },
         )
     }
@@ -142,7 +148,7 @@ impl Broker {
         publisher: Option<&SessionRef>,
         batch: &mut Batch,
     ) {
-        if is_for_later(&message) {
+        if is_for_later(message.topic()) {
             return self.delay_will(&message, publisher, batch);
         }
         let route = self.look_up(message.topic(), publisher);

@@ -233,9 +233,8 @@ impl House {
         let count = self.peers.borrow().len();
         for index in 0..count {
             self.with_peer(index, |peer, batch| {
-                // As in the driver: who is not listened to is not blamed for silence.
-                let listens = matches!(peer.state, State::Reading | State::Handling);
-                let due = peer.connection.deadline().filter(|_| listens);
+                let lives = !matches!(peer.state, State::Closing | State::Closed);
+                let due = peer.connection.deadline().filter(|_| lives);
                 if due.is_some_and(|due| due <= batch.now.instant) {
                     let turn = peer.connection.timed_out(batch);
                     peer.follow(turn);

@@ -25,6 +25,7 @@
 //! | `delayed` | what is published later |
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
+//! | `permissions` | what a client may do: remembered, and waited for |
 //! | `admin` | what an operator sees and does |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
 
@@ -51,6 +52,7 @@ mod flow;
 mod gates;
 mod keep_alive;
 mod memory;
+mod permissions;
 mod queues;
 mod restart;
 mod retained;
