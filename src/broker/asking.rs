@@ -123,16 +123,22 @@ impl<'a> Questions<'a> {
         Box::new(move || drop(answers))
     }
 
-    /// Notes an answer; whether it is yes, as far as is known.
-    pub(super) fn ask(&mut self, ask: impl FnOnce(&mut dyn FnMut() -> AskAgain) -> Permission) -> bool {
-        match ask(&mut || self.again()) {
-            Permission::Allowed => true,
-            Permission::Denied => false,
-            Permission::Later => {
-                self.later = true;
-                false
-            }
-        }
+    /// Asks, and notes the answer.
+    pub(super) fn put(
+        &mut self,
+        ask: impl FnOnce(&mut dyn FnMut() -> AskAgain) -> Permission,
+    ) -> Permission {
+        let permission = ask(&mut || self.again());
+        self.later |= permission == Permission::Later;
+        permission
+    }
+
+    /// As [`Self::put`]; whether it is yes, as far as is known.
+    pub(super) fn ask(
+        &mut self,
+        ask: impl FnOnce(&mut dyn FnMut() -> AskAgain) -> Permission,
+    ) -> bool {
+        self.put(ask) == Permission::Allowed
     }
 
     /// Whether all has been answered: if not, what asked has to wait as `asking` says. What nobody is going
@@ -220,7 +226,7 @@ impl Open {
                 qos: publish.qos,
                 retain: publish.retain,
             };
-            let who = self.who(port);
+            let who = self.who();
             let allowed = questions.ask(|again| broker.auth.allows(&who, access, again));
             (!allowed).then_some(ReasonCode::NotAuthorized)
         });
@@ -243,7 +249,7 @@ impl Open {
         subscribe: &Subscribe<'_>,
         now: Now,
     ) -> Option<Vec<bool>> {
-        let who = self.who(port);
+        let who = self.who();
         let mut questions = Questions::new(port, now.instant);
         let permitted = subscribe.filters.iter().map(|(text, options)| {
             let access = subscription(text, options.qos);
@@ -266,11 +272,6 @@ pub(super) fn subscription(text: &str, qos: crate::codec::QoS) -> Access<'_> {
 }
 
 impl Broker {
-    /// Takes notice that what is allowed has changed: nothing that was decided before holds any more.
-    pub fn permissions_changed(&self) {
-        self.permissions.changed();
-    }
-
     /// Until when an answer may be remembered, if not until permissions change.
     pub(super) fn remembered_until(&self, now: Instant) -> Option<Instant> {
         self.auth.remembered_for().map(|it| now + it)

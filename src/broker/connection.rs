@@ -270,8 +270,8 @@ impl Connection {
             Phase::Open(open) => {
                 let silence = open.silence_allowed.filter(|_| !self.paused);
                 let silence = silence.map(|silence| self.last_heard + silence);
-                let answer = open.asking.as_ref().map(|it| it.by());
-                silence.into_iter().chain(answer).min()
+                let asking = open.asking.iter().chain(&open.reviewing);
+                silence.into_iter().chain(asking.map(|it| it.by())).min()
             }
             Phase::Closed(_) => None,
         }

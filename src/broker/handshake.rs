@@ -17,13 +17,16 @@ use super::connection::{Connection, NO_CONNECT, Phase};
 use super::core::Broker;
 use super::ending::Ending;
 use super::open::Open;
+use super::person::{Claim, Owner};
 use super::port::{Port, Signal};
-use super::sessions::{AskAgain, Asked};
+use super::sessions::{AskAgain, Asked, Wanted};
 
 /// A connection whose CONNECT has come and whose CONNACK has not left.
 pub(super) struct Waiting {
     pub terms: Terms,
     user_name: Option<Box<str>>,
+    /// Whether the client wants nothing of a session that is there.
+    clean_start: bool,
     /// The Authentication Method of the CONNECT.
     method: Option<Box<str>>,
     /// Which session the store was asked to keep.
@@ -63,6 +66,18 @@ impl Broker {
             sender: Sender::Client,
             maximum_packet_size: self.options.session.packet_size_maximum,
         }
+    }
+
+    /// Turns somebody away who wants another's session.
+    fn refuse_session(&self, terms: &Terms, owner: &Owner, port: &Port) -> Fault {
+        tracing::info!(
+            client = &*terms.client_id,
+            peer = port.peer().map(tracing::field::display),
+            user = owner.user.as_deref(),
+            "the session of this Client Identifier is another user's"
+        );
+        self.metrics.session_refused();
+        Fault::new(ReasonCode::NotAuthorized, "not authorized")
     }
 
     /// Why a client may not have this Will, if it may not.
@@ -140,6 +155,7 @@ impl Connection {
         self.phase = Phase::Waiting(Box::new(Waiting {
             terms,
             user_name: connect.user_name.map(Box::from),
+            clean_start: connect.clean_start,
             method: method.map(Box::from),
             asked: None,
             ended: None,
@@ -274,6 +290,15 @@ impl Connection {
         if self.broker.is_stopping() {
             return Err(STOPPING);
         }
+        let owner = Owner::of(&identity, &self.port);
+        let found = self.broker.registry.find(&waiting.terms.client_id);
+        let claim = found.as_ref().map(|it| it.owner.claimed_by(&owner));
+        if claim == Some(Claim::None) {
+            return Err(self
+                .broker
+                .refuse_session(&waiting.terms, &owner, &self.port));
+        }
+        waiting.terms.clean_start = waiting.clean_start || claim == Some(Claim::Anew);
         let who = Who {
             client_id: &waiting.terms.client_id,
             identity: &identity,
@@ -282,6 +307,11 @@ impl Connection {
         let mut questions = Questions::new(&self.port, batch.now.instant);
         let will = waiting.terms.will.as_ref();
         let refused = will.and_then(|will| self.broker.refuse_will(will, &who, &mut questions));
+        if let Some(session) = found.filter(|_| !waiting.terms.clean_start) {
+            // The answers are there when it is opened.
+            let side = session.inbound.lock();
+            self.broker.forbidden(&side, &who, &mut questions);
+        }
         if !questions.are_answered(&mut waiting.asking) {
             waiting.what_for = WaitsFor::Permission(identity, data);
             return Ok(());
@@ -289,7 +319,7 @@ impl Connection {
         if let Some(fault) = refused {
             return Err(fault);
         }
-        match ask_the_store(&self.broker, &self.port, waiting) {
+        match ask_the_store(&self.broker, &self.port, waiting, &owner) {
             Progress::Done => self.open_in_turn(identity, data, batch),
             Progress::Later => waiting.what_for = WaitsFor::Store(identity, data),
             Progress::Refused(_) => return Err(CANNOT_KEEP),
@@ -395,8 +425,13 @@ impl Connection {
         }
         // Silence is counted from here: a verdict may have taken its time.
         self.last_heard = batch.now.instant;
-        let wanted = (terms, asked.as_ref());
-        let opened = match self.broker.open(wanted, &self.port, connack, batch) {
+        let wanted = Wanted {
+            terms,
+            asked: asked.as_ref(),
+            identity: &identity,
+            owner: &Owner::of(&identity, &self.port),
+        };
+        let opened = match self.broker.open(&wanted, &self.port, connack, batch) {
             Ok(opened) => opened,
             Err(AskAgain { ended }) => {
                 waiting.ended = ended;
@@ -423,7 +458,7 @@ impl Connection {
             version = ?terms.version,
             "connected"
         );
-        self.phase = Phase::Open(Box::new(Open::new(opened, &terms, identity, method)));
+        self.phase = Phase::Open(Box::new(Open::new(opened, &terms, method)));
     }
 
     /// Turns the client away: a CONNACK with the reason where there is one to give, and the end.
@@ -489,7 +524,12 @@ impl Connection {
 }
 
 /// Asks the store to keep the session that is to be opened, or to know of the one that had to end.
-fn ask_the_store(broker: &Arc<Broker>, port: &Arc<Port>, waiting: &mut Waiting) -> Progress {
+fn ask_the_store(
+    broker: &Arc<Broker>,
+    port: &Arc<Port>,
+    waiting: &mut Waiting,
+    owner: &Owner,
+) -> Progress {
     let terms = &waiting.terms;
     let receipt = &mut || Receipt {
         to: Arc::clone(port) as _,
@@ -502,7 +542,8 @@ fn ask_the_store(broker: &Arc<Broker>, port: &Arc<Port>, waiting: &mut Waiting) 
         // The number of a new session stays its own when an old one has ended for it.
         let asked = waiting.asked.take().filter(|_| ended.is_some());
         let mut asked = asked.unwrap_or_else(|| Asked::new(broker, terms));
-        let progress = broker.keep_session((asked.number, !asked.is_new), terms, Some(receipt));
+        let which = (asked.number, !asked.is_new);
+        let progress = broker.keep_session(which, terms, owner, Some(receipt));
         if matches!(progress, Progress::Refused(_)) {
             asked.settle(); // The store has never heard of it.
         }

@@ -17,6 +17,8 @@
 //!        │  ── groups         declared, not acknowledged in time, given up
 //!        │  ── sessions       open, take over, detach, end                (registry)
 //!        │  ── expiry         wills, sessions, retained: what happens later  (schedule)
+//!        │  ── review         whether a session may still have what it has
+//!        │  ── person         who may have what is delivered
 //!        │  ── admin          what an operator asks
 //!        v
 //!   shared: one session behind its two locks     port: what others may do to a connection
@@ -48,10 +50,12 @@ mod metrics;
 mod open;
 pub mod options;
 mod packets;
+mod person;
 mod port;
 mod publish;
 mod registry;
 mod restore;
+mod review;
 mod routes;
 mod schedule;
 mod sessions;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::auth::{Exchange, Identity, Who};
+use crate::auth::{Exchange, Who};
 use crate::cluster::Epoch;
 use crate::codec::{ReasonCode, Version, decode};
 use crate::session::{Fault, Terms};
@@ -14,6 +14,7 @@ use super::connection::Turn;
 use super::core::Broker;
 use super::delivery::touch;
 use super::ending::Ending;
+use super::person::Person;
 use super::port::{Port, Signal};
 use super::routes::Routes;
 use super::sessions::{Detach, Opened};
@@ -25,7 +26,7 @@ pub(super) struct Open {
     pub epoch: Epoch,
     pub version: Version,
     pub silence_allowed: Option<Duration>,
-    pub identity: Identity,
+    pub person: Arc<Person>,
     /// Largest packet that the client accepts.
     pub packet_size_maximum: u32,
     /// Whether the client wants reasons in words with every packet.
@@ -36,6 +37,8 @@ pub(super) struct Open {
     pub routes: Routes,
     /// The answers that the next packet waits for.
     pub asking: Option<Asking>,
+    /// The answers that it waits for to look again at what its session has.
+    pub reviewing: Option<Asking>,
     /// Whether the expiry that CONNECT asked for was 0, which DISCONNECT may not change.
     pub expires_at_once: bool,
 }
@@ -72,35 +75,27 @@ pub(super) struct Work {
 }
 
 impl Open {
-    pub(super) fn new(
-        opened: Opened,
-        terms: &Terms,
-        identity: Identity,
-        method: Option<Box<str>>,
-    ) -> Self {
+    pub(super) fn new(opened: Opened, terms: &Terms, method: Option<Box<str>>) -> Self {
         Self {
             session: opened.session,
             epoch: opened.epoch,
             version: terms.version,
             silence_allowed: terms.silence_allowed(),
-            identity,
+            person: opened.person,
             packet_size_maximum: terms.packet_size_maximum,
             problem_information: terms.problem_information,
             method,
             exchange: None,
             routes: Routes::default(),
             asking: None,
+            reviewing: None,
             expires_at_once: terms.asked_for_no_expiry(),
         }
     }
 
     /// Who the client is, for rules.
-    pub(super) fn who<'a>(&'a self, port: &'a Port) -> Who<'a> {
-        Who {
-            client_id: &self.session.client_id,
-            identity: &self.identity,
-            caller: Some(port.caller()),
-        }
+    pub(super) fn who(&self) -> Who<'_> {
+        self.person.who(&self.session.client_id)
     }
 
     /// Handles the packets at the front of `input`. An error is the end of the connection, whose
@@ -141,6 +136,7 @@ impl Open {
         if side.epoch != self.epoch {
             return Err(Leave::Late);
         }
+        self.review(broker, port, side, batch);
         let context = broker.context(self.version);
         loop {
             if !deliver_rest(broker, side, work, batch) {
@@ -180,7 +176,8 @@ impl Open {
 
     /// Whether it has waited for answers, and waits no longer.
     pub(super) fn is_done_asking(&self, now: Instant) -> bool {
-        self.asking.as_ref().is_some_and(|it| it.is_over(now))
+        let mut asking = self.asking.iter().chain(&self.reviewing);
+        asking.any(|it| it.is_over(now))
     }
 
     /// Whether there is a reason not to go on with packets.
@@ -253,11 +250,12 @@ impl Open {
         batch: &mut Batch,
     ) -> Turn {
         let session = self.session.clone();
-        let side = session.inbound.lock();
+        let mut side = session.inbound.lock();
         if side.epoch != self.epoch {
             // The mail that says so is under way.
             return Turn::Pause;
         }
+        self.review(broker, port, &mut side, batch);
         if draw && broker.draw(&session, &side, batch) {
             port.signal(Signal::Draw);
         }

@@ -21,8 +21,10 @@ use super::delivery::touch;
 use super::handshake::check_method;
 use super::keeping::ToKeep;
 use super::open::{Leave, Open, Work};
+use super::person::Person;
 use super::port::{Port, Signal};
 use super::publish::FanOut;
+use super::routes::Routes;
 use super::sessions::Detach;
 use super::shared::{InboundSide, SessionRef};
 use super::tickets::What;
@@ -394,7 +396,7 @@ impl Open {
     fn auth(
         &mut self,
         broker: &Broker,
-        port: &Port,
+        port: &Arc<Port>,
         side: &mut InboundSide,
         auth: &Auth<'_>,
     ) -> Result<(), Fault> {
@@ -428,7 +430,16 @@ impl Open {
                 (ReasonCode::ContinueAuthentication, Some(data))
             }
             Step::Accept(identity, data) => {
-                self.identity = identity;
+                if self.session.owner.user != identity.user {
+                    let what = "the session is not this user's";
+                    return Err(Fault::new(ReasonCode::NotAuthorized, what));
+                }
+                let port = Some(Arc::clone(port));
+                let person = Person { identity, port };
+                self.person = broker.introduce(&self.session, side, person);
+                // What was decided was decided about another.
+                self.routes = Routes::default();
+                side.reviewed = 0;
                 (ReasonCode::Success, data)
             }
             Step::Refuse(code) => return Err(Fault::new(code, "not authenticated")),

@@ -191,6 +191,7 @@ mod tests {
         Arc::new(Route {
             recipients: Vec::new(),
             groups: Vec::new(),
+            withheld: 0,
         })
     }
 

@@ -16,16 +16,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::{Identity, Who};
 use crate::cluster::Epoch;
 use crate::codec::{Disconnect, Packet, PacketType, ReasonCode, Sender, Version, encode};
 use crate::queue::{Delivery, DropReason};
-use crate::session::{Inbound, Line, Source, Terms};
+use crate::session::{Inbound, Judge, Line, Source, Terms};
 use crate::store::record::Record;
 
+use super::asking::Questions;
 use super::batch::Batch;
 use super::core::Broker;
 use super::metrics::Gauge;
+use super::person::{Claim, Owner, Person};
 use super::port::{Port, Signal};
+use super::review::Forbidden;
 use super::shared::{Absence, InboundSide, SessionRef, State};
 use super::tickets::Tickets;
 
@@ -33,6 +37,27 @@ use super::tickets::Tickets;
 pub(super) struct Opened {
     pub session: SessionRef,
     pub epoch: Epoch,
+    pub person: Arc<Person>,
+}
+
+/// What a connection wants a session for.
+pub(super) struct Wanted<'a> {
+    pub terms: &'a Terms,
+    /// What the store was asked to keep.
+    pub asked: Option<&'a Asked>,
+    pub identity: &'a Identity,
+    pub owner: &'a Owner,
+}
+
+impl Wanted<'_> {
+    /// Who wants it.
+    pub(super) fn who<'a>(&'a self, port: &'a Port) -> Who<'a> {
+        Who {
+            client_id: &self.terms.client_id,
+            identity: self.identity,
+            caller: Some(port.caller()),
+        }
+    }
 }
 
 /// Which session the store was asked to keep for a connection.
@@ -119,21 +144,23 @@ impl Broker {
         }
     }
 
-    /// Opens the session that `terms` name for the connection behind `port`: a new one, or what is
+    /// Opens the session that the terms name for the connection behind `port`: a new one, or what is
     /// there. If it outlives the connection, the store was asked to keep it as comes with the terms.
     /// `connack` makes the CONNACK, which is told whether there was a session.
     ///
     /// # Errors
     ///
     /// The store was asked for another session than it would be: one has ended, or another connection
-    /// has made one, in the meantime. It has to be asked again.
+    /// has made one, in the meantime. It has to be asked again. Or so has whoever knows what the client may
+    /// have of it.
     pub(super) fn open(
         &self,
-        (terms, asked): (&Terms, Option<&Asked>),
+        wanted: &Wanted<'_>,
         port: &Arc<Port>,
         connack: impl Fn(bool) -> Vec<u8>,
         batch: &mut Batch,
     ) -> Result<Opened, AskAgain> {
+        let Wanted { terms, asked, .. } = *wanted;
         loop {
             let found = self.registry.find(&terms.client_id);
             let (session, is_new) = match found {
@@ -145,11 +172,28 @@ impl Broker {
                         None => self.number().get(),
                     };
                     let client_id = Arc::clone(&terms.client_id);
-                    (SessionRef::new(number, client_id), true)
+                    let owner = wanted.owner.clone();
+                    (SessionRef::new(number, client_id, owner), true)
                 }
             };
             let mut side = session.inbound.lock();
             let resumes = !is_new && side.state != State::Ended && side.is_resumed_by(terms);
+            let claim = session.owner.claimed_by(wanted.owner);
+            let is_there = !is_new && side.state != State::Ended;
+            if is_there && (claim == Claim::None || claim == Claim::Anew && !terms.clean_start) {
+                return Err(AskAgain { ended: None });
+            }
+            // Before it is told: what it finds may be less than it left.
+            let generation = self.permissions.generation();
+            let mut forbidden = Forbidden::default();
+            if resumes {
+                let mut questions = Questions::new(port, batch.now.instant);
+                let who = wanted.who(port);
+                forbidden = self.forbidden(&side, &who, &mut questions);
+                if !questions.are_answered(&mut None) {
+                    return Err(AskAgain { ended: None });
+                }
+            }
             let was_kept = session.is_kept();
             let knows = asked.is_some_and(|asked| asked.number == session.number);
             if resumes && was_kept && !knows {
@@ -170,13 +214,20 @@ impl Broker {
             let epoch = self.cluster.claim(&terms.client_id);
             // [MQTT5-3.2.2-2] [MQTT5-3.2.2-3] [MQTT311-3.2.2-1] [MQTT311-3.2.2-2] [MQTT311-3.2.2-3]
             let connack = connack(!is_new);
-            self.attach(&session, &mut side, terms, epoch, port, &connack, batch);
+            side.epoch = epoch;
+            side.reviewed = generation;
+            self.withdraw_all(&session, &mut side, &forbidden, batch);
+            let person = self.attach(&session, &mut side, wanted, port, &connack, batch);
             drop(side);
             // Stopping closes every session that it finds: this one it may have missed.
             if self.is_stopping() {
                 port.close(ReasonCode::ServerShuttingDown);
             }
-            return Ok(Opened { session, epoch });
+            return Ok(Opened {
+                session,
+                epoch,
+                person,
+            });
         }
     }
 
@@ -209,27 +260,22 @@ impl Broker {
         resumed
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call, made where all of this is at hand"
-    )]
     fn attach(
         &self,
         session: &SessionRef,
         side: &mut InboundSide,
-        terms: &Terms,
-        epoch: Epoch,
+        wanted: &Wanted<'_>,
         port: &Arc<Port>,
         connack: &[u8],
         batch: &mut Batch,
-    ) {
+    ) -> Arc<Person> {
+        let terms = wanted.terms;
         let limits = &self.options.session;
         // Outcomes that came while nobody was there: those who waited for them are gone, but a QoS 2
         // message that could not be kept has its id freed, and one that could has it held.
         let _ = self.settle_outcomes(session, side, terms.version);
         side.state = State::Attached;
         side.attached = Some(batch.now.instant);
-        side.epoch = epoch;
         side.expiry = terms.expiry;
         side.will.clone_from(&terms.will);
         side.inbound.attach(
@@ -238,6 +284,11 @@ impl Broker {
             limits.topic_alias_maximum,
         );
         self.metrics.gauge(Gauge::Connected, 1);
+        let person = Person {
+            identity: wanted.identity.clone(),
+            port: Some(Arc::clone(port)),
+        };
+        let person = self.introduce(session, side, person);
         {
             let mut outbound = session.outbound.lock();
             // A wire that carried packets before the session opened (AUTH) is empty by now: they
@@ -249,9 +300,10 @@ impl Broker {
             let memory = kept.then_some(self.options.queue_memory);
             session.set_kept(&mut outbound, memory);
             self.open_gates(session, &mut outbound, session.safe(), batch);
-            outbound
-                .outbound
-                .attach(terms, connack, &mut batch.context(limits));
+            let may_have = |topic: &str| self.may_have(session, side, topic);
+            let mut cx = batch.context(limits);
+            cx.judge = Some(Judge(&may_have));
+            outbound.outbound.attach(terms, connack, &mut cx);
             super::delivery::touch(session, &mut outbound, batch);
             self.tell_steps(session, &mut outbound, batch);
         }
@@ -262,6 +314,7 @@ impl Broker {
         if self.draw(session, side, batch) {
             port.signal(Signal::Draw);
         }
+        person
     }
 
     /// Takes the connection away from a session: its wire goes back to the port with a last word
@@ -312,6 +365,11 @@ impl Broker {
             end: side.expires().then(|| after(side.expiry)),
         };
         side.state = State::Away(absence);
+        let person = Person {
+            identity: session.person().identity.clone(),
+            port: None,
+        };
+        self.introduce(session, side, person);
         self.tell_left(session, side, batch.now.wall, side.will.is_some());
         let maximum = self.options.abandoned_sessions_maximum;
         self.schedule.lock().left(session, absence, maximum);
@@ -408,7 +466,7 @@ impl Broker {
         batch: &mut Batch,
     ) {
         if let Some(will) = side.will.take() {
-            self.publish(will.publish(batch.now.wall), Some(session), batch);
+            self.publish_permitted(&will, session, side.reviewed, batch);
             if session.is_kept() {
                 let session = session.number;
                 self.store.append(Record::WillDone { session }, None);
@@ -430,6 +488,7 @@ impl Broker {
         side.state = State::Ended;
         self.publish_will(session, side, batch);
         // Whoever still holds the session, as remembered routes do, holds next to nothing.
+        session.introduce(Arc::default(), false);
         side.inbound = Inbound::default();
         side.tickets = Tickets::default();
         for (filter, _) in std::mem::take(&mut side.subscriptions).iter() {

@@ -17,7 +17,9 @@ impl InboundAliases {
     /// The Topic Name that `alias` stands for.
     pub(super) fn known(&self, alias: NonZeroU16) -> Option<&str> {
         let known = self.topics.get(usize::from(alias.get()) - 1);
-        known.map(|topic| &**topic).filter(|topic| !topic.is_empty())
+        known
+            .map(|topic| &**topic)
+            .filter(|topic| !topic.is_empty())
     }
 
     /// The Topic Name of a PUBLISH that carries `alias`, which sets the alias if it also carries a

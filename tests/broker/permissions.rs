@@ -101,7 +101,10 @@ fn what_comes_behind_a_packet_that_waits_keeps_its_place() {
         // It is remembered like any other.
         let asked = doorman.asked();
         client.publish1(4, "slow/a", "4");
-        assert_eq!((reader.payloads(), doorman.asked()), (vec!["4".to_owned()], asked));
+        assert_eq!(
+            (reader.payloads(), doorman.asked()),
+            (vec!["4".to_owned()], asked)
+        );
     }
 }
 
@@ -147,7 +150,11 @@ fn a_qos_2_message_that_waits_is_routed_once() {
     assert_eq!(client.take(), [Got::Pubrec(8, OK)]);
     assert_eq!(reader.payloads(), ["again"]);
     client.publish2(8, "slow/b", "again");
-    assert_eq!((client.take().len(), reader.take()), (1, vec![]), "a repetition is not asked about");
+    assert_eq!(
+        (client.take().len(), reader.take()),
+        (1, vec![]),
+        "a repetition is not asked about"
+    );
 }
 
 // Breaks if: an alias is set by a packet that waits, or resolved otherwise the second time.
@@ -168,7 +175,11 @@ fn topic_aliases_are_resolved_before_the_answer_and_set_after_it() {
     assert_eq!(reader.payloads(), ["1"]);
     doorman.answer(true);
     house.run();
-    let got: Vec<_> = reader.messages().into_iter().map(|it| (it.topic, it.payload)).collect();
+    let got: Vec<_> = reader
+        .messages()
+        .into_iter()
+        .map(|it| (it.topic, it.payload))
+        .collect();
     let on = |payload: &str| ("slow/a".to_owned(), payload.to_owned());
     assert_eq!(got, [on("2"), on("3")]);
 }
@@ -186,7 +197,10 @@ fn a_subscribe_waits_until_all_its_filters_are_answered() {
         house.run();
         doorman.answer_about("slow/c", true);
         house.run();
-        assert_eq!((client.take(), house.gauge(Gauge::Subscriptions)), (vec![], 0));
+        assert_eq!(
+            (client.take(), house.gauge(Gauge::Subscriptions)),
+            (vec![], 0)
+        );
         doorman.answer_about("slow/b", false);
         house.run();
         let code = if version == Version::V5 { 0x87 } else { 0x80 };
@@ -199,7 +213,10 @@ fn a_subscribe_waits_until_all_its_filters_are_answered() {
 
 #[test]
 fn a_will_waits_for_its_answer() {
-    for (version, allowed) in VERSIONS.into_iter().flat_map(|it| [(it, true), (it, false)]) {
+    for (version, allowed) in VERSIONS
+        .into_iter()
+        .flat_map(|it| [(it, true), (it, false)])
+    {
         for topic in ["slow/will", "$delayed/5/slow/will"] {
             let (doorman, house) = pondering();
             let client = house.hello(version, "c").will(topic, "x").send();
@@ -248,11 +265,17 @@ fn a_connection_may_end_while_it_waits() {
     let client = house.v5("c").expiry(60).open();
     client.publish1(1, "slow/b", "x");
     let other = house.v5("c").expiry(60).open();
-    assert_eq!(client.take(), [Got::Disconnect(ReasonCode::SessionTakenOver)]);
+    assert_eq!(
+        client.take(),
+        [Got::Disconnect(ReasonCode::SessionTakenOver)]
+    );
     doorman.answer(true);
     house.run();
     other.publish1(1, "slow/b", "x");
-    assert_eq!(other.take(), [Got::Puback(1, ReasonCode::NoMatchingSubscribers)]);
+    assert_eq!(
+        other.take(),
+        [Got::Puback(1, ReasonCode::NoMatchingSubscribers)]
+    );
     let waiting = house.v5("w").will("slow/w", "x").send();
     waiting.hang_up();
     doorman.answer(true);
