@@ -24,6 +24,7 @@ use super::delivery::put_back_own;
 use super::ending::Ending;
 use super::handshake::Waiting;
 use super::open::Open;
+use super::person::PROOF_ENDED;
 use super::port::{Mail, Port, Signal};
 use super::sessions::Detach;
 
@@ -271,7 +272,8 @@ impl Connection {
                 let silence = open.silence_allowed.filter(|_| !self.paused);
                 let silence = silence.map(|silence| self.last_heard + silence);
                 let asking = open.asking.iter().chain(&open.reviewing);
-                silence.into_iter().chain(asking.map(|it| it.by())).min()
+                let others = open.proof_ends.into_iter().chain(asking.map(|it| it.by()));
+                others.chain(silence).min()
             }
             Phase::Closed(_) => None,
         }
@@ -289,9 +291,14 @@ impl Connection {
                 false => Turn::Read,
             };
         }
+        let now = batch.now.instant;
         match &mut self.phase {
+            Phase::Open(open) if open.proof_ends.is_some_and(|ends| ends <= now) => {
+                let Fault { code, what } = PROOF_ENDED;
+                self.end_as(Ending::Closed(code), Some(what), batch);
+            }
             // No answer came in time, which is one.
-            Phase::Open(open) if open.is_done_asking(batch.now.instant) => {
+            Phase::Open(open) if open.is_done_asking(now) => {
                 self.paused = false;
                 return Turn::Read;
             }
@@ -304,10 +311,15 @@ impl Connection {
     /// The connection ends for a reason that lies outside the protocol, or by decision of the
     /// broker: an [`Ending::Closed`] is told to the client.
     pub fn end(&mut self, ending: Ending, batch: &mut Batch) {
-        self.log(ending);
+        self.end_as(ending, None, batch);
+    }
+
+    /// As [`Self::end`], with these words for it.
+    fn end_as(&mut self, ending: Ending, words: Option<&'static str>, batch: &mut Batch) {
+        self.log(ending, words);
         if let Phase::Open(open) = &mut self.phase {
             let how = match ending {
-                Ending::Closed(code) => Detach::Say(code, None),
+                Ending::Closed(code) => Detach::Say(code, words),
                 _ => Detach::Silent,
             };
             open.leave(&self.broker, how, batch);
@@ -323,12 +335,12 @@ impl Connection {
     }
 
     /// Tells of an end that the broker decided on. That clients come and go is not worth a line.
-    fn log(&self, ending: Ending) {
+    fn log(&self, ending: Ending, words: Option<&str>) {
         let why = match ending {
             _ if self.ending().is_some() => return,
             Ending::NoConnect => "no CONNECT in time",
             Ending::WriteTimeout => "it takes no bytes",
-            Ending::Closed(code) => code.text(),
+            Ending::Closed(code) => words.unwrap_or(code.text()),
             _ => return,
         };
         tracing::info!(

@@ -17,7 +17,7 @@ use super::connection::{Connection, NO_CONNECT, Phase};
 use super::core::Broker;
 use super::ending::Ending;
 use super::open::Open;
-use super::person::{Claim, Owner};
+use super::person::{Claim, Owner, PROOF_ENDED, stands};
 use super::port::{Port, Signal};
 use super::sessions::{AskAgain, Asked, Wanted};
 
@@ -148,7 +148,15 @@ impl Connection {
         }
         let broker = Arc::clone(&self.broker);
         let options = broker.options();
-        let terms = Terms::negotiate(connect, &options.session, || broker.assign_client_id())?;
+        let named = self.port.caller().client_id.as_ref();
+        if !connect.client_id.is_empty() && named.is_some_and(|it| **it != *connect.client_id) {
+            return Err(Fault::new(
+                ReasonCode::ClientIdentifierNotValid,
+                "the certificate is for another Client Identifier",
+            ));
+        }
+        let assign = || named.map_or_else(|| broker.assign_client_id(), Arc::clone);
+        let terms = Terms::negotiate(connect, &options.session, assign)?;
         let client_id = Arc::clone(&terms.client_id);
         let method = connect.properties.authentication_method;
         // From here on a refusal knows what the client can read.
@@ -289,6 +297,9 @@ impl Connection {
         };
         if self.broker.is_stopping() {
             return Err(STOPPING);
+        }
+        if !stands(&identity, batch.now.wall) {
+            return Err(PROOF_ENDED);
         }
         let owner = Owner::of(&identity, &self.port);
         let found = self.broker.registry.find(&waiting.terms.client_id);
@@ -458,7 +469,7 @@ impl Connection {
             version = ?terms.version,
             "connected"
         );
-        self.phase = Phase::Open(Box::new(Open::new(opened, &terms, method)));
+        self.phase = Phase::Open(Box::new(Open::new(opened, &terms, method, batch.now)));
     }
 
     /// Turns the client away: a CONNACK with the reason where there is one to give, and the end.

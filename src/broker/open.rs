@@ -9,7 +9,7 @@ use crate::codec::{ReasonCode, Version, decode};
 use crate::session::{Fault, Terms};
 
 use super::asking::Asking;
-use super::batch::Batch;
+use super::batch::{Batch, Now};
 use super::connection::Turn;
 use super::core::Broker;
 use super::delivery::touch;
@@ -41,6 +41,8 @@ pub(super) struct Open {
     pub reviewing: Option<Asking>,
     /// Whether the expiry that CONNECT asked for was 0, which DISCONNECT may not change.
     pub expires_at_once: bool,
+    /// When what the client has proved ends, and the connection with it.
+    pub proof_ends: Option<Instant>,
 }
 
 /// Packets that one turn handles at most.
@@ -75,7 +77,8 @@ pub(super) struct Work {
 }
 
 impl Open {
-    pub(super) fn new(opened: Opened, terms: &Terms, method: Option<Box<str>>) -> Self {
+    pub(super) fn new(opened: Opened, terms: &Terms, method: Option<Box<str>>, now: Now) -> Self {
+        let proof_ends = opened.person.proof_ends(now);
         Self {
             session: opened.session,
             epoch: opened.epoch,
@@ -90,6 +93,7 @@ impl Open {
             asking: None,
             reviewing: None,
             expires_at_once: terms.asked_for_no_expiry(),
+            proof_ends,
         }
     }
 

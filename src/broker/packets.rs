@@ -14,14 +14,14 @@ use crate::store::record::Record;
 use crate::topic::name;
 
 use super::asking::Decided;
-use super::batch::Batch;
+use super::batch::{Batch, Now};
 use super::core::Broker;
 use super::delayed::is_for_later;
 use super::delivery::touch;
 use super::handshake::check_method;
 use super::keeping::ToKeep;
 use super::open::{Leave, Open, Work};
-use super::person::Person;
+use super::person::{PROOF_ENDED, Person, stands};
 use super::port::{Port, Signal};
 use super::publish::FanOut;
 use super::routes::Routes;
@@ -79,7 +79,7 @@ impl Open {
                 self.commit(broker, &PINGRESP, 1, batch);
             }
             Packet::Disconnect(disconnect) => return Err(self.disconnect(broker, side, disconnect)),
-            Packet::Auth(auth) => self.auth(broker, port, side, auth)?,
+            Packet::Auth(auth) => self.auth(broker, port, side, auth, batch.now)?,
             // [MQTT5-3.1.0-2] [MQTT311-3.1.0-2]; the codec lets no other packet of a client pass.
             _ => {
                 let what = "a second CONNECT";
@@ -399,6 +399,7 @@ impl Open {
         port: &Arc<Port>,
         side: &mut InboundSide,
         auth: &Auth<'_>,
+        now: Now,
     ) -> Result<(), Fault> {
         check_method(self.method.as_deref(), auth)?;
         let method = self.method.as_deref().unwrap_or_default();
@@ -434,12 +435,16 @@ impl Open {
                     let what = "the session is not this user's";
                     return Err(Fault::new(ReasonCode::NotAuthorized, what));
                 }
+                if !stands(&identity, now.wall) {
+                    return Err(PROOF_ENDED);
+                }
                 let port = Some(Arc::clone(port));
                 let person = Person { identity, port };
                 self.person = broker.introduce(&self.session, side, person);
                 // What was decided was decided about another.
                 self.routes = Routes::default();
                 side.reviewed = 0;
+                self.proof_ends = self.person.proof_ends(now);
                 (ReasonCode::Success, data)
             }
             Step::Refuse(code) => return Err(Fault::new(code, "not authenticated")),

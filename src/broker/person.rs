@@ -9,12 +9,18 @@
 //! is kept of it. Rules that go by its address say nothing of it then.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::auth::{Access, Identity, Permission, Who};
+use crate::codec::ReasonCode;
+use crate::message::Timestamp;
+use crate::session::Fault;
 use crate::topic::filter;
 
+use super::batch::Now;
 use super::core::Broker;
 use super::port::Port;
+use super::restore::until;
 use super::shared::{InboundSide, SessionRef};
 
 /// Who a client has proved to be, and where it is.
@@ -26,6 +32,12 @@ pub(super) struct Person {
 }
 
 impl Person {
+    /// When what it has proved ends.
+    pub(super) fn proof_ends(&self, now: Now) -> Option<Instant> {
+        let ends = self.identity.expires?;
+        Some(now.instant + until(ends, now.wall))
+    }
+
     /// It, for rules.
     pub(super) fn who<'a>(&'a self, client_id: &'a str) -> Who<'a> {
         Who {
@@ -34,6 +46,15 @@ impl Person {
             caller: self.port.as_deref().map(Port::caller),
         }
     }
+}
+
+/// A proof has ended: of it nothing is left. [MQTT5-4.13.2-1]
+pub(super) const PROOF_ENDED: Fault =
+    Fault::new(ReasonCode::NotAuthorized, "the proof of identity has ended");
+
+/// Whether a proof still stands.
+pub(super) fn stands(identity: &Identity, now: Timestamp) -> bool {
+    identity.expires.is_none_or(|ends| now < ends)
 }
 
 /// Whose a session is. It stays so for as long as there is the session.

@@ -9,6 +9,7 @@ use postbud::auth::{
     Access, AskAgain, Auth, Exchange, Identity, Permission, Request, Step, Tell, Verdict, Who,
 };
 use postbud::codec::ReasonCode;
+use postbud::message::Timestamp;
 
 /// Decides who comes in. Who gives a User Name is taken for that user.
 #[derive(Default)]
@@ -39,6 +40,10 @@ pub struct Mind {
     pub unreadable: Vec<&'static str>,
     /// What is below this prefix is answered later.
     pub ponders: Option<&'static str>,
+    /// Who it is that knows the answer to the riddle.
+    pub riddler: Option<&'static str>,
+    /// When proofs end.
+    pub expires: Option<Timestamp>,
     /// For how long answers may be remembered.
     pub remembered_for: Option<Duration>,
     /// How often it was asked to publish or subscribe, and to be sent something.
@@ -63,6 +68,14 @@ impl Doorman {
     pub fn speak(&self, verdict: Result<(), ReasonCode>) {
         let tell = self.thoughts.lock().remove(0);
         tell(verdict.map(|()| Identity::default()));
+    }
+
+    fn identity(&self, user: Option<&str>) -> Identity {
+        Identity {
+            user: user.map(Arc::from),
+            expires: self.mind.lock().expires,
+            ..Identity::default()
+        }
     }
 
     /// Changes its mind.
@@ -116,18 +129,18 @@ impl Auth for Doorman {
             self.thoughts.lock().push(tell());
             return Verdict::Later;
         }
-        match request.user_name {
-            Some(user) => Verdict::Accept(Identity::of(user)),
-            None => Verdict::Accept(Identity::default()),
-        }
+        Verdict::Accept(self.identity(request.user_name))
     }
 
     fn exchange(&self, method: &str, _: &Request<'_>) -> Option<Box<dyn Exchange>> {
         let wrong = self.wrong_answer.unwrap_or(ReasonCode::NotAuthorized);
+        let riddler = self.mind.lock().riddler;
+        let identity = self.identity(riddler);
         (method == RIDDLE).then(|| {
             Box::new(Riddle {
                 asked: false,
                 wrong,
+                identity,
             }) as _
         })
     }
@@ -190,12 +203,13 @@ fn permission(allowed: bool) -> Permission {
 struct Riddle {
     asked: bool,
     wrong: ReasonCode,
+    identity: Identity,
 }
 
 impl Exchange for Riddle {
     fn step(&mut self, data: Option<&[u8]>) -> Step {
         match data {
-            Some(b"right") => Step::Accept(Identity::default(), Some(b"welcome".to_vec())),
+            Some(b"right") => Step::Accept(self.identity.clone(), Some(b"welcome".to_vec())),
             _ if self.asked => Step::Refuse(self.wrong),
             _ => {
                 self.asked = true;

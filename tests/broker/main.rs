@@ -26,6 +26,8 @@
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
 //! | `permissions` | what a client may do: remembered, and waited for |
+//! | `owners` | whose a session is |
+//! | `deliveries` | who is sent what, and what goes when permissions do |
 //! | `admin` | what an operator sees and does |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
 
@@ -44,6 +46,7 @@ mod auth;
 mod bad_input;
 mod cuts;
 mod delayed;
+mod deliveries;
 mod exactly_once;
 mod expiry;
 mod failures;
@@ -52,6 +55,7 @@ mod flow;
 mod gates;
 mod keep_alive;
 mod memory;
+mod owners;
 mod permissions;
 mod queues;
 mod restart;
