@@ -7,6 +7,7 @@ use crate::auth::{Access, Exchange, Identity, Request, Step, Tell, Verdict, Who}
 use crate::codec::{
     Auth, Connack, Connect, Context, Packet, ReasonCode, Sender, Version, connect_version, encode,
 };
+use crate::session::options::Options;
 use crate::session::{Fault, Line, Terms, Will};
 use crate::store::record::Record;
 use crate::store::{Failure, Progress, Receipt, Safety};
@@ -409,14 +410,7 @@ impl Connection {
             ..
         } = &*waiting;
         let options = self.broker.options();
-        let mut information = options
-            .session
-            .response_information
-            .replace("%c", &terms.client_id);
-        if information.len() > usize::from(u16::MAX) {
-            // Longer than a string can be: it is only a service.
-            information.clear();
-        }
+        let information = response_information(&options.session, &terms.client_id);
         let connack = |present| {
             let information = (!information.is_empty()).then_some(&*information);
             let retain = options.pubsub.retained.available;
@@ -584,6 +578,16 @@ pub(super) fn check_method(method: Option<&str>, auth: &Auth<'_>) -> Result<(), 
         )),
         Some(_) => Ok(()),
     }
+}
+
+/// What a client is told that asks for Response Information.
+fn response_information(options: &Options, client_id: &str) -> String {
+    let mut information = options.response_information.replace("%c", client_id);
+    if information.len() > usize::from(u16::MAX) {
+        // Longer than a string can be: it is only a service.
+        information.clear();
+    }
+    information
 }
 
 /// A CONNACK without what the client's Maximum Packet Size has no room for.

@@ -52,7 +52,7 @@ const ROUNDS: u8 = 60;
 
 impl Forbidden {
     /// What is not known is forbidden.
-    fn and_unknown(mut self) -> Self {
+    pub(super) fn and_unknown(mut self) -> Self {
         self.filters.append(&mut self.unknown);
         self.will |= self.unknown_will;
         self

@@ -14,7 +14,7 @@
 //! lost it keeps its wire, with a DISCONNECT at its end, and finds by the epoch that it is late.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::auth::{Identity, Who};
 use crate::cluster::Epoch;
@@ -56,6 +56,15 @@ impl Wanted<'_> {
             client_id: &self.terms.client_id,
             identity: self.identity,
             caller: Some(port.caller()),
+        }
+    }
+
+    /// Whether a session that is there may be gone on with, or ended, on these terms.
+    fn may_have(&self, session: &SessionRef) -> bool {
+        match session.owner.claimed_by(self.owner) {
+            Claim::Own => true,
+            Claim::Anew => self.terms.clean_start,
+            Claim::None => false,
         }
     }
 }
@@ -177,23 +186,17 @@ impl Broker {
                 }
             };
             let mut side = session.inbound.lock();
-            let resumes = !is_new && side.state != State::Ended && side.is_resumed_by(terms);
-            let claim = session.owner.claimed_by(wanted.owner);
             let is_there = !is_new && side.state != State::Ended;
-            if is_there && (claim == Claim::None || claim == Claim::Anew && !terms.clean_start) {
+            let resumes = is_there && side.is_resumed_by(terms);
+            if is_there && !wanted.may_have(&session) {
                 return Err(AskAgain { ended: None });
             }
             // Before it is told: what it finds may be less than it left.
             let generation = self.permissions.generation();
-            let mut forbidden = Forbidden::default();
-            if resumes {
-                let mut questions = Questions::new(port, batch.now.instant);
-                let who = wanted.who(port);
-                forbidden = self.forbidden(&side, &who, &mut questions);
-                if !questions.are_answered(&mut None) {
-                    return Err(AskAgain { ended: None });
-                }
-            }
+            let forbidden = match resumes {
+                true => self.forbidden_to(wanted, port, &side, batch.now.instant)?,
+                false => Forbidden::default(),
+            };
             let was_kept = session.is_kept();
             let knows = asked.is_some_and(|asked| asked.number == session.number);
             if resumes && was_kept && !knows {
@@ -228,6 +231,26 @@ impl Broker {
                 epoch,
                 person,
             });
+        }
+    }
+
+    /// What a session has that whoever comes back to it may not have any more.
+    ///
+    /// # Errors
+    ///
+    /// Not all of that is known yet.
+    fn forbidden_to(
+        &self,
+        wanted: &Wanted<'_>,
+        port: &Arc<Port>,
+        side: &InboundSide,
+        now: Instant,
+    ) -> Result<Forbidden, AskAgain> {
+        let mut questions = Questions::new(port, now);
+        let forbidden = self.forbidden(side, &wanted.who(port), &mut questions);
+        match questions.are_answered(&mut None) {
+            true => Ok(forbidden.and_unknown()),
+            false => Err(AskAgain { ended: None }),
         }
     }
 

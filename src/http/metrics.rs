@@ -114,8 +114,6 @@ struct Series {
     dropped: ByReason,
     sessions_expired: Counter,
     sessions_evicted: Counter,
-    sessions_refused: Counter,
-    subscriptions_withdrawn: Counter,
     gauges: [Gauge; broker::Gauge::ALL.len()],
     connected_maximum: Gauge,
     retained_messages: Gauge,
@@ -180,14 +178,6 @@ impl Series {
                 "postbud_sessions_evicted_total",
                 "Sessions that ended because too many were without a connection.",
             ),
-            sessions_refused: new_counter(
-                "postbud_sessions_refused_total",
-                "CONNECTs refused because the session of their Client Identifier is another user's.",
-            ),
-            subscriptions_withdrawn: new_counter(
-                "postbud_subscriptions_withdrawn_total",
-                "Subscriptions removed because they are not permitted any more.",
-            ),
             gauges: broker::Gauge::ALL.map(of_broker),
             connected_maximum: new_gauge(
                 "postbud_sessions_connected_peak",
@@ -218,9 +208,6 @@ impl Series {
         }
         self.sessions_expired.absolute(now.sessions_expired);
         self.sessions_evicted.absolute(now.sessions_evicted);
-        self.sessions_refused.absolute(now.sessions_refused);
-        self.subscriptions_withdrawn
-            .absolute(now.subscriptions_withdrawn);
         self.refusals.set(now);
         self.connections_closed
             .set(now.connections_closed.iter().copied());
@@ -300,6 +287,8 @@ struct Refusals {
     publishes: ByReason,
     subscriptions: ByReason,
     retained: Counter,
+    sessions: Counter,
+    withdrawn: Counter,
 }
 
 impl Refusals {
@@ -324,6 +313,14 @@ impl Refusals {
                 "postbud_retained_refused_total",
                 "Messages not retained because the store of retained messages was full.",
             ),
+            sessions: new_counter(
+                "postbud_sessions_refused_total",
+                "CONNECTs refused because the session of their Client Identifier is another user's.",
+            ),
+            withdrawn: new_counter(
+                "postbud_subscriptions_withdrawn_total",
+                "Subscriptions removed because they are not permitted any more.",
+            ),
         }
     }
 
@@ -335,6 +332,8 @@ impl Refusals {
         self.subscriptions
             .set(now.subscriptions_refused.iter().map(by_code));
         self.retained.absolute(now.retained_refused);
+        self.sessions.absolute(now.sessions_refused);
+        self.withdrawn.absolute(now.subscriptions_withdrawn);
     }
 }
 

@@ -102,15 +102,12 @@ impl Tree {
                     .unwrap_or_default()
                     .to_string_lossy()
                     .into_owned();
+                // In a worktree it is a file, which says where on this machine the rest is.
+                if name == ".git" {
+                    continue;
+                }
                 if path.is_dir() {
-                    let skipped = [
-                        "target",
-                        "data",
-                        ".git",
-                        ".tools",
-                        "node_modules",
-                        "__pycache__",
-                    ];
+                    let skipped = ["target", "data", ".tools", "node_modules", "__pycache__"];
                     if !skipped.contains(&name.as_str()) {
                         folders.push(path);
                     }
