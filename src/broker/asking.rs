@@ -211,7 +211,7 @@ impl Open {
         {
             return Some(known);
         }
-        let longest = broker.options.delayed.longest;
+        let longest = broker.options().delayed.longest;
         let within = match delayed::is_for_later(topic) {
             true => delayed::parse(topic, longest).map(|(_, topic)| topic),
             false => Some(topic),

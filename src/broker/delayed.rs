@@ -113,7 +113,7 @@ impl Open {
         now: Now,
     ) -> Result<(), Fault> {
         // It was looked at before it was taken.
-        let longest = broker.options.delayed.longest;
+        let longest = broker.options().delayed.longest;
         let Some((delay, topic)) = parse(message.topic(), longest) else {
             return Ok(());
         };
@@ -150,7 +150,7 @@ impl Broker {
     /// if it is none.
     pub(super) fn topic_within<'a>(&self, message: &'a Message) -> Option<&'a str> {
         match is_for_later(message.topic()) {
-            true => Some(parse(message.topic(), self.options.delayed.longest)?.1),
+            true => Some(parse(message.topic(), self.options().delayed.longest)?.1),
             false => Some(message.topic()),
         }
     }
@@ -166,7 +166,7 @@ impl Broker {
         now: Now,
         receipt: Option<&mut dyn FnMut() -> Receipt>,
     ) -> Progress {
-        let bounds = self.options.delayed;
+        let bounds = self.options().delayed;
         let mut schedule = self.schedule.lock();
         let delayed = &schedule.delayed;
         let full = delayed.waiting.len() >= bounds.messages
@@ -184,7 +184,7 @@ impl Broker {
             due: Some(now.wall.after(delay)),
             targets: &[],
         };
-        let progress = match self.options.promise.of(message.topic()) {
+        let progress = match self.promise.of(message.topic()) {
             Some(safety) if self.store.remembers() => {
                 message.keep_as(number);
                 self.append(Record::Message(accepted), safety, receipt)
@@ -210,7 +210,7 @@ impl Broker {
         batch: &mut Batch,
     ) {
         // What it says was looked at when the client connected.
-        let Some((delay, topic)) = parse(message.topic(), self.options.delayed.longest) else {
+        let Some((delay, topic)) = parse(message.topic(), self.options().delayed.longest) else {
             return;
         };
         let message = on_topic(topic, message);

@@ -29,6 +29,8 @@ pub(super) struct Open {
     pub person: Arc<Person>,
     /// Largest packet that the client accepts.
     pub packet_size_maximum: u32,
+    /// Largest packet that it may send.
+    pub granted_packet_size: u32,
     /// Whether the client wants reasons in words with every packet.
     pub problem_information: bool,
     pub method: Option<Box<str>>,
@@ -86,6 +88,7 @@ impl Open {
             silence_allowed: terms.silence_allowed(),
             person: opened.person,
             packet_size_maximum: terms.packet_size_maximum,
+            granted_packet_size: terms.granted.packet_size_maximum,
             problem_information: terms.problem_information,
             method,
             exchange: None,
@@ -141,7 +144,7 @@ impl Open {
             return Err(Leave::Late);
         }
         self.review(broker, port, side, batch);
-        let context = broker.context(self.version);
+        let context = broker.context(self.version, self.granted_packet_size);
         loop {
             if !deliver_rest(broker, side, work, batch) {
                 return Ok(Turn::Again);
@@ -194,7 +197,7 @@ impl Open {
     /// connection.
     fn is_clogged(&self, broker: &Broker) -> bool {
         let mut side = self.session.outbound.lock();
-        let maximum = broker.options.session.unsent_maximum;
+        let maximum = broker.options().session.unsent_maximum;
         let clogged = side
             .outbound
             .line()
@@ -239,7 +242,7 @@ impl Open {
     pub(super) fn commit(&self, broker: &Broker, packets: &[u8], count: usize, batch: &mut Batch) {
         let mut outbound = self.session.outbound.lock();
         if let Some(line) = outbound.outbound.line() {
-            let mut cx = batch.context(&broker.options.session);
+            let mut cx = batch.context(broker);
             line.commit_packets(packets, count, &mut cx);
             touch(&self.session, &mut outbound, batch);
         }

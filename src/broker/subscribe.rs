@@ -108,7 +108,8 @@ impl Broker {
         if changes && session.is_kept() && self.store.accepts().is_err() {
             return Some(ReasonCode::QuotaExceeded);
         }
-        let limits = &self.options.session;
+        let options = self.options();
+        let limits = &options.session;
         let plain = filter::parse(text).map_or(text, |parsed| parsed.filter);
         let full = side.subscriptions.len() >= limits.subscriptions_maximum
             || side.subscriptions.bytes() + cost(text) > limits.subscription_bytes_maximum;

@@ -29,6 +29,7 @@
 //! | `owners` | whose a session is |
 //! | `deliveries` | who is sent what, and what goes when permissions do |
 //! | `admin` | what an operator sees and does |
+//! | `options` | what is replaced while it is in use |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
 
 mod client;
@@ -55,6 +56,7 @@ mod flow;
 mod gates;
 mod keep_alive;
 mod memory;
+mod options;
 mod owners;
 mod permissions;
 mod queues;
