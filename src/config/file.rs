@@ -225,7 +225,14 @@ fn plain(value: &DeValue<'_>) -> Value {
         DeValue::Float(_) => Value::Other("a number with a fraction"),
         DeValue::Boolean(value) => Value::Boolean(*value),
         DeValue::Datetime(_) => Value::Other("a date or time"),
-        DeValue::Array(_) => Value::Other("an array"),
+        DeValue::Array(items) => {
+            let text = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
+                DeValue::String(text) => Some(text.clone().into_owned()),
+                _ => None,
+            };
+            let texts = items.iter().map(text).collect::<Option<_>>();
+            texts.map_or(Value::Other("an array"), Value::List)
+        }
         DeValue::Table(_) => Value::Other("a table"),
     }
 }
