@@ -225,13 +225,13 @@ fn plain(value: &DeValue<'_>) -> Value {
         DeValue::Float(_) => Value::Other("a number with a fraction"),
         DeValue::Boolean(value) => Value::Boolean(*value),
         DeValue::Datetime(_) => Value::Other("a date or time"),
-        DeValue::Array(items) => {
-            let text = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
+        DeValue::Array(values) => {
+            let strings = values.iter().map(|value| match value.get_ref() {
                 DeValue::String(text) => Some(text.clone().into_owned()),
                 _ => None,
-            };
-            let texts = items.iter().map(text).collect::<Option<_>>();
-            texts.map_or(Value::Other("an array"), Value::List)
+            });
+            let strings: Option<Vec<String>> = strings.collect();
+            strings.map_or(Value::Other("an array"), Value::Strings)
         }
         DeValue::Table(_) => Value::Other("a table"),
     }

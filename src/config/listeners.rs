@@ -203,7 +203,7 @@ impl Listener<'_> {
     fn says_something(&self, path: &'static str) -> bool {
         match self.written.values.get(&self.slot(path)) {
             None => false,
-            Some((Value::List(texts), _)) => !texts.is_empty(),
+            Some((Value::Strings(texts), _)) => !texts.is_empty(),
             Some((Value::String(text) | Value::Text(text), _)) => !text.is_empty(),
             Some(_) => true,
         }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -168,11 +169,11 @@ impl Bound {
         &self.door.name
     }
 
-    /// Accepts connections until told to stop.
+    /// Accepts connections until told to stop. Each is treated by the options that are in force when it comes.
     pub fn serve(
         self,
         broker: Arc<Broker>,
-        options: Arc<Options>,
+        options: Arc<ArcSwap<Options>>,
         stop: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send {
         // From now on it is counted, even if nobody ever comes.
@@ -184,7 +185,7 @@ impl Bound {
         self,
         broker: Arc<Broker>,
         counters: Arc<broker::Door>,
-        options: Arc<Options>,
+        options: Arc<ArcSwap<Options>>,
         stop: watch::Receiver<bool>,
     ) {
         let mut stopped = stop;
@@ -196,7 +197,7 @@ impl Bound {
                 accepted = self.sockets.accept() => accepted,
             };
             match accepted {
-                Ok(accepted) => self.accepted(accepted, &broker, &counters, &options),
+                Ok(accepted) => self.accepted(accepted, &broker, &counters, &options.load()),
                 Err(error) if is_exhausted(&error) => {
                     broker.metrics().accept_failed();
                     tracing::warn!(listener, "cannot accept: {error}");

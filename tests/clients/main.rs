@@ -17,8 +17,9 @@
 //!
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
-//! [`observability`], [`store`], [`archive`], [`control`]; about the ways in beside TCP
-//! and TLS: [`websocket`], [`browser`], [`unix_sockets`], [`proxies`]; and about sockets that behave as clients of a library never do:
+//! [`observability`], [`store`], [`archive`], [`control`]; about the ways in beside TCP and TLS: [`websocket`],
+//! [`browser`], [`unix_sockets`], [`proxies`]; about users and passwords: [`credentials`]; and about sockets that
+//! behave as clients of a library never do:
 //! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
@@ -70,6 +71,7 @@ mod archive;
 mod browser;
 mod configuration;
 mod control;
+mod credentials;
 mod crowds;
 mod first_start;
 mod garbage;
