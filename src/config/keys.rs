@@ -8,18 +8,16 @@
 //! only those that make sense. Durations have an upper bound so that adding one to the time of day
 //! cannot overflow, and so that a typing error does not become a hundred years.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::options::WayName;
 use crate::auth::token::options::{Algorithm, Field};
-use crate::listener::options::{Field as CertificateField, TlsVersion};
 use crate::pubsub::options::Strategy;
 use crate::queue::options::Overflow;
 use crate::store::options::Durability;
 
 use super::groups::GROUP_KEYS;
+use super::listeners::LISTENER_KEYS;
 use super::log::Level;
 use super::settings::Settings;
 use super::value::{Expected, Value};
@@ -74,115 +72,6 @@ impl Array {
         }
     }
 }
-
-/// What is known of one listener before its parts are put together.
-#[derive(Clone, Debug, Default)]
-pub struct ListenerSettings {
-    /// What is spoken on it.
-    pub kind: Option<ListenerKind>,
-    /// Where it listens.
-    pub address: Option<SocketAddr>,
-    /// The certificates' files.
-    pub certificates: Option<Vec<PathBuf>>,
-    /// The private keys' files.
-    pub keys: Option<Vec<PathBuf>>,
-    /// The oldest TLS version accepted.
-    pub minimum_version: Option<TlsVersion>,
-    /// Whether there are tickets.
-    pub tickets: Option<bool>,
-    /// How often files are looked at.
-    pub reload_interval: Option<Duration>,
-    /// What is demanded of clients.
-    pub client_certificate: Option<ClientCertificate>,
-    /// The file of the authorities of clients, if one is named.
-    pub client_ca: Option<Option<PathBuf>>,
-    /// The files of revocation lists.
-    pub crl: Vec<PathBuf>,
-    /// Whether revocation lists are of use when they have expired.
-    pub expired_crl: bool,
-    /// The field that is the user.
-    pub user_from: Option<CertificateField>,
-    /// The field that is the Client Identifier.
-    pub client_id_from: Option<CertificateField>,
-}
-
-/// Whether clients are to show certificates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientCertificate {
-    /// They are not asked.
-    None,
-    /// They may.
-    Optional,
-    /// They must.
-    Required,
-}
-
-/// What is spoken on a listener, without what it takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenerKind {
-    /// MQTT on plain TCP.
-    Tcp,
-    /// MQTT inside TLS.
-    Tls,
-}
-
-/// The settings of each `[[listener]]`.
-pub const LISTENER_KEYS: &[Key<ListenerSettings>] = &[
-    key("kind", |v, to| v.choice(LISTENER_KINDS, &mut to.kind)),
-    key("address", |v, to| v.address(&mut to.address)),
-    key("tls.certificate", |v, to| v.paths(&mut to.certificates)),
-    key("tls.key", |v, to| v.paths(&mut to.keys)),
-    key("tls.minimum_version", |v, to| {
-        v.choice(TLS_VERSIONS, &mut to.minimum_version)
-    }),
-    key("tls.tickets", |v, to| {
-        v.boolean(to.tickets.get_or_insert_default())
-    }),
-    key("tls.reload_interval", |v, to| {
-        v.duration_or_zero(TENTH..=DAY, to.reload_interval.get_or_insert_default())
-    }),
-    key("tls.client_certificate", |v, to| {
-        v.choice(CLIENT_CERTIFICATES, &mut to.client_certificate)
-    }),
-    key("tls.client_ca", |v, to| {
-        let mut path = None;
-        v.path_or_none(&mut path)?;
-        to.client_ca = Some(path);
-        Ok(())
-    }),
-    key("tls.crl", |v, to| v.paths(&mut to.crl)),
-    key("tls.expired_crl", |v, to| {
-        v.choice(EXPIRED_LISTS, &mut to.expired_crl)
-    }),
-    key("tls.user_from", |v, to| {
-        v.choice(CERTIFICATE_FIELDS, &mut to.user_from)
-    }),
-    key("tls.client_id_from", |v, to| {
-        v.choice(CERTIFICATE_FIELDS, &mut to.client_id_from)
-    }),
-];
-
-const LISTENER_KINDS: &[(&str, ListenerKind)] =
-    &[("tcp", ListenerKind::Tcp), ("tls", ListenerKind::Tls)];
-
-const TLS_VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
-
-const CLIENT_CERTIFICATES: &[(&str, ClientCertificate)] = &[
-    ("none", ClientCertificate::None),
-    ("optional", ClientCertificate::Optional),
-    ("required", ClientCertificate::Required),
-];
-
-const EXPIRED_LISTS: &[(&str, bool)] = &[("refuse", false), ("accept", true)];
-
-const CERTIFICATE_FIELDS: &[(&str, Option<CertificateField>)] = &[
-    ("none", None),
-    ("common-name", Some(CertificateField::CommonName)),
-    ("subject", Some(CertificateField::Subject)),
-    ("dns", Some(CertificateField::Dns)),
-    ("email", Some(CertificateField::Email)),
-    ("uri", Some(CertificateField::Uri)),
-];
 
 /// What is known of one `[[store.topics]]` before its parts are put together.
 #[derive(Clone, Debug, Default)]
@@ -431,11 +320,11 @@ pub const KEYS: &[Key<Settings>] = &[
 ];
 
 pub(super) const ANY: u64 = u64::MAX;
-const GIBIBYTE: u64 = 1 << 30;
+pub(super) const GIBIBYTE: u64 = 1 << 30;
 /// Room for a few segments, and for one that is carried forward.
 const STORE_LEAST: u64 = 16 << 20;
 pub(super) const TENTH: Duration = Duration::from_millis(100);
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -1,19 +1,82 @@
 //! `[listener.tls]`: what a listener shows to its clients, and demands of them.
 
-use crate::listener::options::{
-    CertificateFiles, ClientOptions, Kind, Options as ListenersOptions, TlsOptions,
-};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::listener::options::{CertificateFiles, ClientOptions, Field, TlsOptions, TlsVersion};
 
 use super::assignments::{Assignments, Slot};
 use super::error::Problem;
-use super::keys::{Array, ClientCertificate, ListenerSettings};
+use super::keys::Array;
 
-/// What a listener's TLS is made of. `Ok(None)` if a part is missing because it was wrong, which has been
+/// What is known of a listener's TLS before its parts are put together.
+#[derive(Clone, Debug, Default)]
+pub struct TlsSettings {
+    /// The certificates' files.
+    pub certificates: Option<Vec<PathBuf>>,
+    /// The private keys' files.
+    pub keys: Option<Vec<PathBuf>>,
+    /// The oldest TLS version accepted.
+    pub minimum_version: Option<TlsVersion>,
+    /// Whether there are tickets.
+    pub tickets: Option<bool>,
+    /// How often files are looked at.
+    pub reload_interval: Option<Duration>,
+    /// What is demanded of clients.
+    pub client_certificate: Option<ClientCertificate>,
+    /// The file of the authorities of clients, if one is named.
+    pub client_ca: Option<Option<PathBuf>>,
+    /// The files of revocation lists.
+    pub crl: Vec<PathBuf>,
+    /// Whether revocation lists are of use when they have expired.
+    pub expired_crl: bool,
+    /// The field that is the user.
+    pub user_from: Option<Field>,
+    /// The field that is the Client Identifier.
+    pub client_id_from: Option<Field>,
+}
+
+/// Whether clients are to show certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// They are not asked.
+    None,
+    /// They may.
+    Optional,
+    /// They must.
+    Required,
+}
+
+/// The words for versions.
+pub const VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+
+/// The words for what is demanded.
+pub const CLIENT_CERTIFICATES: &[(&str, ClientCertificate)] = &[
+    ("none", ClientCertificate::None),
+    ("optional", ClientCertificate::Optional),
+    ("required", ClientCertificate::Required),
+];
+
+/// The words for whether expired lists are of use.
+pub const EXPIRED_LISTS: &[(&str, bool)] = &[("refuse", false), ("accept", true)];
+
+/// The words for fields.
+pub const FIELDS: &[(&str, Option<Field>)] = &[
+    ("none", None),
+    ("common-name", Some(Field::CommonName)),
+    ("subject", Some(Field::Subject)),
+    ("dns", Some(Field::Dns)),
+    ("email", Some(Field::Email)),
+    ("uri", Some(Field::Uri)),
+];
+
+/// What the TLS of a listener of the kind with this word is made of. `Ok(None)` if a part is missing because it was wrong, which has been
 /// reported.
 pub fn settle(
     written: &Assignments,
     index: usize,
-    parts: ListenerSettings,
+    word: &str,
+    parts: TlsSettings,
 ) -> Result<Option<TlsOptions>, Problem> {
     let slot = |path| Slot::of_listener(index, path);
     let missing: Vec<&str> = ["certificate", "key"]
@@ -29,7 +92,7 @@ pub fn settle(
         return Err(Problem::new(
             place.clone(),
             format!(
-                "{kind} is \"tls\" but there is no {}; \
+                "{kind} is {word:?} but there is no {}; \
                  expected [listener.tls] with certificate and key",
                 missing.join(" and no "),
             ),
@@ -74,6 +137,7 @@ pub fn settle(
         tickets: parts.tickets.unwrap_or(default.tickets),
         clients,
         reload_interval: parts.reload_interval.unwrap_or(default.reload_interval),
+        inside: default.inside,
     }))
 }
 
@@ -82,7 +146,7 @@ pub fn settle(
 fn clients(
     written: &Assignments,
     index: usize,
-    parts: &ListenerSettings,
+    parts: &TlsSettings,
     wrong: impl Fn(&'static str, String) -> Problem,
 ) -> Result<Option<ClientOptions>, Problem> {
     let slot = |path| Slot::of_listener(index, path);
@@ -133,18 +197,6 @@ fn clients(
         user_from: parts.user_from,
         client_id_from: parts.client_id_from,
     }))
-}
-
-/// Whether any listener takes users from certificates.
-pub fn names_users(listeners: &ListenersOptions) -> bool {
-    let mut listeners = listeners.listeners.iter();
-    listeners.any(|listener| match &listener.kind {
-        Kind::Tcp => false,
-        Kind::Tls(options) => {
-            let clients = options.clients.as_ref();
-            clients.is_some_and(|clients| clients.user_from.is_some())
-        }
-    })
 }
 
 #[cfg(test)]

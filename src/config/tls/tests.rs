@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::Config;
 use super::*;
 use crate::listener::certificates::tests::Directory;
-use crate::listener::options::{Field, TlsVersion};
+use crate::listener::options::Inside;
 
 /// Reads a file with one TLS listener of these settings, under these variables.
 fn load(settings: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
@@ -26,10 +26,8 @@ fn load(settings: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
 
 fn options(settings: &str, variables: &[(&str, &str)]) -> TlsOptions {
     let config = load(settings, variables).unwrap();
-    match &config.listener.listeners[0].kind {
-        Kind::Tls(options) => options.clone(),
-        other => panic!("not TLS: {other:?}"),
-    }
+    let options = config.listener.listeners[0].tls.clone();
+    options.expect("it is TLS")
 }
 
 const PAIR: &str = "certificate = \"a.pem\"\nkey = \"a.key\"\n";
@@ -78,6 +76,7 @@ fn every_setting_reaches_its_option_from_the_file_and_from_the_environment() {
             client_id_from: Some(Field::Uri),
         }),
         reload_interval: Duration::from_secs(7),
+        inside: Inside::Mqtt,
     };
     assert_eq!(options(settings, &[]), expected);
     assert_eq!(options("", &variables), expected);

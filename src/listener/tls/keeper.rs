@@ -34,7 +34,6 @@ const PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Keeper {
     acceptor: Arc<Acceptor>,
-    protocols: &'static [&'static [u8]],
     files: Mutex<Files>,
 }
 
@@ -83,21 +82,16 @@ pub struct Prepared {
 }
 
 impl Keeper {
-    /// Reads the files for the listener of this name, which offers these protocols by ALPN.
+    /// Reads the files for the listener of this name.
     ///
     /// # Errors
     ///
     /// Says which file is wrong, and why.
-    pub fn new(
-        listener: Arc<str>,
-        options: &TlsOptions,
-        protocols: &'static [&'static [u8]],
-    ) -> Result<Self, Error> {
+    pub fn new(listener: Arc<str>, options: &TlsOptions) -> Result<Self, Error> {
         let mut readings = Readings::default();
-        let setup = Setup::read(options, protocols, &mut readings)?;
+        let setup = Setup::read(options, &mut readings)?;
         Ok(Self {
             acceptor: Arc::new(Acceptor::new(listener, setup)),
-            protocols,
             files: Mutex::new(Files {
                 options: options.clone(),
                 in_force: readings,
@@ -213,7 +207,7 @@ impl Keeper {
     }
 
     fn read(&self, options: &TlsOptions, readings: &mut Readings) -> Result<Setup, Error> {
-        let setup = Setup::read(options, self.protocols, readings)?;
+        let setup = Setup::read(options, readings)?;
         let now = SystemTime::now();
         match setup.not_valid(now) {
             Some(path) if self.acceptor.setup().not_valid(now).is_none() => Err(Error::NotNow {

@@ -12,11 +12,11 @@
 //!
 //! # ALPN
 //!
-//! The protocols in [`MQTT`] are offered where MQTT is spoken. A client that names none is welcome, as most
+//! The protocols in [`setup::ALPN`] are offered. A client that names none is welcome, as most
 //! MQTT clients are of that kind. A client that names only others is refused with
 //! `no_application_protocol`, as RFC 7301 section 3.2 demands: it wants to speak something else, say HTTP,
 //! and an attacker must not be able to lead a browser's request into a broker whose certificate covers the
-//! same host.
+//! same host. Where WebSocket is spoken inside, the protocol is HTTP.
 //!
 //! # Memory
 //!
@@ -39,17 +39,13 @@ pub use keeper::{Keeper, Prepared, Status};
 
 use super::options::TlsOptions;
 
-/// Names under which clients ask for MQTT: the registered one, and the one that devices made for a
-/// large cloud's shared port 443 send. Both mean MQTT from the first byte.
-pub const MQTT: &[&[u8]] = &[b"mqtt", b"x-amzn-mqtt-ca"];
-
 /// Reads all files, to say whether a listener could be had with them.
 ///
 /// # Errors
 ///
 /// Says which file it is about and what is wrong with it; see [`Error`].
 pub fn check(options: &TlsOptions) -> Result<setup::Setup, Error> {
-    setup::Setup::read(options, MQTT, &mut readings::Readings::default())
+    setup::Setup::read(options, &mut readings::Readings::default())
 }
 
 #[cfg(test)]

@@ -19,10 +19,17 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::super::options::{CertificateFiles, ClientOptions, TlsOptions, TlsVersion};
+use super::super::options::{CertificateFiles, ClientOptions, Inside, TlsOptions, TlsVersion};
 use super::error::Error;
 use super::names::{self, ByName};
 use super::readings::Readings;
+
+/// Names under which clients ask for MQTT: the registered one, and the one that devices made for a
+/// large cloud's shared port 443 send. Both mean MQTT from the first byte.
+pub const ALPN: &[&[u8]] = &[b"mqtt", b"x-amzn-mqtt-ca"];
+
+/// The name under which browsers ask for a WebSocket: it begins as a request of HTTP/1.1.
+pub const ALPN_HTTP: &[&[u8]] = &[b"http/1.1"];
 
 /// Sessions kept for TLS 1.2 clients that cannot hold a ticket. About 300 bytes each, and the client's
 /// certificates where those are asked for.
@@ -76,11 +83,7 @@ impl Setup {
     /// # Errors
     ///
     /// Says which file it is about and what is wrong with it.
-    pub fn read(
-        options: &TlsOptions,
-        protocols: &[&[u8]],
-        readings: &mut Readings,
-    ) -> Result<Self, Error> {
+    pub fn read(options: &TlsOptions, readings: &mut Readings) -> Result<Self, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut dates = Vec::new();
         let mut certificates = Vec::new();
@@ -104,6 +107,10 @@ impl Setup {
             .map_err(|source| Error::Setup { source })?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(ByName::new(certificates)));
+        let protocols = match options.inside {
+            Inside::Mqtt => ALPN,
+            Inside::Http => ALPN_HTTP,
+        };
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         resumption(&mut config, options.tickets)?;
         // Fragments as large as TLS allows; a smaller limit costs a record header and a seal per piece.

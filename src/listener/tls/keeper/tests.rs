@@ -3,7 +3,6 @@
 use rcgen::CertificateParams;
 
 use super::super::super::certificates::tests::Directory;
-use super::super::MQTT;
 use super::super::authority::{Authority, named};
 use super::*;
 
@@ -21,7 +20,7 @@ impl Home {
         let authority = Authority::new("CA");
         write(&directory, &authority, &named(FIRST));
         let options = options(&directory);
-        let keeper = Keeper::new("door".into(), &options, MQTT).unwrap();
+        let keeper = Keeper::new("door".into(), &options).unwrap();
         Self {
             directory,
             authority,
@@ -147,7 +146,7 @@ fn one_that_has_expired_does_not_replace_one_that_has_not() {
         .unwrap();
     assert!(matches!(error, Error::NotNow { .. }), "{error}");
     // At the start there is nothing better.
-    let keeper = Keeper::new("door".into(), &options(&home.directory), MQTT);
+    let keeper = Keeper::new("door".into(), &options(&home.directory));
     keeper.expect("it has no other");
 }
 
