@@ -57,6 +57,7 @@ impl Batch {
             options,
             spare: &mut self.spare,
             tally: &mut self.tally,
+            pressed: false,
         }
     }
 

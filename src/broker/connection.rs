@@ -255,9 +255,21 @@ impl Connection {
         }
     }
 
-    /// The deadline has passed, and nothing has come.
+    /// When reading goes on, if the connection is held back because it sends too fast:
+    /// [`Self::timed_out`] is due then.
+    pub fn held_until(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Open(open) => open.held_until().map(|it| self.broker.defence.moment(it)),
+            _ => None,
+        }
+    }
+
+    /// The deadline has passed, and nothing has come; or a connection was held back for long enough.
     // [MQTT5-3.1.2-22] [MQTT311-3.1.2-24]
     pub fn timed_out(&mut self, batch: &mut Batch) -> Turn {
+        if let Some(until) = self.held_until() {
+            return self.go_on(until, batch);
+        }
         if self
             .deadline()
             .is_some_and(|deadline| deadline > batch.now.instant)
@@ -271,10 +283,20 @@ impl Connection {
         Turn::Close
     }
 
+    fn go_on(&mut self, held_until: Instant, batch: &mut Batch) -> Turn {
+        match &mut self.phase {
+            Phase::Open(open) if held_until <= batch.now.instant => {
+                open.hold_no_longer();
+                open.resume(&self.broker, &self.port, false, batch)
+            }
+            _ => Turn::Pause,
+        }
+    }
+
     /// The connection ends for a reason that lies outside the protocol, or by decision of the
     /// broker: an [`Ending::Closed`] is told to the client.
     pub fn end(&mut self, ending: Ending, batch: &mut Batch) {
-        self.log(ending);
+        self.log(ending, batch.now.instant);
         if let Phase::Open(open) = &mut self.phase {
             let how = match ending {
                 Ending::Closed(code) => Detach::Say(code, None),
@@ -293,7 +315,7 @@ impl Connection {
     }
 
     /// Tells of an end that the broker decided on. That clients come and go is not worth a line.
-    fn log(&self, ending: Ending) {
+    fn log(&self, ending: Ending, now: Instant) {
         let why = match ending {
             _ if self.ending().is_some() => return,
             Ending::NoConnect => "no CONNECT in time",
@@ -301,12 +323,14 @@ impl Connection {
             Ending::Closed(code) => code.text(),
             _ => return,
         };
-        tracing::info!(
-            client = self.client_id(),
-            peer = self.port.peer().map(tracing::field::display),
-            reason = ending.label(),
-            "closed: {why}"
-        );
+        if self.broker.may_tell(&self.port, now) {
+            tracing::info!(
+                client = self.client_id(),
+                peer = self.port.peer().map(tracing::field::display),
+                reason = ending.label(),
+                "closed: {why}"
+            );
+        }
     }
 
     /// The next bytes to write, for the connection's own task; it holds the flush token until it

@@ -15,7 +15,8 @@ use crate::pubsub::{Generations, Retained, Subscriptions};
 use crate::store::Store;
 
 use super::batch::Batch;
-use super::metrics::Metrics;
+use super::defence::Defence;
+use super::metrics::{Gauge, Metrics};
 use super::options::Options;
 use super::registry::Registry;
 use super::schedule::Schedule;
@@ -44,6 +45,7 @@ pub struct Broker {
     pub(super) retained: RwLock<Retained>,
     pub(super) schedule: Mutex<Schedule>,
     pub(super) metrics: Metrics,
+    pub(super) defence: Defence,
     /// How groups behave of which the options say nothing.
     pub(super) unnamed_group: Arc<GroupOptions>,
     /// The moment from which acknowledgement timeouts are counted.
@@ -68,6 +70,7 @@ impl Broker {
             retained: RwLock::new(retained),
             schedule: Mutex::default(),
             metrics: Metrics::default(),
+            defence: Defence::new(options.defence.clone()),
             unnamed_group,
             epoch: OnceLock::new(),
             numbers: AtomicU64::new(1),
@@ -84,6 +87,11 @@ impl Broker {
     /// What it counts.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// How it defends itself.
+    pub fn defence(&self) -> &Defence {
+        &self.defence
     }
 
     /// Retained messages, and their bytes.
@@ -127,6 +135,11 @@ impl Broker {
         while let Some(session) = batch.touched.pop() {
             self.flush(&session, batch);
         }
+        let queued_bytes = batch.tally.queued_bytes;
         self.metrics.add(&mut batch.tally);
+        if queued_bytes != 0 {
+            self.metrics.gauge(Gauge::QueuedBytes, queued_bytes);
+            self.defence.queued(self.metrics.read(Gauge::QueuedBytes));
+        }
     }
 }

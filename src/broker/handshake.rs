@@ -14,6 +14,7 @@ use crate::store::{Failure, Progress, Receipt, Safety};
 use super::batch::Batch;
 use super::connection::{Connection, NO_CONNECT, Phase};
 use super::core::Broker;
+use super::defence::{Level, TooOften};
 use super::ending::Ending;
 use super::open::Open;
 use super::port::{Port, Signal};
@@ -31,6 +32,8 @@ pub(super) struct Waiting {
     /// leaves.
     ended: Option<u64>,
     what_for: WaitsFor,
+    /// Whether it has been counted how often the client comes.
+    is_counted: bool,
 }
 
 enum WaitsFor {
@@ -116,7 +119,11 @@ impl Connection {
             asked: None,
             ended: None,
             what_for: WaitsFor::Verdict,
+            is_counted: false,
         }));
+        if broker.defence.level() >= Level::Busy {
+            return Err(BUSY);
+        }
         let unavailable = !options.pubsub.retained.available;
         if unavailable
             && connect.version == Version::V5
@@ -246,6 +253,19 @@ impl Connection {
             return Err(STOPPING);
         }
         let terms = &waiting.terms;
+        if !std::mem::replace(&mut waiting.is_counted, true) {
+            let user = identity.user.as_deref();
+            let now = batch.now.instant;
+            match self
+                .broker
+                .defence
+                .comes_too_often(user, &terms.client_id, now)
+            {
+                Some(TooOften::User) => return Err(TOO_OFTEN),
+                Some(TooOften::Client) => return Err(FLAPPING),
+                None => {}
+            }
+        }
         if let Some(will) = &terms.will {
             let Some(topic) = self.broker.topic_within(&will.message) else {
                 let what = "the Will is for a topic that is none";
@@ -405,12 +425,15 @@ impl Connection {
         fault: Fault,
         batch: &mut Batch,
     ) {
-        tracing::info!(
-            client = self.client_id(),
-            peer = self.port.peer().map(tracing::field::display),
-            reason = fault.code.name(),
-            "refused: {fault}"
-        );
+        self.broker.blame(&self.port, fault.code, batch.now.instant);
+        if self.broker.may_tell(&self.port, batch.now.instant) {
+            tracing::info!(
+                client = self.client_id(),
+                peer = self.port.peer().map(tracing::field::display),
+                reason = fault.code.name(),
+                "refused: {fault}"
+            );
+        }
         self.broker.metrics.refused(fault.code);
         self.phase = Phase::Closed(Ending::Closed(fault.code));
         let Some(version) = version else { return };
@@ -474,6 +497,15 @@ fn ask_the_store(broker: &Arc<Broker>, port: &Arc<Port>, waiting: &mut Waiting) 
 }
 
 const CANNOT_KEEP: Fault = Fault::new(ReasonCode::ServerUnavailable, "the session cannot be kept");
+
+const BUSY: Fault = Fault::new(ReasonCode::ServerBusy, "there is too much to do");
+
+const TOO_OFTEN: Fault = Fault::new(
+    ReasonCode::ConnectionRateExceeded,
+    "the user connects too often",
+);
+
+const FLAPPING: Fault = Fault::new(ReasonCode::Banned, "the client connects too often");
 
 const STOPPING: Fault = Fault::new(ReasonCode::ServerUnavailable, "the broker is stopping");
 

@@ -7,6 +7,7 @@
 //! ```text
 //!   connection ── handshake   CONNECT, authentication, CONNACK
 //!        │     ── open        a turn of packets    (packets: one Control Packet to one action)
+//!        │     ── pace        how fast it may send
 //!        │     ── ending      why a connection ended
 //!        v
 //!      core ── publish        route, fill queues, offer to groups        (routes: remembered)
@@ -17,6 +18,7 @@
 //!        │  ── sessions       open, take over, detach, end                (registry)
 //!        │  ── expiry         wills, sessions, retained: what happens later  (schedule)
 //!        │  ── admin          what an operator asks
+//!        │  ── admission      who may have a connection      (defence: how much, how fast, who not)
 //!        v
 //!   shared: one session behind its two locks     port: what others may do to a connection
 //! ```
@@ -32,9 +34,11 @@
 //! Never two inbound sides, never two outbound sides.
 
 pub mod admin;
+mod admission;
 mod batch;
 mod connection;
 mod core;
+pub mod defence;
 mod delayed;
 mod delivery;
 mod ending;
@@ -45,6 +49,7 @@ mod keeping;
 mod metrics;
 mod open;
 pub mod options;
+mod pace;
 mod packets;
 mod port;
 mod publish;
@@ -58,6 +63,7 @@ mod subscribe;
 mod sys;
 mod tickets;
 
+pub use admission::Permit;
 pub use batch::{Batch, Now};
 pub use connection::{Connection, Turn};
 pub use core::{Broker, Engines};

@@ -86,6 +86,7 @@ impl Broker {
         batch.tally.queue_changed(0, kept.backlog.len());
         let mut group = shared.group.lock();
         group.restore(kept.backlog.into_iter(), self.options.queue_memory);
+        batch.tally.queued_bytes += shared.weigh(group.weight());
         drop(group);
         shared
     }
@@ -142,6 +143,7 @@ impl Broker {
             outbound.outbound = Outbound::restored(in_flight, waiting);
             batch.tally.queue_changed(0, outbound.outbound.queued());
             session.set_kept(&mut outbound, Some(self.options.queue_memory));
+            outbound.outbound.weigh(&mut batch.tally);
         }
         let subscriptions = kept.subscriptions.iter().map(|(filter, options, id)| {
             let subscribed = Subscribed {

@@ -446,7 +446,9 @@ impl Broker {
             session.set_kept(&mut outbound, None);
             let queued = outbound.outbound.queued();
             batch.tally.queue_changed(queued, 0);
-            outbound.outbound.end()
+            let dropped = outbound.outbound.end();
+            outbound.outbound.weigh(&mut batch.tally);
+            dropped
         };
         batch.tally.drop(DropReason::Ended, dropped);
         self.registry.remove(session);

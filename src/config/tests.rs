@@ -193,6 +193,7 @@ fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
         ("sys.interval", "34s"),
         ("log.level", "trace"),
     ];
+    let changed = [changed, defence::CHANGED].concat();
     let named: BTreeSet<&str> = changed.iter().map(|(path, _)| *path).collect();
     assert_eq!(named, paths(KEYS).collect());
 
@@ -224,8 +225,9 @@ fn toml_line(path: &str, value: &str) -> String {
 }
 
 fn check_changed(config: &Config) {
+    defence::check_changed(config);
     let seconds = Duration::from_secs;
-    assert_eq!(config.listener.connections_maximum, 11);
+    assert_eq!(config.broker.defence.connections_maximum, 11);
     assert_eq!(config.broker.abandoned_sessions_maximum, 12);
     assert_eq!(config.listener.connect_timeout, seconds(13));
     assert_eq!(config.listener.write_timeout, seconds(14));
@@ -611,4 +613,5 @@ fn a_file_that_cannot_be_a_configuration_is_named() {
     );
 }
 
+mod defence;
 mod groups;

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::units;
+use crate::broker::defence::network::Network;
+use crate::broker::defence::options::Memory;
 use crate::topic::{filter, name};
 
 /// A value as it was written.
@@ -22,6 +24,8 @@ pub enum Value {
     Integer(i64),
     /// A TOML boolean.
     Boolean(bool),
+    /// A TOML array of strings.
+    List(Vec<String>),
     /// The text of an environment variable, which has no type of its own.
     Text(String),
     /// Something no setting takes; in words, with its article.
@@ -35,6 +39,7 @@ impl fmt::Display for Value {
             Self::String(text) => write!(f, "the string {:?}", shortened(text)),
             Self::Integer(number) => write!(f, "{number}"),
             Self::Boolean(value) => write!(f, "{value}"),
+            Self::List(texts) => write!(f, "the array {:?}", shortened(&texts.join(", "))),
             Self::Text(text) => write!(f, "{:?}", shortened(text)),
             Self::Other(kind) => f.write_str(kind),
         }
@@ -272,6 +277,44 @@ impl Value {
         })
     }
 
+    /// Networks, in any number: an array, or a string in which commas separate them.
+    pub fn networks(&self, target: &mut Vec<Network>) -> Result<(), Expected> {
+        let networks: Option<Vec<Network>> = self.texts().and_then(|texts| {
+            let networks = texts.iter().map(|text| text.parse().ok());
+            networks.collect()
+        });
+        store(networks, target, || {
+            "an array of addresses and networks such as [\"192.0.2.7\", \"10.0.0.0/8\"]".to_owned()
+        })
+    }
+
+    /// A bound on memory: bytes, 0 for none, or `"auto"`.
+    pub fn memory(&self, target: &mut Memory) -> Result<(), Expected> {
+        match self {
+            Self::String(text) | Self::Text(text) if text == "auto" => {
+                *target = Memory::Derived;
+                return Ok(());
+            }
+            _ => {}
+        }
+        let mut bytes = None;
+        self.size_or_zero(LEAST_MEMORY..=u64::MAX, &mut bytes)
+            .map_err(|Expected(text)| Expected(format!("\"auto\", {text}")))?;
+        *target = bytes.map_or(Memory::Unbounded, Memory::Bytes);
+        Ok(())
+    }
+
+    fn texts(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::List(texts) => Some(texts.iter().map(String::as_str).collect()),
+            Self::String(text) | Self::Text(text) => {
+                let texts = text.split(',').map(str::trim);
+                Some(texts.filter(|it| !it.is_empty()).collect())
+            }
+            _ => None,
+        }
+    }
+
     /// One of a few words.
     pub fn choice<C: Copy, T: From<C>>(
         &self,
@@ -306,6 +349,9 @@ impl Value {
         }
     }
 }
+
+/// A bound on memory below which nothing could be done.
+const LEAST_MEMORY: u64 = 16 << 20;
 
 const ADDRESS: &str =
     "an IP address with a port, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::1]:1883\"";

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::auth::Caller;
-use crate::broker::{Broker, Ending, Gauge};
+use crate::broker::{Broker, Ending, Permit};
 
 use super::driver::{Driver, Patience};
 use super::options::{Kind, ListenerOptions, Options};
@@ -172,17 +172,15 @@ impl Bound {
         broker: &Arc<Broker>,
         options: &Options,
     ) {
-        broker.metrics().opened();
-        let present = broker.metrics().read(Gauge::Connections);
-        if usize::try_from(present).unwrap_or(0) > options.connections_maximum {
-            tracing::info!(%peer, "refused: too many connections");
-            broker.metrics().closed(Ending::TooMany);
-            return;
-        }
+        let now = Instant::now();
+        let permit = match broker.admit(Some(peer.ip()), now) {
+            Ok(permit) => permit,
+            Err(ending) => return refused(broker, peer, ending, now),
+        };
         // An acknowledgement is worth sending at once; batches are made before the socket.
         let _ = stream.set_nodelay(true);
         let patience = Patience {
-            connect_by: Instant::now() + options.connect_timeout,
+            connect_by: now + options.connect_timeout,
             write: options.write_timeout,
         };
         let broker = Arc::clone(broker);
@@ -192,8 +190,8 @@ impl Bound {
             ..Caller::default()
         };
         match self.acceptor.clone() {
-            None => spawn(plain(stream, caller, broker, patience)),
-            Some(acceptor) => spawn(secure(acceptor, stream, caller, broker, patience)),
+            None => spawn(plain(stream, permit, caller, broker, patience)),
+            Some(acceptor) => spawn(secure(acceptor, stream, permit, caller, broker, patience)),
         }
     }
 }
@@ -204,65 +202,65 @@ fn spawn(connection: impl Future<Output = ()> + Send + 'static) {
     drop(tokio::spawn(connection));
 }
 
-async fn plain(stream: TcpStream, caller: Caller, broker: Arc<Broker>, patience: Patience) {
-    let mut counted = Counted::new(&broker);
-    let driver = Driver::new(Tcp::new(stream), broker, caller, patience);
-    counted.ending = driver.run().await;
+/// Tells of a connection that was closed as soon as it was accepted.
+fn refused(broker: &Broker, peer: SocketAddr, ending: Ending, now: Instant) {
+    if broker.defence().may_tell(Some(peer.ip()), now) {
+        let why = match ending {
+            Ending::TooMany => "too many connections",
+            Ending::TooManyHandshakes => "too many connections without a session",
+            Ending::TooManyFromAddress => "too many connections from its address",
+            Ending::ConnectsTooFast => "connections come too fast from its address",
+            Ending::BannedAddress => "its address is banned",
+            _ => "too much to do",
+        };
+        tracing::info!(%peer, reason = ending.label(), "refused: {why}");
+    }
+}
+
+async fn plain(
+    stream: TcpStream,
+    permit: Permit,
+    caller: Caller,
+    broker: Arc<Broker>,
+    patience: Patience,
+) {
+    let driver = Driver::new(Tcp::new(stream), permit, broker, caller, patience);
+    driver.run().await;
 }
 
 async fn secure(
     acceptor: Acceptor,
     stream: TcpStream,
+    mut permit: Permit,
     caller: Caller,
     broker: Arc<Broker>,
     patience: Patience,
 ) {
-    let peer = caller.peer.map(tracing::field::display);
-    let mut counted = Counted::new(&broker);
     // Boxed: the handshake's state is large and soon gone, the connection's task is neither.
     let (stream, meter) = Metered::new(stream);
     let handshake = Box::pin(acceptor.0.accept(stream));
-    broker.metrics().gauge(Gauge::Handshaking, 1);
     let shaken = tokio::time::timeout_at(patience.connect_by.into(), handshake).await;
-    broker.metrics().gauge(Gauge::Handshaking, -1);
-    counted.ending = match shaken {
+    let (ending, why) = match shaken {
         Ok(Ok(stream)) => {
             let transport = Stream::new(Box::new(stream), meter);
-            Driver::new(transport, broker, caller, patience).run().await
+            let driver = Driver::new(transport, permit, broker, caller, patience);
+            driver.run().await;
+            return;
         }
-        Ok(Err(error)) => {
-            tracing::info!(peer, "TLS handshake failed: {error}");
-            Ending::TlsError
-        }
-        Err(_) => {
-            tracing::info!(
-                peer,
-                reason = Ending::NoConnect.label(),
-                "closed: no TLS handshake in time"
-            );
-            Ending::NoConnect
-        }
+        Ok(Err(error)) => (Ending::TlsError, format!("TLS handshake failed: {error}")),
+        Err(_) => (Ending::NoConnect, "no TLS handshake in time".to_owned()),
     };
-}
-
-/// Counts a connection as closed when its task ends, however it does.
-struct Counted {
-    broker: Arc<Broker>,
-    ending: Ending,
-}
-
-impl Counted {
-    fn new(broker: &Arc<Broker>) -> Self {
-        Self {
-            broker: Arc::clone(broker),
-            ending: Ending::TransportError,
-        }
+    let now = Instant::now();
+    permit.ended(ending);
+    if ending == Ending::TlsError {
+        permit.failed(now);
     }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.broker.metrics().closed(self.ending);
+    if broker
+        .defence()
+        .may_tell(caller.peer.map(|it| it.ip()), now)
+    {
+        let peer = caller.peer.map(tracing::field::display);
+        tracing::info!(peer, reason = ending.label(), "closed: {why}");
     }
 }
 

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::time::Sleep;
 
 use crate::auth::Caller;
-use crate::broker::{Batch, Broker, Connection, Ending, Gauge, Now, Port, Turn};
+use crate::broker::{Batch, Broker, Connection, Ending, Now, Permit, Port, Turn};
 use crate::message::Timestamp;
 use crate::session::Written;
 
@@ -84,8 +84,8 @@ pub struct Driver<T> {
     blocked: Option<Blocked>,
     write_timeout: Duration,
     state: State,
-    /// Whether it counts as one that has not opened a session or been turned away.
-    handshaking: bool,
+    /// Its place among all connections.
+    permit: Permit,
     /// Reads since another connection has been waiting for its session.
     reads_awaited: u32,
 }
@@ -128,11 +128,16 @@ enum Step {
 
 impl<T: Transport> Driver<T> {
     /// A driver for a transport that was just accepted from `caller`.
-    pub fn new(transport: T, broker: Arc<Broker>, caller: Caller, patience: Patience) -> Self {
+    pub fn new(
+        transport: T,
+        permit: Permit,
+        broker: Arc<Broker>,
+        caller: Caller,
+        patience: Patience,
+    ) -> Self {
         let alarm = Arc::new(Alarm::default());
         let port = Arc::new(Port::new(transport.link(Arc::clone(&alarm)), caller));
         let now = Instant::now();
-        broker.metrics().gauge(Gauge::Handshaking, 1);
         let connection = Connection::new(
             Arc::clone(&broker),
             Arc::clone(&port),
@@ -150,7 +155,7 @@ impl<T: Transport> Driver<T> {
             blocked: None,
             write_timeout: patience.write,
             state: State::Reading,
-            handshaking: true,
+            permit,
             reads_awaited: 0,
         }
     }
@@ -159,6 +164,7 @@ impl<T: Transport> Driver<T> {
     pub async fn run(mut self) -> Ending {
         std::future::poll_fn(|cx| self.poll(cx)).await;
         let ending = self.connection.ending().unwrap_or(Ending::TransportError);
+        self.permit.ended(ending);
         tracing::debug!(
             peer = self.port.peer().map(tracing::field::display),
             "closed: {ending}"
@@ -241,9 +247,8 @@ impl<T: Transport> Driver<T> {
     }
 
     fn count_handshake(&mut self) {
-        if self.handshaking && (self.is_over() || self.connection.is_open()) {
-            self.handshaking = false;
-            self.broker.metrics().gauge(Gauge::Handshaking, -1);
+        if self.is_over() || self.connection.is_open() {
+            self.permit.handshake_over();
         }
     }
 
@@ -443,7 +448,7 @@ impl<T: Transport> Driver<T> {
             State::Closing(by) | State::Lingering(by) => return Some(by),
             // Who is not listened to is not blamed for silence; but a handshake that waits for
             // somebody else does not wait for ever.
-            State::Paused if self.connection.is_open() => None,
+            State::Paused if self.connection.is_open() => self.connection.held_until(),
             State::Closed => None,
             State::Paused => self.connection.deadline(),
             State::Reading | State::Handling => self.connection.deadline(),
@@ -477,9 +482,6 @@ impl<T> Drop for Driver<T> {
     /// A task that ends before its connection does, by a panic or with its runtime, leaves no
     /// session behind that seems to be connected.
     fn drop(&mut self) {
-        if self.handshaking {
-            self.broker.metrics().gauge(Gauge::Handshaking, -1);
-        }
         if self.connection.ending().is_none() {
             let mut batch = Batch::new(now());
             self.connection.end(Ending::TransportError, &mut batch);

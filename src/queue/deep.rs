@@ -36,6 +36,8 @@ pub(super) struct Deep {
     tail: VecDeque<Entry>,
     /// The sum of the sizes of all entries, as far as they are known.
     bytes: usize,
+    /// Of those that are in memory.
+    here: usize,
     /// Whether the store has been asked for the next messages.
     pub asked: bool,
 }
@@ -49,9 +51,15 @@ impl Deep {
         self.bytes
     }
 
+    /// Bytes of messages that are in memory.
+    pub(super) fn here(&self) -> usize {
+        self.here
+    }
+
     pub(super) fn push(&mut self, delivery: Delivery, spills: bool) {
         let Some(number) = delivery.message.number().filter(|_| spills) else {
             self.bytes += delivery.message.size();
+            self.here += delivery.message.size();
             return self.tail.push_back(Entry::Here(delivery));
         };
         let size = delivery.message.size();
@@ -87,6 +95,9 @@ impl Deep {
             Entry::Stored(stored) => Oldest::Stored(stored),
         };
         self.bytes -= oldest.size();
+        if let Oldest::Here(delivery) = &oldest {
+            self.here -= delivery.message.size();
+        }
         Some(oldest)
     }
 

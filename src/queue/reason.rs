@@ -20,11 +20,13 @@ pub enum DropReason {
     Unreadable,
     /// An operator gave it up.
     Purged,
+    /// It would have had to wait while the broker had too much to do, or too much waited already.
+    Overload,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::QueueFull,
         Self::Expired,
         Self::PacketTooLarge,
@@ -33,6 +35,7 @@ impl DropReason {
         Self::DeliveryLimit,
         Self::Unreadable,
         Self::Purged,
+        Self::Overload,
     ];
 
     /// The reason as a metric label.
@@ -46,6 +49,7 @@ impl DropReason {
             Self::DeliveryLimit => "delivery_limit",
             Self::Unreadable => "unreadable",
             Self::Purged => "purged",
+            Self::Overload => "overload",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub struct House {
     pub broker: Arc<Broker>,
     peers: RefCell<Vec<Peer>>,
     batch: RefCell<Batch>,
+    /// Where the next connections come from.
+    caller: RefCell<Caller>,
     /// A store that reads messages back in its own time.
     reads: Option<HandOut>,
 }
@@ -119,6 +122,7 @@ impl House {
             broker,
             peers: RefCell::default(),
             batch: RefCell::new(Batch::new(now)),
+            caller: RefCell::default(),
             reads: None,
         }
     }
@@ -201,7 +205,7 @@ impl House {
     pub fn accept(&self, version: Version, direct: bool) -> Client<'_> {
         let pipe = Pipe::new(direct);
         let link = Box::new(PipeLink(Arc::clone(&pipe)));
-        let port = Arc::new(Port::new(link, Caller::default()));
+        let port = Arc::new(Port::new(link, self.caller.borrow().clone()));
         let now = self.now().instant;
         let broker = Arc::clone(&self.broker);
         let connection = Connection::new(broker, Arc::clone(&port), now, now + CONNECT_WITHIN);
@@ -220,6 +224,12 @@ impl House {
         Client::new(self, peers.len() - 1)
     }
 
+    /// Whoever connects from now on comes from this address.
+    pub fn come_from(&self, address: &str) {
+        let address = address.parse().expect("an address");
+        self.caller.borrow_mut().peer = Some(SocketAddr::new(address, 40_000));
+    }
+
     /// The present.
     pub fn now(&self) -> Now {
         self.batch.borrow().now
@@ -235,7 +245,10 @@ impl House {
             self.with_peer(index, |peer, batch| {
                 // As in the driver: who is not listened to is not blamed for silence.
                 let listens = matches!(peer.state, State::Reading | State::Handling);
-                let due = peer.connection.deadline().filter(|_| listens);
+                let due = match listens {
+                    true => peer.connection.deadline(),
+                    false => peer.connection.held_until().filter(|_| peer.is_paused()),
+                };
                 if due.is_some_and(|due| due <= batch.now.instant) {
                     let turn = peer.connection.timed_out(batch);
                     peer.follow(turn);

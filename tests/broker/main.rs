@@ -25,6 +25,7 @@
 //! | `delayed` | what is published later |
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
+//! | `defence` | rates, bans, overload |
 //! | `admin` | what an operator sees and does |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
 
@@ -42,6 +43,7 @@ mod admin;
 mod auth;
 mod bad_input;
 mod cuts;
+mod defence;
 mod delayed;
 mod exactly_once;
 mod expiry;

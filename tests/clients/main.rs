@@ -18,7 +18,7 @@
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
 //! [`observability`], [`store`], [`archive`], [`control`]; and about sockets that behave as clients of a library never do:
-//! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
+//! [`limits`], [`defence`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
 macro_rules! features {
@@ -69,6 +69,7 @@ mod archive;
 mod configuration;
 mod control;
 mod crowds;
+mod defence;
 mod first_start;
 mod garbage;
 mod lifecycle;
