@@ -206,7 +206,10 @@ impl Open {
             true => pace.holds_back(toll),
             false => None,
         };
-        let Some(scope) = scope else { return Ok(false) };
+        let Some(scope) = scope else {
+            pace.hold_no_longer();
+            return Ok(false);
+        };
         broker.defence.held_back(scope);
         if pace::closes(toll) {
             return Err(TOO_FAST);

@@ -379,11 +379,17 @@ fn zero_is_refused_for_every_limit_that_would_stop_everything() {
     assert_eq!(
         zero_means_none,
         [
+            "limits.handshakes_maximum",
             "limits.drain_timeout",
+            "limits.address.connections_maximum",
+            "limits.address.handshakes_maximum",
+            "overload.memory_maximum",
+            "overload.lag_maximum",
             "session.topic_alias_maximum",
             "session.outbound_alias_maximum",
             "session.keep_alive_maximum",
             "session.expiry_maximum",
+            "queue.total_bytes",
             "store.bytes_maximum",
         ]
     );

@@ -149,17 +149,17 @@ impl Defence {
     }
 
     /// The tick of a moment.
-    pub(in super::super) fn tick(&self, moment: Instant) -> Tick {
+    pub(in crate::broker) fn tick(&self, moment: Instant) -> Tick {
         Tick::of(moment, self.epoch)
     }
 
     /// The moment of a tick.
-    pub(in super::super) fn moment(&self, tick: Tick) -> Instant {
+    pub(in crate::broker) fn moment(&self, tick: Tick) -> Instant {
         tick.moment(self.epoch)
     }
 
     /// What packets are held against, if there is a rate for them.
-    pub(in super::super) fn toll(&self, now: Instant) -> Option<Toll> {
+    pub(in crate::broker) fn toll(&self, now: Instant) -> Option<Toll> {
         self.has_rates.load(Ordering::Acquire).then(|| Toll {
             options: self.options(),
             now: self.tick(now),
@@ -167,18 +167,18 @@ impl Defence {
     }
 
     /// The account of a user.
-    pub(in super::super) fn user(&self, user: &str, now: Tick) -> Arc<Account> {
+    pub(in crate::broker) fn user(&self, user: &str, now: Tick) -> Arc<Account> {
         self.users.of(user, self.options().remembered, now)
     }
 
     /// The account of an address, if anything is counted of it.
-    pub(in super::super) fn address(&self, address: IpAddr, now: Tick) -> Option<Arc<Account>> {
+    pub(in crate::broker) fn address(&self, address: IpAddr, now: Tick) -> Option<Arc<Account>> {
         let counts = self.options().counts_addresses();
         counts.then(|| self.address_of(address, now)).flatten()
     }
 
     /// The account of an address, unless it is exempt.
-    pub(in super::super) fn address_of(&self, address: IpAddr, now: Tick) -> Option<Arc<Account>> {
+    pub(in crate::broker) fn address_of(&self, address: IpAddr, now: Tick) -> Option<Arc<Account>> {
         let options = self.options();
         if options.exempt.iter().any(|it| it.contains(address)) {
             return None;
@@ -188,7 +188,7 @@ impl Defence {
     }
 
     /// Whether an address is banned.
-    pub(in super::super) fn bans(&self, address: IpAddr, now: Tick) -> bool {
+    pub(in crate::broker) fn bans(&self, address: IpAddr, now: Tick) -> bool {
         self.banned_addresses.refuses(Origin::of(address), now)
     }
 
@@ -222,7 +222,7 @@ impl Defence {
     }
 
     /// A client has proved who it is, and may open its session unless it comes too often: why, if so.
-    pub(in super::super) fn comes_too_often(
+    pub(in crate::broker) fn comes_too_often(
         &self,
         user: Option<&str>,
         client_id: &str,
@@ -324,7 +324,7 @@ impl Defence {
     }
 
     /// The queues hold so many bytes in memory together.
-    pub(in super::super) fn queued(&self, bytes: i64) {
+    pub(in crate::broker) fn queued(&self, bytes: i64) {
         let maximum = self.queued_bytes_maximum.load(Ordering::Relaxed);
         let bytes = u64::try_from(bytes).unwrap_or(0);
         let is_full = maximum > 0 && bytes >= maximum;
@@ -334,17 +334,17 @@ impl Defence {
     }
 
     /// Whether no more memory is to be taken by what waits.
-    pub(in super::super) fn is_pressed(&self) -> bool {
+    pub(in crate::broker) fn is_pressed(&self) -> bool {
         self.is_full.load(Ordering::Relaxed) || self.sheds()
     }
 
     /// Whether QoS 0 is shed where it would have to wait.
-    pub(in super::super) fn sheds(&self) -> bool {
+    pub(in crate::broker) fn sheds(&self) -> bool {
         self.level.load(Ordering::Relaxed) >= Level::Pressed as u8
     }
 
     /// Counts a connection that is held back.
-    pub(in super::super) fn held_back(&self, scope: Scope) {
+    pub(in crate::broker) fn held_back(&self, scope: Scope) {
         self.held_back[scope as usize].fetch_add(1, Ordering::Relaxed);
     }
 
