@@ -14,7 +14,7 @@ use crate::codec::QoS;
 use crate::message::Message;
 use crate::pubsub::{Group, Load, Recipient};
 use crate::queue::{Delivery, DropReason, Gone};
-use crate::session::{Chunk, Line, Source, Written};
+use crate::session::{Chunk, Judge, Line, Source, Written};
 
 use super::batch::Batch;
 use super::core::Broker;
@@ -61,9 +61,8 @@ impl Broker {
             batch.tally.drop(DropReason::Ended, 1);
             return;
         }
-        let pressed = self.defence.is_pressed();
-        let mut cx = batch.context(&self.options.session);
-        cx.pressed = pressed;
+        let mut cx = batch.context(self);
+        cx.pressed = self.defence.is_pressed();
         if side.outbound.deliver(delivery, source, &mut cx) {
             touch(session, side, batch);
         }
@@ -87,7 +86,7 @@ impl Broker {
         };
         let qos = message.qos().min(granted.unwrap_or(QoS::AtMostOnce));
         let waits = qos > QoS::AtMostOnce
-            || self.options.session.queue_qos0_offline
+            || self.options().session.queue_qos0_offline
             || group
                 .members()
                 .iter()
@@ -127,25 +126,23 @@ impl Broker {
         except: Option<&SessionRef>,
         batch: &mut Batch,
     ) -> bool {
-        let options = &self.options.session;
+        let options = self.options();
         // A member may fill up between being chosen and being given: then another is chosen.
         for _ in 0..=group.members().len() {
             let (chosen, hopeless) = self.choose(group, message, except, batch);
             let Some(member) = chosen.and_then(|index| group.members().get(index)) else {
-                // Nobody who is here could ever take it: it must not keep the rest waiting.
-                if hopeless {
+                // Nobody could ever take it: it must not keep the rest waiting.
+                if let Some(reason) = hopeless {
                     self.tell_dropped(shared, message);
+                    batch.tally.drop(reason, 1);
                 }
-                batch
-                    .tally
-                    .drop(DropReason::PacketTooLarge, usize::from(hopeless));
-                return hopeless;
+                return hopeless.is_some();
             };
             let delivery = member.delivery(message, attempts);
             let qos = delivery.qos;
             let subscriber = member.subscriber.clone();
             let mut side = subscriber.outbound.lock();
-            if !side.outbound.takes_now(qos, options) {
+            if !side.outbound.takes_now(qos, &options.session) {
                 continue;
             }
             let before = side.outbound.in_flight();
@@ -163,17 +160,24 @@ impl Broker {
         false
     }
 
-    /// Chooses a member that can take a message now, other than `except`. Returns also whether nobody
-    /// who is here could ever take it.
+    /// Chooses a member that can take a message now, other than `except`. Returns also why nobody ever
+    /// could, if that is so: it is too large for all who are here, or no member may have it, here or away.
+    /// While one may, it waits for that one, as it does for one that is away.
     pub(super) fn choose(
         &self,
         group: &mut Group<SessionRef>,
         message: &Message,
         except: Option<&SessionRef>,
         batch: &Batch,
-    ) -> (Option<usize>, bool) {
-        let (mut connected, mut fitting) = (0, 0);
+    ) -> (Option<usize>, Option<DropReason>) {
+        let options = self.options();
+        let (mut asked, mut permitted, mut connected, mut fitting) = (0, 0, 0, 0);
         let chosen = group.choose(message, |member| {
+            asked += 1;
+            if !self.may_receive(&member.subscriber, message.topic()) {
+                return Load::Never;
+            }
+            permitted += 1;
             let mut side = member.subscriber.outbound.lock();
             let fits = side
                 .outbound
@@ -185,7 +189,7 @@ impl Broker {
                 return Load::Busy;
             }
             let qos = message.qos().min(member.granted.qos);
-            let takes = fits && side.outbound.takes_now(qos, &self.options.session);
+            let takes = fits && side.outbound.takes_now(qos, &options.session);
             side.hungry |= fits && !takes;
             match (takes, is_here && !fits) {
                 (true, _) => Load::Free(side.outbound.in_flight()),
@@ -193,7 +197,12 @@ impl Broker {
                 (false, false) => Load::Busy,
             }
         });
-        (chosen, connected > 0 && fitting == 0)
+        let hopeless = if asked > 0 && permitted == 0 {
+            Some(DropReason::NotPermitted)
+        } else {
+            (connected > 0 && fitting == 0).then_some(DropReason::PacketTooLarge)
+        };
+        (chosen, hopeless)
     }
 
     /// Hands out what a group has, for as long as there are takers: what others have had for too long,
@@ -242,10 +251,10 @@ impl Broker {
         let again = {
             let mut side = session.outbound.lock();
             side.hungry = false;
-            if side
-                .outbound
-                .draw(&mut batch.context(&self.options.session))
-            {
+            let may_have = |topic: &str| self.may_have(session, inbound, topic);
+            let mut cx = batch.context(self);
+            cx.judge = Some(Judge(&may_have));
+            if side.outbound.draw(&mut cx) {
                 touch(session, &mut side, batch);
             }
             self.tell_steps(session, &mut side, batch);
@@ -262,6 +271,7 @@ impl Broker {
     fn feed(&self, session: &SessionRef, side: &mut OutboundSide, batch: &mut Batch) -> bool {
         let mut steps = RETAINED_STEPS;
         let mut found = Vec::new();
+        let options = self.options();
         while let Some(mut feed) = side.feeds.pop_front() {
             found.clear();
             let now = batch.now.wall;
@@ -277,8 +287,13 @@ impl Broker {
             );
             let looked_at_all = next.is_none();
             for message in &found {
+                if !self.may_receive(session, message.topic()) {
+                    feed.after = Some(message.topic().into());
+                    batch.tally.drop(DropReason::NotPermitted, 1);
+                    continue;
+                }
                 let delivery = feed.delivery(message);
-                if !side.outbound.takes_now(delivery.qos, &self.options.session) {
+                if !side.outbound.takes_now(delivery.qos, &options.session) {
                     side.feeds.push_front(feed);
                     return false;
                 }
@@ -375,7 +390,12 @@ impl Broker {
         if !side.outbound.has_more() {
             return Written::All;
         }
-        let cx = &mut batch.context(&self.options.session);
+        if side.outbound.is_doubtful() {
+            // Only its own connection knows what it may have.
+            port.signal(Signal::Draw);
+            return Written::All;
+        }
+        let cx = &mut batch.context(self);
         let drew = side.outbound.draw(cx);
         self.tell_steps(session, side, batch);
         if !drew {

@@ -7,23 +7,28 @@ use crate::auth::{Access, Exchange, Identity, Request, Step, Tell, Verdict, Who}
 use crate::codec::{
     Auth, Connack, Connect, Context, Packet, ReasonCode, Sender, Version, connect_version, encode,
 };
-use crate::session::{Fault, Line, Terms};
+use crate::session::options::Options;
+use crate::session::{Fault, Line, Terms, Will};
 use crate::store::record::Record;
 use crate::store::{Failure, Progress, Receipt, Safety};
 
+use super::asking::{Asking, Questions};
 use super::batch::Batch;
 use super::connection::{Connection, NO_CONNECT, Phase};
 use super::core::Broker;
 use super::defence::{Level, TooOften};
 use super::ending::Ending;
 use super::open::Open;
+use super::person::{Claim, Owner, PROOF_ENDED, stands};
 use super::port::{Port, Signal};
-use super::sessions::{AskAgain, Asked};
+use super::sessions::{AskAgain, Asked, Wanted};
 
 /// A connection whose CONNECT has come and whose CONNACK has not left.
 pub(super) struct Waiting {
     pub terms: Terms,
     user_name: Option<Box<str>>,
+    /// Whether the client wants nothing of a session that is there.
+    clean_start: bool,
     /// The Authentication Method of the CONNECT.
     method: Option<Box<str>>,
     /// Which session the store was asked to keep.
@@ -31,6 +36,8 @@ pub(super) struct Waiting {
     /// A session that was kept and has ended for this connection; the store has to know before CONNACK
     /// leaves.
     ended: Option<u64>,
+    /// The answers that it waits for.
+    asking: Option<Asking>,
     what_for: WaitsFor,
     /// Whether it has been counted how often the client comes.
     is_counted: bool,
@@ -41,6 +48,8 @@ enum WaitsFor {
     Verdict,
     /// The client's next AUTH.
     Auth(Box<dyn Exchange>),
+    /// Whether it may have its Will; then as below.
+    Permission(Identity, Option<Vec<u8>>),
     /// The store; then the session opens for this identity, with this data in CONNACK.
     Store(Identity, Option<Vec<u8>>),
     /// The connection that has the session, until what has reached it is handled; then as above.
@@ -55,12 +64,48 @@ impl Waiting {
 }
 
 impl Broker {
-    pub(super) fn context(&self, version: Version) -> Context {
+    /// How packets are decoded for a client that may send such large ones.
+    pub(super) fn context(&self, version: Version, maximum_packet_size: u32) -> Context {
         Context {
             version,
             sender: Sender::Client,
-            maximum_packet_size: self.options.session.packet_size_maximum,
+            maximum_packet_size,
         }
+    }
+
+    /// Turns somebody away who wants another's session.
+    fn refuse_session(&self, terms: &Terms, owner: &Owner, port: &Port) -> Fault {
+        tracing::info!(
+            client = &*terms.client_id,
+            peer = port.peer().map(tracing::field::display),
+            user = owner.user.as_deref(),
+            "the session of this Client Identifier is another user's"
+        );
+        self.metrics.session_refused();
+        Fault::new(ReasonCode::NotAuthorized, "not authorized")
+    }
+
+    /// Why a client may not have this Will, if it may not.
+    fn refuse_will(
+        &self,
+        will: &Will,
+        who: &Who<'_>,
+        questions: &mut Questions<'_>,
+    ) -> Option<Fault> {
+        let Some(topic) = self.topic_within(&will.message) else {
+            let what = "the Will is for a topic that is none";
+            return Some(Fault::new(ReasonCode::TopicNameInvalid, what));
+        };
+        let access = Access::Publish {
+            topic,
+            qos: will.message.qos(),
+            retain: will.message.retain(),
+        };
+        let refused = self.refuse_topic(topic).or_else(|| {
+            let allowed = questions.ask(|again| self.auth.allows(who, access, again));
+            (!allowed).then_some(ReasonCode::NotAuthorized)
+        });
+        refused.map(|code| Fault::new(code, "the Will is not allowed"))
     }
 
     /// A Client Identifier that no client has, and that nobody can guess. [MQTT5-3.1.3-6]
@@ -108,16 +153,26 @@ impl Connection {
         }
         let broker = Arc::clone(&self.broker);
         let options = broker.options();
-        let terms = Terms::negotiate(connect, &options.session, || broker.assign_client_id())?;
+        let named = self.port.caller().client_id.as_ref();
+        if !connect.client_id.is_empty() && named.is_some_and(|it| **it != *connect.client_id) {
+            return Err(Fault::new(
+                ReasonCode::ClientIdentifierNotValid,
+                "the certificate is for another Client Identifier",
+            ));
+        }
+        let assign = || named.map_or_else(|| broker.assign_client_id(), Arc::clone);
+        let terms = Terms::negotiate(connect, &options.session, assign)?;
         let client_id = Arc::clone(&terms.client_id);
         let method = connect.properties.authentication_method;
         // From here on a refusal knows what the client can read.
         self.phase = Phase::Waiting(Box::new(Waiting {
             terms,
             user_name: connect.user_name.map(Box::from),
+            clean_start: connect.clean_start,
             method: method.map(Box::from),
             asked: None,
             ended: None,
+            asking: None,
             what_for: WaitsFor::Verdict,
             is_counted: false,
         }));
@@ -252,46 +307,76 @@ impl Connection {
         if self.broker.is_stopping() {
             return Err(STOPPING);
         }
-        let terms = &waiting.terms;
         if !std::mem::replace(&mut waiting.is_counted, true) {
             let user = identity.user.as_deref();
             let now = batch.now.instant;
             match self
                 .broker
                 .defence
-                .comes_too_often(user, &terms.client_id, now)
+                .comes_too_often(user, &waiting.terms.client_id, now)
             {
                 Some(TooOften::User) => return Err(TOO_OFTEN),
                 Some(TooOften::Client) => return Err(FLAPPING),
                 None => {}
             }
         }
-        if let Some(will) = &terms.will {
-            let Some(topic) = self.broker.topic_within(&will.message) else {
-                let what = "the Will is for a topic that is none";
-                return Err(Fault::new(ReasonCode::TopicNameInvalid, what));
-            };
-            let access = Access::Publish {
-                topic,
-                qos: will.message.qos(),
-                retain: will.message.retain(),
-            };
-            let who = Who {
-                client_id: &terms.client_id,
-                identity: &identity,
-                caller: Some(self.port.caller()),
-            };
-            let refused = self.broker.refuse_publish(&who, access);
-            if let Some(code) = refused {
-                return Err(Fault::new(code, "the Will is not allowed"));
-            }
+        if !stands(&identity, batch.now.wall) {
+            return Err(PROOF_ENDED);
         }
-        match ask_the_store(&self.broker, &self.port, waiting) {
+        let owner = Owner::of(&identity, &self.port);
+        let found = self.broker.registry.find(&waiting.terms.client_id);
+        let claim = found.as_ref().map(|it| it.owner.claimed_by(&owner));
+        if claim == Some(Claim::None) {
+            return Err(self
+                .broker
+                .refuse_session(&waiting.terms, &owner, &self.port));
+        }
+        waiting.terms.clean_start = waiting.clean_start || claim == Some(Claim::Anew);
+        let who = Who {
+            client_id: &waiting.terms.client_id,
+            identity: &identity,
+            caller: Some(self.port.caller()),
+        };
+        let mut questions = Questions::new(&self.port, batch.now.instant);
+        let will = waiting.terms.will.as_ref();
+        let refused = will.and_then(|will| self.broker.refuse_will(will, &who, &mut questions));
+        if let Some(session) = found.filter(|_| !waiting.terms.clean_start) {
+            // The answers are there when it is opened.
+            let side = session.inbound.lock();
+            self.broker.forbidden(&side, &who, &mut questions);
+        }
+        if !questions.are_answered(&mut waiting.asking) {
+            waiting.what_for = WaitsFor::Permission(identity, data);
+            return Ok(());
+        }
+        if let Some(fault) = refused {
+            return Err(fault);
+        }
+        match ask_the_store(&self.broker, &self.port, waiting, &owner) {
             Progress::Done => self.open_in_turn(identity, data, batch),
             Progress::Later => waiting.what_for = WaitsFor::Store(identity, data),
             Progress::Refused(_) => return Err(CANNOT_KEEP),
         }
         Ok(())
+    }
+
+    /// What it may do is known now.
+    pub(super) fn permitted(&mut self, batch: &mut Batch) {
+        let Phase::Waiting(waiting) = &mut self.phase else {
+            return;
+        };
+        let over = |it: &Asking| it.is_over(batch.now.instant);
+        if !waiting.asking.as_ref().is_some_and(over) {
+            return;
+        }
+        match std::mem::replace(&mut waiting.what_for, WaitsFor::Verdict) {
+            WaitsFor::Permission(identity, data) => {
+                if let Err(fault) = self.admit(identity, data, batch) {
+                    self.refuse(&[], fault, batch);
+                }
+            }
+            before => waiting.what_for = before,
+        }
     }
 
     /// The store knows of the session now, or cannot keep it.
@@ -346,18 +431,11 @@ impl Connection {
             ..
         } = &*waiting;
         let options = self.broker.options();
-        let mut information = options
-            .session
-            .response_information
-            .replace("%c", &terms.client_id);
-        if information.len() > usize::from(u16::MAX) {
-            // Longer than a string can be: it is only a service.
-            information.clear();
-        }
+        let information = response_information(&options.session, &terms.client_id);
         let connack = |present| {
             let information = (!information.is_empty()).then_some(&*information);
             let retain = options.pubsub.retained.available;
-            let mut connack = terms.connack(present, &options.session, retain, information);
+            let mut connack = terms.connack(present, retain, information);
             // [MQTT5-4.12.0-5] [MQTT5-4.12.0-6]
             connack.properties.authentication_method = method.as_deref();
             connack.properties.authentication_data = data.as_deref();
@@ -373,8 +451,13 @@ impl Connection {
         }
         // Silence is counted from here: a verdict may have taken its time.
         self.last_heard = batch.now.instant;
-        let wanted = (terms, asked.as_ref());
-        let opened = match self.broker.open(wanted, &self.port, connack, batch) {
+        let wanted = Wanted {
+            terms,
+            asked: asked.as_ref(),
+            identity: &identity,
+            owner: &Owner::of(&identity, &self.port),
+        };
+        let opened = match self.broker.open(&wanted, &self.port, connack, batch) {
             Ok(opened) => opened,
             Err(AskAgain { ended }) => {
                 waiting.ended = ended;
@@ -401,7 +484,7 @@ impl Connection {
             version = ?terms.version,
             "connected"
         );
-        self.phase = Phase::Open(Box::new(Open::new(opened, &terms, identity, method)));
+        self.phase = Phase::Open(Box::new(Open::new(opened, &terms, method, batch.now)));
     }
 
     /// Turns the client away: a CONNACK with the reason where there is one to give, and the end.
@@ -459,18 +542,19 @@ impl Connection {
     fn say(&mut self, version: Version, packet: &[u8], batch: &mut Batch) {
         let mut own = self.port.own().lock();
         let line = own.get_or_insert_with(|| Box::new(Line::bare(version)));
-        line.commit_packets(
-            packet,
-            1,
-            &mut batch.context(&self.broker.options().session),
-        );
+        line.commit_packets(packet, 1, &mut batch.context(&self.broker));
         // No session, nobody else to flush it.
         self.port.signal(Signal::Write);
     }
 }
 
 /// Asks the store to keep the session that is to be opened, or to know of the one that had to end.
-fn ask_the_store(broker: &Arc<Broker>, port: &Arc<Port>, waiting: &mut Waiting) -> Progress {
+fn ask_the_store(
+    broker: &Arc<Broker>,
+    port: &Arc<Port>,
+    waiting: &mut Waiting,
+    owner: &Owner,
+) -> Progress {
     let terms = &waiting.terms;
     let receipt = &mut || Receipt {
         to: Arc::clone(port) as _,
@@ -483,7 +567,8 @@ fn ask_the_store(broker: &Arc<Broker>, port: &Arc<Port>, waiting: &mut Waiting) 
         // The number of a new session stays its own when an old one has ended for it.
         let asked = waiting.asked.take().filter(|_| ended.is_some());
         let mut asked = asked.unwrap_or_else(|| Asked::new(broker, terms));
-        let progress = broker.keep_session((asked.number, !asked.is_new), terms, Some(receipt));
+        let which = (asked.number, !asked.is_new);
+        let progress = broker.keep_session(which, terms, owner, Some(receipt));
         if matches!(progress, Progress::Refused(_)) {
             asked.settle(); // The store has never heard of it.
         }
@@ -522,6 +607,16 @@ pub(super) fn check_method(method: Option<&str>, auth: &Auth<'_>) -> Result<(), 
         )),
         Some(_) => Ok(()),
     }
+}
+
+/// What a client is told that asks for Response Information.
+fn response_information(options: &Options, client_id: &str) -> String {
+    let mut information = options.response_information.replace("%c", client_id);
+    if information.len() > usize::from(u16::MAX) {
+        // Longer than a string can be: it is only a service.
+        information.clear();
+    }
+    information
 }
 
 /// A CONNACK without what the client's Maximum Packet Size has no room for.

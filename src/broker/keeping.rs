@@ -10,12 +10,13 @@ use crate::codec::{PacketId, QoS};
 use crate::message::{Message, Timestamp};
 use crate::queue::{Delivery, DropReason};
 use crate::session::{Source, Step, Terms};
-use crate::store::record::{Accepted, KeptWill, Opened, Record, Target};
+use crate::store::record::{self, Accepted, KeptWill, Opened, Record, Target};
 use crate::store::{Progress, Receipt, Safety};
 
 use super::batch::Batch;
 use super::core::Broker;
 use super::delivery::touch;
+use super::person::Owner;
 use super::routes::SharedRoute;
 use super::shared::{InboundSide, OutboundSide, SessionRef, SharedGroup};
 
@@ -44,7 +45,7 @@ impl Broker {
             return Progress::Done;
         }
         let (message, route) = (what.message, what.route);
-        let Some(safety) = self.options.promise.of(message.topic()) else {
+        let Some(safety) = self.promise.of(message.topic()) else {
             return Progress::Done;
         };
         let targets = targets(message, route);
@@ -88,7 +89,7 @@ impl Broker {
         record: Record<'_>,
         receipt: &mut dyn FnMut() -> Receipt,
     ) -> Progress {
-        match self.options.promise.of_sessions() {
+        match self.promise.of_sessions() {
             Some(safety) => self.append(record, safety, Some(receipt)),
             None => Progress::Done,
         }
@@ -126,7 +127,7 @@ impl Broker {
                     self.store.append(record, None);
                     continue;
                 };
-                let safety = self.options.promise.of_sessions();
+                let safety = self.promise.of_sessions();
                 let safety = safety.unwrap_or(Safety::Written);
                 let mut receipt = || session.gate_receipt(gate, safety);
                 if self.store.append(record, Some(&mut receipt)) != Progress::Later {
@@ -144,7 +145,7 @@ impl Broker {
         safe: u64,
         batch: &mut Batch,
     ) {
-        let mut cx = batch.context(&self.options.session);
+        let mut cx = batch.context(self);
         if side.outbound.open_gates(safe, &mut cx) {
             touch(session, side, batch);
         }
@@ -198,12 +199,17 @@ impl Broker {
         &self,
         (number, back): (u64, bool),
         terms: &Terms,
+        owner: &Owner,
         receipt: Option<&mut dyn FnMut() -> Receipt>,
     ) -> Progress {
         let opened = Opened {
             session: number,
             back,
             client_id: &terms.client_id,
+            owner: record::Owner {
+                user: owner.user.as_deref(),
+                mount: owner.mount.as_deref(),
+            },
             expiry: terms.expiry,
             will: terms.will.as_ref().map(|will| KeptWill {
                 message: &will.message,
@@ -229,7 +235,7 @@ impl Broker {
             filter: &group.filter,
         };
         self.store.append(record, None);
-        group.group.lock().spill(self.options.queue_memory);
+        group.group.lock().spill(self.options().queue_memory);
         group.set_kept();
     }
 

@@ -7,6 +7,7 @@
 //! ```text
 //!   connection ── handshake   CONNECT, authentication, CONNACK
 //!        │     ── open        a turn of packets    (packets: one Control Packet to one action)
+//!        │     ── asking      whether a client may do what it wants to
 //!        │     ── pace        how fast it may send
 //!        │     ── ending      why a connection ended
 //!        v
@@ -17,6 +18,8 @@
 //!        │  ── groups         declared, not acknowledged in time, given up
 //!        │  ── sessions       open, take over, detach, end                (registry)
 //!        │  ── expiry         wills, sessions, retained: what happens later  (schedule)
+//!        │  ── review         whether a session may still have what it has
+//!        │  ── person         who may have what is delivered
 //!        │  ── admin          what an operator asks
 //!        │  ── admission      who may have a connection      (defence: how much, how fast, who not)
 //!        v
@@ -35,6 +38,7 @@
 
 pub mod admin;
 mod admission;
+mod asking;
 mod batch;
 mod connection;
 mod core;
@@ -51,10 +55,12 @@ mod open;
 pub mod options;
 mod pace;
 mod packets;
+mod person;
 mod port;
 mod publish;
 mod registry;
 mod restore;
+mod review;
 mod routes;
 mod schedule;
 mod sessions;

@@ -7,6 +7,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::auth::Identity;
 use crate::message::{Message, Timestamp};
 use crate::queue::Delivery;
 use crate::session::{Inbound, NEVER, Outbound, Subscribed, Will};
@@ -16,6 +17,7 @@ use crate::store::state::{KeptGroup, KeptRetained, KeptSession, Numbered, State 
 use super::batch::{Batch, Now};
 use super::core::Broker;
 use super::metrics::Gauge;
+use super::person::{Owner, Person};
 use super::shared::{Absence, GroupRef, InboundSide, SessionRef, State};
 
 /// How much was taken up.
@@ -85,7 +87,7 @@ impl Broker {
         shared.set_kept();
         batch.tally.queue_changed(0, kept.backlog.len());
         let mut group = shared.group.lock();
-        group.restore(kept.backlog.into_iter(), self.options.queue_memory);
+        group.restore(kept.backlog.into_iter(), self.options().queue_memory);
         batch.tally.queued_bytes += shared.weigh(group.weight());
         drop(group);
         shared
@@ -121,7 +123,11 @@ impl Broker {
     }
 
     fn restore_session(&self, kept: KeptSession, batch: &mut Batch) {
-        let session = SessionRef::new(kept.number, kept.client_id.into());
+        let owner = Owner {
+            user: kept.owner.user.map(Arc::from),
+            mount: kept.owner.mount.map(Arc::from),
+        };
+        let session = SessionRef::new(kept.number, kept.client_id.into(), owner);
         let mut side = session.inbound.lock();
         if !self.registry.add(&session) {
             return;
@@ -142,7 +148,7 @@ impl Broker {
             let mut outbound = session.outbound.lock();
             outbound.outbound = Outbound::restored(in_flight, waiting);
             batch.tally.queue_changed(0, outbound.outbound.queued());
-            session.set_kept(&mut outbound, Some(self.options.queue_memory));
+            session.set_kept(&mut outbound, Some(self.options().queue_memory));
             outbound.outbound.weigh(&mut batch.tally);
         }
         let subscriptions = kept.subscriptions.iter().map(|(filter, options, id)| {
@@ -153,6 +159,17 @@ impl Broker {
             (&**filter, subscribed)
         });
         self.resubscribe(&session, &mut side, subscriptions);
+        let identity = Identity {
+            user: session.owner.user.clone(),
+            ..Identity::default()
+        };
+        let person = Person {
+            identity,
+            port: None,
+        };
+        self.introduce(&session, &side, person);
+        // Whether it was in doubt before is not kept.
+        session.outbound.lock().outbound.doubt();
         self.restore_absence(&session, &mut side, kept.left, batch.now);
     }
 
@@ -173,7 +190,7 @@ impl Broker {
             end: (side.expiry != NEVER).then(|| after(side.expiry)),
         };
         side.state = State::Away(absence);
-        let maximum = self.options.abandoned_sessions_maximum;
+        let maximum = self.options().abandoned_sessions_maximum;
         self.schedule.lock().left(session, absence, maximum);
     }
 }

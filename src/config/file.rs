@@ -217,15 +217,6 @@ fn unknown(name: &str, scope: Scope<'_>) -> String {
     format!("unknown key {}; {expected}", shown.escape_debug())
 }
 
-/// An array of nothing but strings.
-fn list(values: &[Spanned<DeValue<'_>>]) -> Option<Vec<String>> {
-    let texts = values.iter().map(|value| match value.get_ref() {
-        DeValue::String(text) => Some(text.clone().into_owned()),
-        _ => None,
-    });
-    texts.collect()
-}
-
 fn plain(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::String(text.clone().into_owned()),
@@ -234,7 +225,14 @@ fn plain(value: &DeValue<'_>) -> Value {
         DeValue::Float(_) => Value::Other("a number with a fraction"),
         DeValue::Boolean(value) => Value::Boolean(*value),
         DeValue::Datetime(_) => Value::Other("a date or time"),
-        DeValue::Array(values) => list(values).map_or(Value::Other("an array"), Value::List),
+        DeValue::Array(values) => {
+            let strings = values.iter().map(|value| match value.get_ref() {
+                DeValue::String(text) => Some(text.clone().into_owned()),
+                _ => None,
+            });
+            let strings: Option<Vec<String>> = strings.collect();
+            strings.map_or(Value::Other("an array"), Value::Strings)
+        }
         DeValue::Table(_) => Value::Other("a table"),
     }
 }

@@ -22,11 +22,13 @@ pub enum DropReason {
     Purged,
     /// It would have had to wait while the broker had too much to do, or too much waited already.
     Overload,
+    /// Its recipient, or every member of its group, may not have it.
+    NotPermitted,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::QueueFull,
         Self::Expired,
         Self::PacketTooLarge,
@@ -36,6 +38,7 @@ impl DropReason {
         Self::Unreadable,
         Self::Purged,
         Self::Overload,
+        Self::NotPermitted,
     ];
 
     /// The reason as a metric label.
@@ -50,6 +53,7 @@ impl DropReason {
             Self::Unreadable => "unreadable",
             Self::Purged => "purged",
             Self::Overload => "overload",
+            Self::NotPermitted => "not_permitted",
         }
     }
 }

@@ -30,10 +30,12 @@ pub struct House {
     pub broker: Arc<Broker>,
     peers: RefCell<Vec<Peer>>,
     batch: RefCell<Batch>,
-    /// Where the next connections come from.
-    caller: RefCell<Caller>,
+    /// The address from which the next connections come, if it is another one.
+    from: RefCell<Option<SocketAddr>>,
     /// A store that reads messages back in its own time.
     reads: Option<HandOut>,
+    /// Where everybody comes from who connects from now on.
+    pub caller: Caller,
 }
 
 /// Hands out what a store has read back; returns whether more is under way.
@@ -122,8 +124,9 @@ impl House {
             broker,
             peers: RefCell::default(),
             batch: RefCell::new(Batch::new(now)),
-            caller: RefCell::default(),
+            from: RefCell::default(),
             reads: None,
+            caller: Caller::default(),
         }
     }
 
@@ -148,10 +151,22 @@ impl House {
         wall: Timestamp,
         change: impl FnOnce(&mut Options),
     ) -> Self {
+        let doorman = Doorman::that(|_| {});
+        Self::found_by(doorman, (store, hand_out), state, wall, change)
+    }
+
+    /// As [`Self::found`], with this one at the door.
+    pub fn found_by(
+        auth: Arc<dyn Auth>,
+        (store, hand_out): (Arc<dyn Store>, HandOut),
+        state: Kept,
+        wall: Timestamp,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
         let mut options = Options::default();
         change(&mut options);
         let engines = Engines {
-            auth: Doorman::that(|_| {}),
+            auth,
             store,
             cluster: Arc::new(Single::default()),
         };
@@ -205,7 +220,9 @@ impl House {
     pub fn accept(&self, version: Version, direct: bool) -> Client<'_> {
         let pipe = Pipe::new(direct);
         let link = Box::new(PipeLink(Arc::clone(&pipe)));
-        let port = Arc::new(Port::new(link, self.caller.borrow().clone()));
+        let mut caller = self.caller.clone();
+        caller.peer = self.from.borrow().or(caller.peer);
+        let port = Arc::new(Port::new(link, caller));
         let now = self.now().instant;
         let broker = Arc::clone(&self.broker);
         let connection = Connection::new(broker, Arc::clone(&port), now, now + CONNECT_WITHIN);
@@ -227,7 +244,7 @@ impl House {
     /// Whoever connects from now on comes from this address.
     pub fn come_from(&self, address: &str) {
         let address = address.parse().expect("an address");
-        self.caller.borrow_mut().peer = Some(SocketAddr::new(address, 40_000));
+        *self.from.borrow_mut() = Some(SocketAddr::new(address, 40_000));
     }
 
     /// The present.
@@ -243,12 +260,8 @@ impl House {
         let count = self.peers.borrow().len();
         for index in 0..count {
             self.with_peer(index, |peer, batch| {
-                // As in the driver: who is not listened to is not blamed for silence.
-                let listens = matches!(peer.state, State::Reading | State::Handling);
-                let due = match listens {
-                    true => peer.connection.deadline(),
-                    false => peer.connection.held_until().filter(|_| peer.is_paused()),
-                };
+                let lives = !matches!(peer.state, State::Closing | State::Closed);
+                let due = peer.connection.deadline().filter(|_| lives);
                 if due.is_some_and(|due| due <= batch.now.instant) {
                     let turn = peer.connection.timed_out(batch);
                     peer.follow(turn);

@@ -25,8 +25,12 @@
 //! | `delayed` | what is published later |
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
+//! | `permissions` | what a client may do: remembered, and waited for |
+//! | `owners` | whose a session is |
+//! | `deliveries` | who is sent what, and what goes when permissions do |
 //! | `defence` | rates, bans, overload |
 //! | `admin` | what an operator sees and does |
+//! | `options` | what is replaced while it is in use |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
 
 mod client;
@@ -45,6 +49,7 @@ mod bad_input;
 mod cuts;
 mod defence;
 mod delayed;
+mod deliveries;
 mod exactly_once;
 mod expiry;
 mod failures;
@@ -53,6 +58,9 @@ mod flow;
 mod gates;
 mod keep_alive;
 mod memory;
+mod options;
+mod owners;
+mod permissions;
 mod queues;
 mod restart;
 mod retained;
