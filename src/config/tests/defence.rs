@@ -8,7 +8,7 @@ pub const CHANGED: &[(&str, &str)] = &[
     ("limits.handshakes_maximum", "41"),
     ("limits.over_rate", "close"),
     ("limits.remembered", "1042"),
-    ("limits.exempt", "10.0.0.0/8, 192.0.2.7"),
+    ("limits.exempt", "10.0.0.0/8,192.0.2.7"),
     ("limits.connection.messages_per_second", "43"),
     ("limits.connection.bytes_per_second", "44KiB"),
     ("limits.connection.burst", "45s"),
