@@ -31,13 +31,21 @@ pub enum Ending {
     BannedAddress,
     /// The broker had too much to do to accept anybody.
     Overloaded,
+    /// It came from an address that is no proxy's, to a listener where proxies connect.
+    UntrustedProxy,
+    /// A proxy's header was malformed, or missing.
+    ProxyError,
+    /// The request for a WebSocket was refused.
+    WebSocketRefused,
+    /// The client broke the rules of WebSocket.
+    WebSocketError,
     /// The broker closed it for this reason.
     Closed(ReasonCode),
 }
 
 impl Ending {
     /// Endings without a Reason Code come first, then one for each code byte.
-    const PLAIN: [Self; 12] = [
+    const PLAIN: [Self; 16] = [
         Self::Disconnected,
         Self::Eof,
         Self::TransportError,
@@ -50,6 +58,10 @@ impl Ending {
         Self::ConnectsTooFast,
         Self::BannedAddress,
         Self::Overloaded,
+        Self::UntrustedProxy,
+        Self::ProxyError,
+        Self::WebSocketRefused,
+        Self::WebSocketError,
     ];
 
     /// How many endings there can be.
@@ -89,6 +101,10 @@ impl Ending {
             Self::ConnectsTooFast => "connects_too_fast",
             Self::BannedAddress => "banned_address",
             Self::Overloaded => "overloaded",
+            Self::UntrustedProxy => "untrusted_proxy",
+            Self::ProxyError => "proxy_error",
+            Self::WebSocketRefused => "websocket_refused",
+            Self::WebSocketError => "websocket_error",
             Self::Closed(code) => code.name(),
         }
     }

@@ -43,7 +43,7 @@ pub fn check_changed(config: &Config) {
     assert_eq!(it.over_rate, OverRate::Close);
     assert_eq!(it.remembered, 1042);
     let exempt: Vec<_> = it.exempt.iter().map(ToString::to_string).collect();
-    assert_eq!(exempt, ["10.0.0.0/8", "192.0.2.7/32"]);
+    assert_eq!(exempt, ["10.0.0.0/8", "192.0.2.7"]);
     let rates = |messages, bytes: u64, connects, burst| Rates {
         messages,
         bytes: bytes * 1024,
@@ -74,15 +74,15 @@ pub fn check_changed(config: &Config) {
 }
 
 #[test]
-fn networks_come_as_an_array_or_as_a_list() {
+fn networks_come_as_an_array_or_alone() {
     let exempt = |text: &str| {
         let config = load(&format!("limits.exempt = {text}\n{LISTENER}"), &[]).unwrap();
         let exempt = config.broker.defence.exempt.iter();
         exempt.map(ToString::to_string).collect::<Vec<_>>()
     };
-    let both = ["192.0.2.0/24", "2001:db8::1/128"];
+    let both = ["192.0.2.0/24", "2001:db8::1"];
     assert_eq!(exempt(r#"["192.0.2.0/24", "2001:db8::1"]"#), both);
-    assert_eq!(exempt(r#""192.0.2.0/24,2001:db8::1""#), both);
+    assert_eq!(exempt(r#""192.0.2.0/24""#), both[..1]);
     assert!(exempt("[]").is_empty());
     for wrong in [r#"["10.0.0.0/99"]"#, "[1]", "7", r#"["host"]"#] {
         let error = load(&format!("limits.exempt = {wrong}\n{LISTENER}"), &[]).unwrap_err();
