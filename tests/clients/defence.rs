@@ -276,7 +276,11 @@ fn a_flood_keeps_nobody_waiting() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let flood = publish_311("flood", &[0; 1000]).repeat(60);
-            while !done.load(Ordering::Acquire) && flooder.try_send(&flood).is_ok() {}
+            while !done.load(Ordering::Acquire) {
+                if flooder.try_send(&flood).is_err() {
+                    return;
+                }
+            }
         });
         broker.wait_for_log(&["held back", "connection_messages", "flooder", "127.0.0.2:"]);
         for _ in 0..20 {
