@@ -7,10 +7,12 @@
 mod bounded;
 mod deep;
 mod delivery;
+mod in_store;
 pub mod options;
 mod purge;
 mod reason;
 
 pub use bounded::Queue;
 pub use delivery::{Delivery, Gone, Stored, SubscriptionIds};
+pub use in_store::InStore;
 pub use reason::DropReason;

@@ -57,9 +57,11 @@ impl<F: Files> Engine<F> {
             let Some(segment) = self.due(idle) else {
                 return Step::Rest;
             };
+            // Where no message lives, nor a word about one, there is nothing to look for.
+            let share = self.mirror.shares.get(&segment.into());
             self.compaction = Some(Compaction {
                 cursor: Cursor::new(segment),
-                scanned: false,
+                scanned: share.is_none_or(|it| (it.live, it.fed) == (0, 0)),
                 damaged: false,
                 small: None,
                 bytes: 0,
