@@ -1,8 +1,9 @@
 //! Numbers of messages that are in the store only.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::num::NonZeroU64;
 
+use super::chunked::Chunked;
 use super::delivery::{Stored, SubscriptionIds};
 use crate::codec::QoS;
 
@@ -13,7 +14,7 @@ use crate::codec::QoS;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct InStore {
-    entries: VecDeque<Entry>,
+    entries: Chunked<Entry>,
     /// What entries mean by places above 0, in which all are different.
     ids: Vec<SubscriptionIds>,
     places: HashMap<SubscriptionIds, u32>,
@@ -65,7 +66,7 @@ impl InStore {
     pub fn push(&mut self, stored: Stored) {
         let ids = self.place(stored.subscription_ids);
         let retain = u32::from(stored.retain) << RETAIN;
-        self.append(Entry {
+        self.entries.push_back(Entry {
             number: stored.number.get(),
             ids,
             rest: stored.size.min(SIZE) | (stored.qos as u32) << QOS | retain,
@@ -84,7 +85,7 @@ impl InStore {
 
     /// Leaves the place of one message to somebody else.
     pub(super) fn push_gap(&mut self) {
-        self.append(Entry::GAP);
+        self.entries.push_back(Entry::GAP);
     }
 
     pub(super) fn front(&self) -> Option<Front> {
@@ -95,18 +96,7 @@ impl InStore {
     pub(super) fn pop(&mut self) -> Option<Front> {
         let front = self.front()?;
         self.entries.pop_front();
-        if self.entries.len() < self.entries.capacity() / 4 {
-            self.entries.shrink_to(self.entries.len() * 2);
-        }
         Some(front)
-    }
-
-    fn append(&mut self, entry: Entry) {
-        if self.entries.len() == self.entries.capacity() {
-            // Not by half again: of a deep queue this is all there is in memory.
-            self.entries.reserve_exact(16.max(self.entries.len() / 8));
-        }
-        self.entries.push_back(entry);
     }
 
     fn place(&mut self, ids: SubscriptionIds) -> u32 {
@@ -138,10 +128,8 @@ impl InStore {
 
 impl FromIterator<Stored> for InStore {
     fn from_iter<I: IntoIterator<Item = Stored>>(all: I) -> Self {
-        let all = all.into_iter();
         let mut stored = Self::default();
-        stored.entries.reserve_exact(all.size_hint().0);
-        all.for_each(|it| stored.push(it));
+        all.into_iter().for_each(|it| stored.push(it));
         stored
     }
 }

@@ -5,6 +5,7 @@
 //! caller, who counts it. It knows nothing of packet ids or connections.
 
 mod bounded;
+mod chunked;
 mod deep;
 mod delivery;
 mod in_store;
@@ -13,6 +14,7 @@ mod purge;
 mod reason;
 
 pub use bounded::Queue;
+pub use chunked::Chunked;
 pub use delivery::{Delivery, Gone, Stored, SubscriptionIds};
 pub use in_store::InStore;
 pub use reason::DropReason;

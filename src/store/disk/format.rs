@@ -290,7 +290,8 @@ fn message(rest: &mut Vec<u8>, it: &Accepted<'_>) {
         number: it.number,
         held: it.held.map(|(session, id)| (session, id.get())),
         retained: it.retained,
-        publisher: it.publisher,
+        // Nobody asks for it otherwise.
+        publisher: it.publisher.filter(|_| it.retained || it.due.is_some()),
         due: it.due,
         targets: &targets,
     };

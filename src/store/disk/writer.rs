@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parking_lot::{Condvar, Mutex};
 
 use super::compaction::Step;
+use super::elide::Elision;
 use super::engine::Engine;
 use super::format;
 use super::mirror::CLOCK;
@@ -247,6 +248,7 @@ struct Taken {
     receipts: Vec<Receipt>,
     /// Those whose records could not be made safe, and who wait until they are.
     patient: Vec<Receipt>,
+    elision: Elision,
 }
 
 /// Milliseconds since the Unix epoch.
@@ -267,6 +269,7 @@ pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
             (_, Step::More, _) => Duration::ZERO,
             (true, _, _) => AGAIN,
             (_, _, true) => QUIET,
+            (_, Step::Later, _) => SHORT_NAP,
             _ if engine.mirror.is_connected() => SHORT_NAP,
             _ => NAP,
         };
@@ -292,7 +295,10 @@ pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
         }
         step = match desk.failure() {
             Some(Failure::Broken) => Step::Stuck,
-            _ => engine.step(!busy),
+            _ => {
+                engine.now = now();
+                engine.step(!busy)
+            }
         };
         observe(&mut engine, desk);
     }
@@ -328,6 +334,7 @@ fn turn<F: Files>(engine: &mut Engine<F>, desk: &Desk, taken: &mut Taken) {
         std::mem::take(&mut pending.asks)
     };
     engine.tick(now());
+    taken.elision.apply(&mut taken.records);
     let refused = engine.append(&taken.records);
     let outcome = commit(engine, taken, refused);
     match outcome {
