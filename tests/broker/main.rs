@@ -26,6 +26,7 @@
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
 //! | `admin` | what an operator sees and does |
+//! | `options` | what is replaced while it is in use |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
 
 mod client;
@@ -51,6 +52,7 @@ mod flow;
 mod gates;
 mod keep_alive;
 mod memory;
+mod options;
 mod queues;
 mod restart;
 mod retained;

@@ -102,18 +102,20 @@ impl Tree {
                     .unwrap_or_default()
                     .to_string_lossy()
                     .into_owned();
+                // In a second work tree of a repository `.git` is a file.
+                let skipped = [
+                    "target",
+                    "data",
+                    ".git",
+                    ".tools",
+                    "node_modules",
+                    "__pycache__",
+                ];
+                if skipped.contains(&name.as_str()) {
+                    continue;
+                }
                 if path.is_dir() {
-                    let skipped = [
-                        "target",
-                        "data",
-                        ".git",
-                        ".tools",
-                        "node_modules",
-                        "__pycache__",
-                    ];
-                    if !skipped.contains(&name.as_str()) {
-                        folders.push(path);
-                    }
+                    folders.push(path);
                 } else if let Ok(text) = std::fs::read_to_string(&path) {
                     let relative = path.strip_prefix(root).expect("below the root");
                     files.push(Source::new(&relative.to_string_lossy(), &text));
