@@ -21,15 +21,18 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-use crate::auth::gate::Gate;
+use crate::auth::counts::Counts;
+use crate::auth::gate::{Gate, Parts};
 use crate::broker::{Batch, Broker, Engines, Gauge, Restored};
 use crate::cluster::single::Single;
 use crate::config::Config;
 use crate::control;
 use crate::http;
-use crate::listener::accept::{self, Bound, bind_address};
+use crate::listener::accept::{self, Bound};
 use crate::listener::certificates::{self, Generated};
 use crate::listener::driver::now;
+use crate::listener::options::TcpOptions;
+use crate::listener::{tcp, unix};
 use crate::store::Failure;
 use crate::store::disk::segments::error::OpenError;
 use crate::store::state::State;
@@ -38,6 +41,7 @@ mod gate;
 mod store;
 mod welcome;
 
+use gate::Lasting;
 use store::Kept;
 
 /// Why the broker cannot start, or stopped by itself.
@@ -108,15 +112,16 @@ pub fn serve(config: Config) -> Result<(), Error> {
         Some(directory) => certificates::development(directory).map_err(Error::Certificates)?,
         None => Generated::Nothing,
     };
-    let gate = Gate::new(gate::parts(&config.auth).map_err(Error::Auth)?);
-    let path = config.store.path.clone();
-    let (kept, state) =
-        Kept::open(&config.store).map_err(|error| Error::Store(path.clone(), error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let house = House::build((config, generated), gate, kept.clone(), state);
+    let lasting = Lasting::on(runtime.handle());
+    let parts = gate::parts(&config.auth, &lasting).map_err(Error::Auth)?;
+    let path = config.store.path.clone();
+    let (kept, state) =
+        Kept::open(&config.store).map_err(|error| Error::Store(path.clone(), error))?;
+    let house = House::build((config, generated), (parts, lasting), kept.clone(), state);
     let result = runtime.block_on(house.run());
     // Whoever still has not closed after the drain is not waited for.
     runtime.shutdown_background();
@@ -124,13 +129,21 @@ pub fn serve(config: Config) -> Result<(), Error> {
     result.and(closed)
 }
 
-/// Makes everything that would say who may connect and do what, and gives it up again.
+/// Makes everything that would say who may connect and do what, and gives it up again. Nobody is asked
+/// anything.
 ///
 /// # Errors
 ///
 /// Something of it cannot be had; most likely a file that the configuration names is wrong.
 pub fn check(config: &Config) -> Result<(), Error> {
-    gate::parts(&config.auth).map(drop).map_err(Error::Auth)
+    // Nothing that begins on it goes on, as it is never run.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let lasting = Lasting::on(runtime.map_err(Error::Runtime)?.handle());
+    gate::parts(&config.auth, &lasting)
+        .map(drop)
+        .map_err(Error::Auth)
 }
 
 /// Every connection is a descriptor: what the hard limit allows is used.
@@ -148,6 +161,7 @@ struct House {
     kept: Kept,
     restored: Restored,
     broker: Arc<Broker>,
+    lasting: Lasting,
 }
 
 /// How often the drain looks whether everybody has gone.
@@ -159,12 +173,12 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 impl House {
     fn build(
         (config, generated): (Config, Generated),
-        gate: Gate,
+        (parts, lasting): (Parts, Lasting),
         kept: Kept,
         state: State,
     ) -> Self {
         let engines = Engines {
-            auth: Arc::new(gate),
+            auth: Arc::new(Gate::new(parts)),
             store: kept.engine(),
             cluster: Arc::new(Single::default()),
         };
@@ -176,6 +190,7 @@ impl House {
             kept,
             restored,
             broker,
+            lasting,
         }
     }
 
@@ -186,6 +201,7 @@ impl House {
             kept,
             restored,
             broker,
+            lasting,
         } = self;
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
@@ -197,10 +213,11 @@ impl House {
         // HTTP goes on while the broker drains: it is then that probes ask.
         let (close, closed) = watch::channel(false);
         let ready = Arc::new(AtomicBool::new(false));
-        let http = serve_http(&config, &broker, &kept, &ready, closed)?;
+        let numbers = (&broker, &lasting.counts);
+        let http = serve_http(&config, numbers, &kept, &ready, closed)?;
         // Its file is gone when this is.
         let _control = serve_control(&config, &broker, &kept)?;
-        let addresses: Vec<_> = bound.iter().map(|b| (b.kind(), b.address())).collect();
+        let doors: Vec<_> = bound.iter().map(welcome::Door::of).collect();
         let options = Arc::new(ArcSwap::from_pointee(config.listener.clone()));
         let accepting: Vec<_> = bound
             .into_iter()
@@ -214,7 +231,7 @@ impl House {
         tokio::spawn(publish_sys(Arc::clone(&broker)));
         ready.store(true, Ordering::Release);
         tokio::spawn(store::watch(kept.engine()));
-        welcome::say(&config, generated, &kept, restored, &addresses, http);
+        welcome::say(&config, generated, &kept, restored, &doors, http);
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
@@ -237,7 +254,7 @@ impl House {
 /// Serves metrics and health, if the configuration names an address; returns where.
 fn serve_http(
     config: &Config,
-    broker: &Arc<Broker>,
+    (broker, counts): (&Arc<Broker>, &Arc<Counts>),
     kept: &Kept,
     ready: &Arc<AtomicBool>,
     mut stopped: watch::Receiver<bool>,
@@ -245,12 +262,13 @@ fn serve_http(
     let Some(address) = config.http.address else {
         return Ok(None);
     };
-    let listener = bind_address(address).map_err(|error| Error::Http(address, error))?;
+    let listener =
+        tcp::bind(address, &TcpOptions::default()).map_err(|error| Error::Http(address, error))?;
     let bound = listener
         .local_addr()
         .map_err(|error| Error::Http(address, error))?;
     let store = kept.engine();
-    let exporter = http::Exporter::new(Arc::clone(broker), Arc::clone(&store));
+    let exporter = http::Exporter::new(Arc::clone(broker), Arc::clone(&store), Arc::clone(counts));
     let exporter = Arc::new(exporter.map_err(Error::Metrics)?);
     let upkeep = Arc::clone(&exporter);
     let state = http::State {
@@ -282,23 +300,26 @@ fn serve_control(
     config: &Config,
     broker: &Arc<Broker>,
     kept: &Kept,
-) -> Result<Option<control::Bound>, Error> {
+) -> Result<Option<unix::File>, Error> {
     let Some(path) = &config.control.socket else {
         return Ok(None);
     };
-    let bound = control::Bound::new(path);
-    let mut bound = bound.map_err(|error| Error::Control(path.clone(), error))?;
+    let bound = unix::bind(path, CONTROL_MODE, CONTROL_BACKLOG);
+    let (listener, file) = bound.map_err(|error| Error::Control(path.clone(), error))?;
     let house = control::House {
         broker: Arc::clone(broker),
         now,
         snapshots: kept.snapshots(),
     };
-    if let Some(listener) = bound.listener() {
-        tokio::spawn(control::serve(listener, house));
-        tracing::info!("listening kind=control path={}", path.display());
-    }
-    Ok(Some(bound))
+    tokio::spawn(control::serve(listener, house));
+    tracing::info!("listening kind=control path={}", path.display());
+    Ok(Some(file))
 }
+
+/// Nobody but the owner may ask: there is no other authentication.
+const CONTROL_MODE: u32 = 0o600;
+/// How many may wait to ask.
+const CONTROL_BACKLOG: i32 = 16;
 
 /// Lets happen what is due: Wills, the end of sessions, the sweep of retained messages.
 async fn tick(broker: Arc<Broker>) {

@@ -42,6 +42,8 @@ make make
 mosquitto_pub mosquitto-clients
 mosquitto_sub mosquitto-clients
 mosquitto mosquitto
+chromium chromium
+haproxy haproxy
 promtool prometheus
 node nodejs
 npm npm
@@ -54,7 +56,7 @@ NEEDED
 # are wanted, and their ports are the ones a broker's user is about to use.
 install_packages() {
   local policy=/usr/sbin/policy-rc.d own_policy=no enabled=() unit
-  for unit in mosquitto prometheus; do
+  for unit in mosquitto prometheus haproxy; do
     command -v "$unit" >/dev/null 2>&1 || enabled+=("$unit.service")
   done
   if [ ! -e "$policy" ]; then
@@ -90,10 +92,10 @@ debian() {
   install_packages "${packages[@]}"
 }
 
-# A virtual environment with paho-mqtt, made anew when the pinned version changes.
+# A virtual environment with a package of Python, made anew when a pinned version changes.
 python() {
-  local wanted=$here/clients/paho/requirements.txt venv=$tools/paho
-  cmp -s "$wanted" "$venv/requirements.txt" && "$venv/bin/python" -c 'import paho.mqtt' 2>/dev/null &&
+  local wanted=$here/clients/$1/requirements.txt venv=$tools/$1 module=$2
+  cmp -s "$wanted" "$venv/requirements.txt" && "$venv/bin/python" -c "import $module" 2>/dev/null &&
     return 0
   rm -rf "$venv"
   quietly python3 -m venv "$venv"
@@ -121,6 +123,7 @@ runner() {
 }
 
 debian
-python
+python paho paho.mqtt
+python pyjwt jwt
 javascript
 runner

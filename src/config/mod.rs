@@ -27,15 +27,18 @@
 //! No room below imports this one: it imports their `options`.
 
 mod assignments;
+mod conflicts;
 mod environment;
 mod error;
 mod file;
 mod groups;
 mod keys;
+mod listeners;
 mod load;
 mod log;
 mod settings;
 mod suggestion;
+mod token;
 mod units;
 mod value;
 

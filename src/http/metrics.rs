@@ -6,12 +6,13 @@
 //! ```text
 //!   broker::Metrics ──snapshot──> Series ──handles──> recorder ──render──> text
 //!   Store ───────────health───────────^
+//!   auth::Counts ─────────────────────^
 //! ```
 //!
 //! Names follow the Prometheus conventions: `postbud_` first, base units, `_total` at the end of
 //! what only goes up. Every series whose labels are known beforehand is there from the first scrape,
 //! at zero, so that a rate over it misses nothing; its handle is made once. Labels have few values:
-//! a direction, a QoS, a reason; never a client or a topic.
+//! a direction, a QoS, a reason, a listener; never a client or a topic.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,14 +21,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::auth::counts::Counts;
 use crate::broker::{self, Broker, Snapshot};
 use crate::codec::{PacketType, ReasonCode};
 use crate::store::{Failure, Health, Store};
+
+mod proofs;
+
+use proofs::OfProofs;
 
 /// Renders the broker's numbers.
 pub struct Exporter {
     broker: Arc<Broker>,
     store: Arc<dyn Store>,
+    proofs: Arc<Counts>,
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     series: Series,
@@ -46,13 +53,17 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Exporter {
-    /// An exporter of the numbers of this broker and its store, made when the process starts: the present moment is
+    /// An exporter of the numbers of this broker, its store, and of proofs, made when the process starts: the present moment is
     /// told as the process's start.
     ///
     /// # Errors
     ///
     /// The system's clock stands before 1970.
-    pub fn new(broker: Arc<Broker>, store: Arc<dyn Store>) -> Result<Self, Error> {
+    pub fn new(
+        broker: Arc<Broker>,
+        store: Arc<dyn Store>,
+        proofs: Arc<Counts>,
+    ) -> Result<Self, Error> {
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_err(|error| Error(format!("the system's clock is wrong: {error}")))?;
@@ -61,11 +72,12 @@ impl Exporter {
         let snapshot = broker.metrics().snapshot();
         let series = metrics::with_local_recorder(&recorder, || {
             register_process(started.as_secs_f64());
-            Series::register(&snapshot)
+            Series::register(&snapshot, &proofs)
         });
         Ok(Self {
             broker,
             store,
+            proofs,
             recorder,
             handle,
             series,
@@ -81,6 +93,7 @@ impl Exporter {
         metrics::with_local_recorder(&self.recorder, || {
             self.series.set(&snapshot, retained);
             self.series.store.set(&health);
+            self.series.proofs.set(&self.proofs);
         });
         self.handle.render()
     }
@@ -119,6 +132,7 @@ struct Series {
     retained_messages: Gauge,
     retained_bytes: Gauge,
     store: OfStore,
+    proofs: OfProofs,
 }
 
 /// The values of the label `direction`, as the broker sees it and in the order of a [`Snapshot`].
@@ -126,7 +140,8 @@ const DIRECTIONS: [&str; 2] = ["received", "sent"];
 
 impl Series {
     /// Registers every family with its help text, and every series that can be known.
-    fn register(snapshot: &Snapshot) -> Self {
+    fn register(snapshot: &Snapshot, proofs: &Counts) -> Self {
+        describe_listeners();
         let closed = snapshot.connections_closed.iter().map(|(label, _)| *label);
         let disconnect = errors_in(PacketType::Disconnect);
         let dropped = snapshot.dropped.iter().map(|(reason, _)| reason.label());
@@ -189,6 +204,7 @@ impl Series {
                 "Bytes of topic, payload and properties of the retained messages kept.",
             ),
             store: OfStore::register(),
+            proofs: OfProofs::register(proofs),
         }
     }
 
@@ -220,7 +236,23 @@ impl Series {
         self.connected_maximum.set(now.connected_maximum as f64);
         self.retained_messages.set(retained.0 as f64);
         self.retained_bytes.set(retained.1 as f64);
+        for door in &now.doors {
+            let listener = door.name.to_string();
+            counter!(OPENED_BY_LISTENER, "listener" => listener.clone()).absolute(door.opened);
+            gauge!(OPEN_BY_LISTENER, "listener" => listener).set(door.open as f64);
+        }
     }
+}
+
+/// The families with a series for each listener. Their names are those of the configuration.
+const OPENED_BY_LISTENER: &str = "postbud_listener_connections_opened_total";
+const OPEN_BY_LISTENER: &str = "postbud_listener_connections";
+
+fn describe_listeners() {
+    let opened = "Network Connections accepted, by listener.";
+    describe_counter!(OPENED_BY_LISTENER, opened);
+    let open = "Network Connections, with or without a session, by listener.";
+    describe_gauge!(OPEN_BY_LISTENER, open);
 }
 
 /// How the store is. All zero where nothing is stored.
@@ -287,6 +319,8 @@ struct Refusals {
     publishes: ByReason,
     subscriptions: ByReason,
     retained: Counter,
+    sessions: Counter,
+    withdrawn: Counter,
 }
 
 impl Refusals {
@@ -311,6 +345,14 @@ impl Refusals {
                 "postbud_retained_refused_total",
                 "Messages not retained because the store of retained messages was full.",
             ),
+            sessions: new_counter(
+                "postbud_sessions_refused_total",
+                "CONNECTs refused because the session of their Client Identifier is another user's.",
+            ),
+            withdrawn: new_counter(
+                "postbud_subscriptions_withdrawn_total",
+                "Subscriptions removed because they are not permitted any more.",
+            ),
         }
     }
 
@@ -322,6 +364,8 @@ impl Refusals {
         self.subscriptions
             .set(now.subscriptions_refused.iter().map(by_code));
         self.retained.absolute(now.retained_refused);
+        self.sessions.absolute(now.sessions_refused);
+        self.withdrawn.absolute(now.subscriptions_withdrawn);
     }
 }
 

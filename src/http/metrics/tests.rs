@@ -14,7 +14,8 @@ fn exporter() -> Exporter {
         cluster: Arc::new(Single::default()),
     };
     let broker = Broker::new(broker::options::Options::default(), engines);
-    Exporter::new(Arc::new(broker), Arc::new(Memory)).expect("a clock that is right")
+    Exporter::new(Arc::new(broker), Arc::new(Memory), Arc::default())
+        .expect("a clock that is right")
 }
 
 /// Samples by series.
@@ -48,6 +49,9 @@ fn every_series_is_there_from_the_first_scrape() {
     let expected = [
         &format!("postbud_build_info{{version=\"{version}\"}}"),
         "postbud_connections_opened_total",
+        "postbud_tokens_total{outcome=\"expired\"}",
+        "postbud_token_key_fetches_total{outcome=\"fetched\"}",
+        "postbud_auth_http_requests_total{question=\"authorize\",outcome=\"timeout\"}",
         "postbud_connections_closed_total{reason=\"eof\"}",
         "postbud_connections_closed_total{reason=\"keep_alive_timeout\"}",
         "postbud_connects_refused_total{reason=\"not_authorized\"}",
@@ -101,6 +105,10 @@ fn what_the_broker_counts_is_shown() {
     metrics.opened();
     metrics.closed(Ending::WriteTimeout);
     metrics.accept_failed();
+    let front = metrics.door(&"front".into());
+    front.opened();
+    front.opened();
+    front.closed();
     for (value, gauge) in (10..).zip(Of::ALL) {
         metrics.gauge(gauge, value - metrics.read(gauge));
     }
@@ -119,6 +127,11 @@ fn what_the_broker_counts_is_shown() {
             1.0,
         ),
         ("postbud_accept_failures_total", 1.0),
+        (
+            "postbud_listener_connections_opened_total{listener=\"front\"}",
+            2.0,
+        ),
+        ("postbud_listener_connections{listener=\"front\"}", 1.0),
         ("postbud_network_bytes_total{direction=\"received\"}", 30.0),
         ("postbud_network_bytes_total{direction=\"sent\"}", 40.0),
         ("postbud_connections", 10.0),
@@ -156,6 +169,8 @@ postbud_retained_messages 15
 postbud_retained_bytes 16
 postbud_sessions_expired_total 17
 postbud_sessions_evicted_total 18
+postbud_sessions_refused_total 185
+postbud_subscriptions_withdrawn_total 19
 "#;
 
 /// Each number of a snapshot goes to a series of its own: none is forgotten, none is mixed up.
@@ -170,6 +185,8 @@ fn every_number_of_a_snapshot_has_its_series() {
     snapshot.retained_refused = 11;
     snapshot.sessions_expired = 17;
     snapshot.sessions_evicted = 18;
+    snapshot.sessions_refused = 185;
+    snapshot.subscriptions_withdrawn = 19;
     snapshot.refused = vec![(ReasonCode::Banned, 12)];
     snapshot.publishes_refused = vec![(ReasonCode::TopicNameInvalid, 13)];
     snapshot.subscriptions_refused = vec![(ReasonCode::NotAuthorized, 14)];
