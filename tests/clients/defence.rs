@@ -169,6 +169,30 @@ fn refused_clients_ban_their_address() {
     assert_eq!(offend(3, broker.tcp, &connect_311("c")), [0x20, 2, 0, 5]);
 }
 
+// Breaks if: a proxy is banned for what its clients do, or its clients are not.
+#[test]
+fn behind_a_proxy_its_clients_are_banned() {
+    let broker = broker(&format!(
+        "{BAN}[[listener]]\nkind = \"tcp\"\naddress = \"127.0.0.1:0\"\nname = \"front\"\n\
+         proxy_protocol = true\ntrusted_proxies = [\"127.0.0.0/8\"]\n"
+    ));
+    let front = broker.named("front");
+    let come = |client: &str, bytes: &[u8]| {
+        let header = format!("PROXY TCP4 {client} 198.51.100.1 56324 1883\r\n");
+        offend(2, front, &[header.as_bytes(), bytes].concat())
+    };
+    for _ in 0..3 {
+        assert_eq!(come("192.0.2.1", b"GET / HTTP/1.1\r\n\r\n"), [0; 0]);
+    }
+    assert_eq!(come("192.0.2.1", &connect_311("c")), [0; 0]);
+    broker.wait_for_log(&["its address is banned", "banned_address", "192.0.2.1:"]);
+    let mut neighbour = RawClient::over(self::come(2, front));
+    neighbour.send(b"PROXY TCP4 192.0.2.2 198.51.100.1 56324 1883\r\n");
+    neighbour.open(&connect_311("neighbour"));
+    neighbour.expect_nothing();
+    broker.wait_for_samples(&[(BANNED, 1.0)]);
+}
+
 // Breaks if: who is slow to connect, by the thousand, takes the places of others.
 #[test]
 fn slow_handshakes_by_the_thousand_harm_nobody() {
