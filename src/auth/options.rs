@@ -1,8 +1,10 @@
-//! Who may connect.
+//! Who may connect, and what they may do.
 
 use std::path::PathBuf;
 
-/// How clients are authenticated.
+use super::acl::options::Options as AclOptions;
+
+/// How clients are authenticated and authorised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Whether clients are accepted without proving who they are. Off unless the configuration says
@@ -15,6 +17,8 @@ pub struct Options {
     pub password: PasswordOptions,
     /// Enhanced authentication with SCRAM-SHA-256.
     pub scram: ScramOptions,
+    /// What clients may do.
+    pub acl: AclOptions,
 }
 
 impl Default for Options {
@@ -24,6 +28,7 @@ impl Default for Options {
             ways: WayName::ALL.to_vec(),
             password: PasswordOptions::default(),
             scram: ScramOptions::default(),
+            acl: AclOptions::default(),
         }
     }
 }

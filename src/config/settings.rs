@@ -4,6 +4,7 @@
 //! reported once, where it was made.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::auth::options::Options as AuthOptions;
 use crate::broker::options::Options as BrokerOptions;
@@ -14,6 +15,7 @@ use crate::listener::options::{
 };
 use crate::store::options::{Durability, Options as StoreOptions};
 
+use super::acl::{self, RULE_KEYS, RuleSettings};
 use super::assignments::{Assignments, Slot};
 use super::error::{Place, Problem};
 use super::groups::{self, GROUP_KEYS, GroupSettings};
@@ -34,6 +36,8 @@ pub struct Settings {
     pub control: ControlOptions,
     /// Who may connect.
     pub auth: AuthOptions,
+    /// The file of further rules about topics.
+    pub rules_file: Option<PathBuf>,
     /// The broker, its sessions and its routing.
     pub broker: BrokerOptions,
     /// What is kept.
@@ -49,6 +53,7 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
     let mut listeners = vec![ListenerSettings::default(); written.tables(Array::Listener).len()];
     let mut topics = vec![TopicSettings::default(); written.tables(Array::StoreTopics).len()];
     let mut groups = vec![GroupSettings::default(); written.tables(Array::Groups).len()];
+    let mut rules = vec![RuleSettings::default(); written.tables(Array::AclRules).len()];
     for (slot, given) in &written.values {
         let outcome = match slot.within {
             None => assign(KEYS, *slot, given, &mut settings),
@@ -62,6 +67,10 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
             },
             Some((Array::Groups, index)) => match groups.get_mut(index) {
                 Some(group) => assign(GROUP_KEYS, *slot, given, group),
+                None => Ok(()),
+            },
+            Some((Array::AclRules, index)) => match rules.get_mut(index) {
+                Some(rule) => assign(RULE_KEYS, *slot, given, rule),
                 None => Ok(()),
             },
         };
@@ -90,6 +99,7 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
     }
     let pubsub = &mut settings.broker.pubsub;
     problems.extend(groups::settle(written, groups, pubsub));
+    settings.auth.acl.rules = acl::settle(written, rules, problems).into();
     // The broker promises what the store keeps.
     settings.broker.promise = settings.store.promise.clone();
     if problems.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::auth::acl;
 use crate::auth::gate::{Method, Parts, Way};
 use crate::auth::options::{Options, WayName};
 use crate::auth::password::{self, Passwords};
@@ -14,6 +15,8 @@ pub enum Error {
     Password(password::Error),
     /// The file of verifiers for SCRAM-SHA-256.
     Scram(scram::Error),
+    /// The rules about topics.
+    Acl(acl::error::Error),
 }
 
 impl fmt::Display for Error {
@@ -21,6 +24,7 @@ impl fmt::Display for Error {
         match self {
             Self::Password(error) => error.fmt(f),
             Self::Scram(error) => error.fmt(f),
+            Self::Acl(error) => error.fmt(f),
         }
     }
 }
@@ -30,6 +34,7 @@ impl std::error::Error for Error {
         match self {
             Self::Password(error) => error.source(),
             Self::Scram(error) => error.source(),
+            Self::Acl(error) => error.source(),
         }
     }
 }
@@ -48,11 +53,13 @@ pub(super) fn parts(options: &Options) -> Result<Parts, Error> {
     if let Some(file) = &options.scram.file {
         methods.push(Box::new(Scram::open(file).map_err(Error::Scram)?));
     }
+    let mut rules = acl::rules(&options.acl).map_err(Error::Acl)?;
+    rules.extend(acl::last(&options.acl));
     Ok(Parts {
         anonymous: options.anonymous,
         ways,
         methods,
-        rules: Vec::new(),
+        rules,
     })
 }
 

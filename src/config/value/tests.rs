@@ -277,10 +277,11 @@ fn choices_are_listed() {
 fn several_choices_keep_their_order_and_come_once() {
     let known = [("a", 1), ("b", 2), ("c", 3)];
     let choices = |value: &Value| read::<Vec<u8>>(|to| value.choices(&known, to));
-    let strings = |words: &[&str]| Value::Strings(words.iter().map(|it| it.to_string()).collect());
+    let strings = |words: &[&str]| Value::List(words.iter().map(|it| it.to_string()).collect());
     for (value, expected) in [
         (strings(&["c", "a"]), vec![3, 1]),
         (strings(&[]), vec![]),
+        (string("a"), vec![1]),
         (variable("c, a"), vec![3, 1]),
         (variable(""), vec![]),
     ] {
@@ -290,7 +291,7 @@ fn several_choices_keep_their_order_and_come_once() {
     for value in [
         strings(&["a", "a"]),
         strings(&["d"]),
-        string("a"),
+        string("d"),
         variable("a,,b"),
         Value::Other("an array"),
     ] {
