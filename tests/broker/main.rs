@@ -25,6 +25,7 @@
 //! | `delayed` | what is published later |
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
+//! | `acl` | what whoever was let in may do |
 //! | `admin` | what an operator sees and does |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
 
@@ -38,6 +39,7 @@ mod received;
 mod stores;
 
 mod acknowledgements;
+mod acl;
 mod admin;
 mod auth;
 mod bad_input;
