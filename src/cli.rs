@@ -235,11 +235,10 @@ fn report(config: &Config) -> Result<String, String> {
 fn permitted(options: &AclOptions) -> String {
     let file = options.mosquitto_file.as_ref();
     let file = file.map(|file| format!("{} as mosquitto has it", file.display()));
-    let rules = match options.rules.len() {
-        0 => None,
-        1 => Some("1 rule".to_owned()),
-        more => Some(format!("{more} rules")),
-    };
+    let rules = options.rules.as_ref().map(|rules| match rules.len() {
+        1 => "1 rule".to_owned(),
+        more => format!("{more} rules"),
+    });
     let known: Vec<_> = file.into_iter().chain(rules).collect();
     match (known.is_empty(), options.default) {
         (true, _) => "none: whoever gets in may do everything".to_owned(),

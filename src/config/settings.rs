@@ -99,7 +99,10 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
     }
     let pubsub = &mut settings.broker.pubsub;
     problems.extend(groups::settle(written, groups, pubsub));
-    settings.auth.acl.rules = acl::settle(written, rules, problems).into();
+    let rules = acl::settle(written, rules, problems);
+    // A file without rules is not the same as none: nothing is allowed then.
+    let is_list = settings.rules_file.is_some() || !rules.is_empty();
+    settings.auth.acl.rules = is_list.then(|| rules.into());
     // The broker promises what the store keeps.
     settings.broker.promise = settings.store.promise.clone();
     if problems.is_empty() {

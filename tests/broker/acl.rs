@@ -58,11 +58,11 @@ fn rules() -> House {
         ..rule(Effect::Deny, &["site/still/#"])
     };
     guarded(&Options {
-        rules: Arc::new([
+        rules: Some(Arc::new([
             still,
             rule(Effect::Deny, &["site/+/secret/#"]),
             rule(Effect::Allow, &["site/#", "own/%u/#", "$SYS/broker/uptime"]),
-        ]),
+        ])),
         ..Options::default()
     })
 }
@@ -184,4 +184,17 @@ fn an_alias_does_not_lead_around_a_rule() {
         assert_eq!(writer.take(), [Got::Puback(id, code)], "{id} {topic}");
     }
     assert_eq!(reader.payloads().len(), 4);
+}
+
+// Breaks if: files without a rule allow everything.
+#[test]
+fn an_empty_list_allows_nothing() {
+    let house = guarded(&Options {
+        rules: Some(Arc::new([])),
+        ..Options::default()
+    });
+    let client = house.v5("c").open();
+    client.publish1(1, "t", "x");
+    assert_eq!(client.take(), [Got::Puback(1, NO)]);
+    assert_eq!(codes(&client, &["t", "#"]), [0x87; 2]);
 }

@@ -35,8 +35,8 @@ pub fn rules(options: &Options) -> Result<Vec<Arc<dyn Rules>>, Error> {
     if let Some(file) = &options.mosquitto_file {
         rules.push(Arc::new(MosquittoFile::read(file)?));
     }
-    if !options.rules.is_empty() {
-        rules.push(Arc::new(Ordered::new(Arc::clone(&options.rules))));
+    if let Some(list) = &options.rules {
+        rules.push(Arc::new(Ordered::new(Arc::clone(list))));
     }
     Ok(rules)
 }

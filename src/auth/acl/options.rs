@@ -13,8 +13,8 @@ use super::pattern::Pattern;
 pub struct Options {
     /// A file of permissions as mosquitto reads it.
     pub mosquitto_file: Option<PathBuf>,
-    /// Rules in their order.
-    pub rules: Arc<[Rule]>,
+    /// Rules in their order. A list without any, such as an empty file, allows nothing; no list is something else.
+    pub rules: Option<Arc<[Rule]>>,
     /// What becomes of all that no rule decides, as soon as there are any.
     pub default: Effect,
 }

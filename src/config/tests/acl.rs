@@ -9,7 +9,8 @@ const RULE: &str = "[[acl.rules]]\nallow = \"publish\"\ntopics = \"a\"\n";
 
 fn rules(text: &str, variables: Variables<'_>) -> Vec<Rule> {
     let config = load(&format!("{LISTENER}{text}"), variables).unwrap();
-    config.auth.acl.rules.to_vec()
+    let rules = config.auth.acl.rules.expect("there are rules");
+    rules.to_vec()
 }
 
 fn told(text: &str) -> String {
@@ -94,6 +95,21 @@ fn rules_may_be_in_a_file_of_their_own() {
     ];
     let found = rules(&format!("[acl]\nfile = {file:?}\n"), &more);
     assert_eq!(named(&found), expected);
+}
+
+// Breaks if: a file that has been emptied lets everybody do everything.
+#[test]
+fn a_file_without_rules_is_not_the_same_as_none() {
+    let home = Directory::new();
+    let file = home
+        .file("rules.toml", "# to be written\n")
+        .display()
+        .to_string();
+    assert_eq!(rules(&format!("[acl]\nfile = {file:?}\n"), &[]), []);
+    for text in ["", "[acl]\nfile = \"\"\ndefault = \"deny\"\n"] {
+        let config = load(&format!("{LISTENER}{text}"), &[]).unwrap();
+        assert_eq!(config.auth.acl.rules, None, "{text}");
+    }
 }
 
 // Breaks if: a mistake in the file of rules is told of another file, or without its line.

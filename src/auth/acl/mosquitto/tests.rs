@@ -1,5 +1,7 @@
 //! What lines mean, and which are none.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::auth::Identity;
 use crate::codec::QoS;
@@ -242,4 +244,22 @@ fn a_file_that_cannot_be_read_is_told() {
     let error = MosquittoFile::read(Path::new("/nonexistent/acl")).expect_err("it is not there");
     assert_eq!(error.to_string(), "/nonexistent/acl: cannot be read");
     assert!(std::error::Error::source(&error).is_some());
+}
+
+proptest! {
+    // Breaks if: some text makes the reader or a decision panic.
+    #[test]
+    fn any_text_is_read_or_refused_and_any_topic_judged(
+        words in prop::collection::vec(prop::sample::select(&[
+            "topic", "pattern", "user", "read", "deny", " ", "  ", "\n", "\t", "#", "%c/", "%u", "%", "+", "/", "a", "ø", "\0",
+        ][..]), 0..40),
+        client_id in "[+#/%uc$ø]{0,4}",
+        user in prop::option::of("[+#/%uc$ø]{0,4}"),
+        topic in "[a%uc/$ø]{1,6}",
+    ) {
+        if let Ok(rules) = MosquittoFile::parse(words.concat().as_bytes()) {
+            let user = user.unwrap_or_default();
+            judged(&rules, (&client_id, &user), &topic);
+        }
+    }
 }
