@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
@@ -200,7 +201,7 @@ impl House {
         // Its file is gone when this is.
         let _control = serve_control(&config, &broker, &kept)?;
         let addresses: Vec<_> = bound.iter().map(|b| (b.kind(), b.address())).collect();
-        let options = Arc::new(config.listener.clone());
+        let options = Arc::new(ArcSwap::from_pointee(config.listener.clone()));
         let accepting: Vec<_> = bound
             .into_iter()
             .map(|listener| {
@@ -225,7 +226,8 @@ impl House {
             // A task that panicked is not accepting any more either.
             let _ = task.await;
         }
-        drain(&broker, config.listener.drain_timeout).await;
+        let patience = options.load().drain_timeout;
+        drain(&broker, patience).await;
         let _ = close.send(true);
         tracing::info!("stopped");
         Ok(())

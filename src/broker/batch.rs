@@ -1,12 +1,16 @@
 //! What one batch of work is done with.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::Guard;
+
 use crate::message::Timestamp;
-use crate::session::options::Options;
 use crate::session::{Context, Forwarded, Spare, Tally};
 
+use super::core::Broker;
 use super::groups::Letter;
+use super::options::Options;
 use super::shared::SessionRef;
 
 /// The time, read once per batch.
@@ -26,6 +30,8 @@ pub struct Now {
 pub struct Batch {
     /// The time of this batch.
     pub now: Now,
+    /// The options that were in force when this batch first asked for them.
+    pub(super) options: Option<Guard<Arc<Options>>>,
     pub(super) spare: Spare,
     pub(super) tally: Tally,
     pub(super) forwarded: Forwarded,
@@ -41,6 +47,7 @@ impl Batch {
     pub fn new(now: Now) -> Self {
         Self {
             now,
+            options: None,
             spare: Spare::default(),
             tally: Tally::default(),
             forwarded: Forwarded::default(),
@@ -51,10 +58,11 @@ impl Batch {
     }
 
     /// What the outbound side of a session works with.
-    pub(super) fn context<'a>(&'a mut self, options: &'a Options) -> Context<'a> {
+    pub(super) fn context<'a>(&'a mut self, broker: &Broker) -> Context<'a> {
+        let options = self.options.get_or_insert_with(|| broker.options());
         Context {
             now: self.now.wall,
-            options,
+            options: &options.session,
             spare: &mut self.spare,
             tally: &mut self.tally,
         }

@@ -149,9 +149,15 @@ impl Connection {
             // What the client sends before it can have read our AUTH cannot be an answer to it.
             return Ok(0);
         }
-        let version = match &self.phase {
-            Phase::Waiting(waiting) => waiting.terms.version,
-            _ => Version::V5,
+        let (version, maximum) = match &self.phase {
+            Phase::Waiting(waiting) => (
+                waiting.terms.version,
+                waiting.terms.granted.packet_size_maximum,
+            ),
+            _ => (
+                Version::V5,
+                self.broker.options().session.packet_size_maximum,
+            ),
         };
         if matches!(self.phase, Phase::Fresh) {
             // [MQTT5-3.1.0-1] [MQTT311-3.1.0-1]: said before more of it is waited for.
@@ -162,9 +168,9 @@ impl Connection {
                 return Err(NO_CONNECT);
             }
         }
-        let mut context = self.broker.context(version);
         // Nobody has said yet who it is: no string or Will Payload of a CONNECT is longer than 64 KiB.
-        context.maximum_packet_size = context.maximum_packet_size.min(HANDSHAKE_PACKET_MAXIMUM);
+        let maximum = maximum.min(HANDSHAKE_PACKET_MAXIMUM);
+        let context = self.broker.context(version, maximum);
         let Some((packet, length)) = decode(input, &context)? else {
             return Ok(0);
         };

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, RwLock};
 
 use crate::auth::Auth;
@@ -13,6 +14,7 @@ use crate::codec::ReasonCode;
 use crate::pubsub::options::GroupOptions;
 use crate::pubsub::{Generations, Retained, Subscriptions};
 use crate::store::Store;
+use crate::store::options::Promise;
 
 use super::batch::Batch;
 use super::metrics::Metrics;
@@ -34,7 +36,9 @@ pub struct Engines {
 /// The broker: sessions, subscriptions and retained messages, and the ways between them. Shared by
 /// all connections; everything it does is done by their tasks, in batches.
 pub struct Broker {
-    pub(super) options: Options,
+    options: ArcSwap<Options>,
+    /// How safe what is kept is, from the start to the end.
+    pub(super) promise: Promise,
     pub(super) auth: Arc<dyn Auth>,
     pub(super) store: Arc<dyn Store>,
     pub(super) cluster: Arc<dyn Cluster>,
@@ -45,7 +49,7 @@ pub struct Broker {
     pub(super) schedule: Mutex<Schedule>,
     pub(super) metrics: Metrics,
     /// How groups behave of which the options say nothing.
-    pub(super) unnamed_group: Arc<GroupOptions>,
+    pub(super) unnamed_group: ArcSwap<GroupOptions>,
     /// The moment from which acknowledgement timeouts are counted.
     pub(super) epoch: OnceLock<Instant>,
     /// Numbers for sessions, groups and assigned Client Identifiers: never given twice.
@@ -57,7 +61,7 @@ impl Broker {
     /// A broker with these engines.
     pub fn new(options: Options, engines: Engines) -> Self {
         let retained = Retained::new(options.pubsub.retained);
-        let unnamed_group = Arc::new(options.pubsub.unnamed());
+        let unnamed_group = ArcSwap::from_pointee(options.pubsub.unnamed());
         Self {
             auth: engines.auth,
             store: engines.store,
@@ -72,13 +76,23 @@ impl Broker {
             epoch: OnceLock::new(),
             numbers: AtomicU64::new(1),
             stopping: AtomicBool::new(false),
-            options,
+            promise: options.promise.clone(),
+            options: ArcSwap::from_pointee(options),
         }
     }
 
-    /// What it was built with.
-    pub fn options(&self) -> &Options {
-        &self.options
+    /// What is in force now. To be looked at and let go: another look may find others.
+    pub fn options(&self) -> Guard<Arc<Options>> {
+        self.options.load()
+    }
+
+    /// Puts other options in force while the broker runs: at once for what is asked for each time, and for
+    /// what a client is granted when it connects, with its next connection. What was promised of the
+    /// store stays as it was, and so do groups of which the options say something.
+    pub fn replace_options(&self, options: Options) {
+        self.retained.write().bound(options.pubsub.retained);
+        self.unnamed_group.store(Arc::new(options.pubsub.unnamed()));
+        self.options.store(Arc::new(options));
     }
 
     /// What it counts.
@@ -128,5 +142,6 @@ impl Broker {
             self.flush(&session, batch);
         }
         self.metrics.add(&mut batch.tally);
+        batch.options = None;
     }
 }

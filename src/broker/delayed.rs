@@ -115,7 +115,7 @@ impl Open {
         (token, packet_id): (Option<Token>, Option<PacketId>),
         now: Now,
     ) -> Result<(), Fault> {
-        let longest = broker.options.delayed.longest;
+        let longest = broker.options().delayed.longest;
         let later = parse(message.topic(), longest).ok_or(ReasonCode::TopicNameInvalid);
         let later = later.and_then(|(delay, topic)| {
             let access = Access::Publish {
@@ -171,7 +171,7 @@ impl Broker {
     /// if it is none.
     pub(super) fn topic_within<'a>(&self, message: &'a Message) -> Option<&'a str> {
         match is_for_later(message) {
-            true => Some(parse(message.topic(), self.options.delayed.longest)?.1),
+            true => Some(parse(message.topic(), self.options().delayed.longest)?.1),
             false => Some(message.topic()),
         }
     }
@@ -187,7 +187,7 @@ impl Broker {
         now: Now,
         receipt: Option<&mut dyn FnMut() -> Receipt>,
     ) -> Progress {
-        let bounds = self.options.delayed;
+        let bounds = self.options().delayed;
         let mut schedule = self.schedule.lock();
         let delayed = &schedule.delayed;
         let full = delayed.waiting.len() >= bounds.messages
@@ -205,7 +205,7 @@ impl Broker {
             due: Some(now.wall.after(delay)),
             targets: &[],
         };
-        let progress = match self.options.promise.of(message.topic()) {
+        let progress = match self.promise.of(message.topic()) {
             Some(safety) if self.store.remembers() => {
                 message.keep_as(number);
                 self.append(Record::Message(accepted), safety, receipt)
@@ -231,7 +231,7 @@ impl Broker {
         batch: &mut Batch,
     ) {
         // What it says was looked at when the client connected.
-        let Some((delay, topic)) = parse(message.topic(), self.options.delayed.longest) else {
+        let Some((delay, topic)) = parse(message.topic(), self.options().delayed.longest) else {
             return;
         };
         let message = on_topic(topic, message);

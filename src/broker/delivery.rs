@@ -61,7 +61,7 @@ impl Broker {
             batch.tally.drop(DropReason::Ended, 1);
             return;
         }
-        let mut cx = batch.context(&self.options.session);
+        let mut cx = batch.context(self);
         if side.outbound.deliver(delivery, source, &mut cx) {
             touch(session, side, batch);
         }
@@ -85,7 +85,7 @@ impl Broker {
         };
         let qos = message.qos().min(granted.unwrap_or(QoS::AtMostOnce));
         let waits = qos > QoS::AtMostOnce
-            || self.options.session.queue_qos0_offline
+            || self.options().session.queue_qos0_offline
             || group
                 .members()
                 .iter()
@@ -119,7 +119,7 @@ impl Broker {
         except: Option<&SessionRef>,
         batch: &mut Batch,
     ) -> bool {
-        let options = &self.options.session;
+        let options = self.options();
         // A member may fill up between being chosen and being given: then another is chosen.
         for _ in 0..=group.members().len() {
             let (chosen, hopeless) = self.choose(group, message, except, batch);
@@ -137,7 +137,7 @@ impl Broker {
             let qos = delivery.qos;
             let subscriber = member.subscriber.clone();
             let mut side = subscriber.outbound.lock();
-            if !side.outbound.takes_now(qos, options) {
+            if !side.outbound.takes_now(qos, &options.session) {
                 continue;
             }
             let before = side.outbound.in_flight();
@@ -165,6 +165,7 @@ impl Broker {
         batch: &Batch,
     ) -> (Option<usize>, bool) {
         let (mut connected, mut fitting) = (0, 0);
+        let options = self.options();
         let chosen = group.choose(message, |member| {
             let mut side = member.subscriber.outbound.lock();
             let fits = side
@@ -177,7 +178,7 @@ impl Broker {
                 return Load::Busy;
             }
             let qos = message.qos().min(member.granted.qos);
-            let takes = fits && side.outbound.takes_now(qos, &self.options.session);
+            let takes = fits && side.outbound.takes_now(qos, &options.session);
             side.hungry |= fits && !takes;
             match (takes, is_here && !fits) {
                 (true, _) => Load::Free(side.outbound.in_flight()),
@@ -233,10 +234,7 @@ impl Broker {
         let again = {
             let mut side = session.outbound.lock();
             side.hungry = false;
-            if side
-                .outbound
-                .draw(&mut batch.context(&self.options.session))
-            {
+            if side.outbound.draw(&mut batch.context(self)) {
                 touch(session, &mut side, batch);
             }
             self.tell_steps(session, &mut side, batch);
@@ -253,6 +251,7 @@ impl Broker {
     fn feed(&self, session: &SessionRef, side: &mut OutboundSide, batch: &mut Batch) -> bool {
         let mut steps = RETAINED_STEPS;
         let mut found = Vec::new();
+        let options = self.options();
         while let Some(mut feed) = side.feeds.pop_front() {
             found.clear();
             let now = batch.now.wall;
@@ -269,7 +268,7 @@ impl Broker {
             let looked_at_all = next.is_none();
             for message in &found {
                 let delivery = feed.delivery(message);
-                if !side.outbound.takes_now(delivery.qos, &self.options.session) {
+                if !side.outbound.takes_now(delivery.qos, &options.session) {
                     side.feeds.push_front(feed);
                     return false;
                 }
@@ -361,7 +360,7 @@ impl Broker {
         if !side.outbound.has_more() {
             return Written::All;
         }
-        let cx = &mut batch.context(&self.options.session);
+        let cx = &mut batch.context(self);
         let drew = side.outbound.draw(cx);
         self.tell_steps(session, side, batch);
         if !drew {

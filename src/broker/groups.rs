@@ -48,7 +48,8 @@ impl Broker {
     /// Makes the groups that the options declare, if they are not there: to be called once, after what
     /// the store has kept was taken up.
     pub fn declare_groups(&self) {
-        let named = &self.options.pubsub.groups;
+        let options = self.options();
+        let named = &options.pubsub.groups;
         for it in named.iter().filter(|it| it.declared) {
             let mut subscriptions = self.subscriptions.write();
             let group = self.group(&mut subscriptions, &it.share, &it.filter);
@@ -333,10 +334,12 @@ impl Broker {
 
     /// A group that nobody knows yet.
     pub(super) fn make_group(&self, number: NonZeroU64, share: &str, filter: &str) -> GroupRef {
-        let named = self.options.pubsub.named(share, filter);
-        let options = named.map_or(&self.unnamed_group, |it| &it.options);
+        let options = self.options();
+        let named = options.pubsub.named(share, filter);
+        let unnamed = || self.unnamed_group.load_full();
+        let behaviour = named.map_or_else(unnamed, |it| Arc::clone(&it.options));
         let seed = number.get().wrapping_mul(SEED);
-        let mut group = Group::new(Arc::clone(options), seed);
+        let mut group = Group::new(behaviour, seed);
         if named.is_some_and(|it| it.declared) {
             group.declare();
         }

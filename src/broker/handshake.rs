@@ -52,11 +52,12 @@ impl Waiting {
 }
 
 impl Broker {
-    pub(super) fn context(&self, version: Version) -> Context {
+    /// How packets are decoded for a client that may send such large ones.
+    pub(super) fn context(&self, version: Version, maximum_packet_size: u32) -> Context {
         Context {
             version,
             sender: Sender::Client,
-            maximum_packet_size: self.options.session.packet_size_maximum,
+            maximum_packet_size,
         }
     }
 
@@ -337,7 +338,7 @@ impl Connection {
         let connack = |present| {
             let information = (!information.is_empty()).then_some(&*information);
             let retain = options.pubsub.retained.available;
-            let mut connack = terms.connack(present, &options.session, retain, information);
+            let mut connack = terms.connack(present, retain, information);
             // [MQTT5-4.12.0-5] [MQTT5-4.12.0-6]
             connack.properties.authentication_method = method.as_deref();
             connack.properties.authentication_data = data.as_deref();
@@ -436,11 +437,7 @@ impl Connection {
     fn say(&mut self, version: Version, packet: &[u8], batch: &mut Batch) {
         let mut own = self.port.own().lock();
         let line = own.get_or_insert_with(|| Box::new(Line::bare(version)));
-        line.commit_packets(
-            packet,
-            1,
-            &mut batch.context(&self.broker.options().session),
-        );
+        line.commit_packets(packet, 1, &mut batch.context(&self.broker));
         // No session, nobody else to flush it.
         self.port.signal(Signal::Write);
     }

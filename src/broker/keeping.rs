@@ -44,7 +44,7 @@ impl Broker {
             return Progress::Done;
         }
         let (message, route) = (what.message, what.route);
-        let Some(safety) = self.options.promise.of(message.topic()) else {
+        let Some(safety) = self.promise.of(message.topic()) else {
             return Progress::Done;
         };
         let targets = targets(message, route);
@@ -88,7 +88,7 @@ impl Broker {
         record: Record<'_>,
         receipt: &mut dyn FnMut() -> Receipt,
     ) -> Progress {
-        match self.options.promise.of_sessions() {
+        match self.promise.of_sessions() {
             Some(safety) => self.append(record, safety, Some(receipt)),
             None => Progress::Done,
         }
@@ -126,7 +126,7 @@ impl Broker {
                     self.store.append(record, None);
                     continue;
                 };
-                let safety = self.options.promise.of_sessions();
+                let safety = self.promise.of_sessions();
                 let safety = safety.unwrap_or(Safety::Written);
                 let mut receipt = || session.gate_receipt(gate, safety);
                 if self.store.append(record, Some(&mut receipt)) != Progress::Later {
@@ -144,7 +144,7 @@ impl Broker {
         safe: u64,
         batch: &mut Batch,
     ) {
-        let mut cx = batch.context(&self.options.session);
+        let mut cx = batch.context(self);
         if side.outbound.open_gates(safe, &mut cx) {
             touch(session, side, batch);
         }
@@ -229,7 +229,7 @@ impl Broker {
             filter: &group.filter,
         };
         self.store.append(record, None);
-        group.group.lock().spill(self.options.queue_memory);
+        group.group.lock().spill(self.options().queue_memory);
         group.set_kept();
     }
 

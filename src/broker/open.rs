@@ -27,6 +27,8 @@ pub(super) struct Open {
     pub identity: Identity,
     /// Largest packet that the client accepts.
     pub packet_size_maximum: u32,
+    /// Largest packet that it may send.
+    pub granted_packet_size: u32,
     /// Whether the client wants reasons in words with every packet.
     pub problem_information: bool,
     pub method: Option<Box<str>>,
@@ -82,6 +84,7 @@ impl Open {
             silence_allowed: terms.silence_allowed(),
             identity,
             packet_size_maximum: terms.packet_size_maximum,
+            granted_packet_size: terms.granted.packet_size_maximum,
             problem_information: terms.problem_information,
             method,
             exchange: None,
@@ -137,7 +140,7 @@ impl Open {
         if side.epoch != self.epoch {
             return Err(Leave::Late);
         }
-        let context = broker.context(self.version);
+        let context = broker.context(self.version, self.granted_packet_size);
         loop {
             if !deliver_rest(broker, side, work, batch) {
                 return Ok(Turn::Again);
@@ -171,7 +174,7 @@ impl Open {
     /// connection.
     fn is_clogged(&self, broker: &Broker) -> bool {
         let mut side = self.session.outbound.lock();
-        let maximum = broker.options.session.unsent_maximum;
+        let maximum = broker.options().session.unsent_maximum;
         let clogged = side
             .outbound
             .line()
@@ -216,7 +219,7 @@ impl Open {
     pub(super) fn commit(&self, broker: &Broker, packets: &[u8], count: usize, batch: &mut Batch) {
         let mut outbound = self.session.outbound.lock();
         if let Some(line) = outbound.outbound.line() {
-            let mut cx = batch.context(&broker.options.session);
+            let mut cx = batch.context(broker);
             line.commit_packets(packets, count, &mut cx);
             touch(&self.session, &mut outbound, batch);
         }

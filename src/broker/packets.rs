@@ -94,7 +94,7 @@ impl Open {
         let Arrival::New(message, token) = arrival else {
             return Ok(());
         };
-        if message.retain() && !broker.options.pubsub.retained.available {
+        if message.retain() && !broker.options().pubsub.retained.available {
             self.retain_unavailable()?;
         }
         if is_for_later(&message) {
@@ -208,7 +208,7 @@ impl Open {
             Packet::Puback(_) => side.outbound.puback(ack.packet_id)?,
             Packet::Pubcomp(_) => side.outbound.pubcomp(ack.packet_id)?,
             _ => {
-                let mut cx = batch.context(&broker.options.session);
+                let mut cx = batch.context(broker);
                 side.outbound.pubrec(ack.packet_id, ack.code, &mut cx)?
             }
         };
@@ -376,7 +376,7 @@ impl Open {
                 let what = "DISCONNECT may not give an expiry to a session without one";
                 return Leave::Fault(Fault::new(ReasonCode::ProtocolError, what));
             }
-            let maximum = broker.options.session.expiry_maximum.as_secs();
+            let maximum = broker.options().session.expiry_maximum.as_secs();
             side.expiry = expiry.min(u32::try_from(maximum).unwrap_or(u32::MAX));
         }
         Leave::Disconnect(match disconnect.code {
@@ -453,7 +453,7 @@ impl Broker {
             if topic == "$SYS" || topic.starts_with("$SYS/") {
                 return Some(ReasonCode::NotAuthorized);
             }
-            if name::levels(topic).count() > self.options.session.topic_levels_maximum {
+            if name::levels(topic).count() > self.options().session.topic_levels_maximum {
                 return Some(ReasonCode::TopicNameInvalid);
             }
         }

@@ -65,7 +65,7 @@ impl Broker {
     /// Whether a message is to be the retained one of its topic, or to clear it.
     // [MQTT5-3.3.1-5] [MQTT5-3.3.1-8] [MQTT311-3.3.1-5] [MQTT311-3.3.1-12]
     pub(super) fn retains(&self, message: &Message) -> bool {
-        message.retain() && self.options.pubsub.retained.available
+        message.retain() && self.options().pubsub.retained.available
     }
 
     /// Takes a message in: asks the store to keep it, and retains it if it is to be. Nothing is done

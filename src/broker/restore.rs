@@ -85,7 +85,7 @@ impl Broker {
         shared.set_kept();
         batch.tally.queue_changed(0, kept.backlog.len());
         let mut group = shared.group.lock();
-        group.restore(kept.backlog.into_iter(), self.options.queue_memory);
+        group.restore(kept.backlog.into_iter(), self.options().queue_memory);
         drop(group);
         shared
     }
@@ -141,7 +141,7 @@ impl Broker {
             let mut outbound = session.outbound.lock();
             outbound.outbound = Outbound::restored(in_flight, waiting);
             batch.tally.queue_changed(0, outbound.outbound.queued());
-            session.set_kept(&mut outbound, Some(self.options.queue_memory));
+            session.set_kept(&mut outbound, Some(self.options().queue_memory));
         }
         let subscriptions = kept.subscriptions.iter().map(|(filter, options, id)| {
             let subscribed = Subscribed {
@@ -171,7 +171,7 @@ impl Broker {
             end: (side.expiry != NEVER).then(|| after(side.expiry)),
         };
         side.state = State::Away(absence);
-        let maximum = self.options.abandoned_sessions_maximum;
+        let maximum = self.options().abandoned_sessions_maximum;
         self.schedule.lock().left(session, absence, maximum);
     }
 }

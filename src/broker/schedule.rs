@@ -43,8 +43,8 @@ pub(super) enum What {
 }
 
 impl Schedule {
-    /// Notes that a session is away. If there are more than `maximum` now, the one that has been so
-    /// for longest ends at the next tick.
+    /// Notes that a session is away. If there are more than `maximum` now, those that have been so
+    /// for longest end at the next tick.
     pub(super) fn left(&mut self, session: &SessionRef, absence: Absence, maximum: usize) {
         let entry = (session.clone(), absence);
         self.away.insert((absence.since, session.number), entry);
@@ -54,7 +54,7 @@ impl Schedule {
         if let Some(at) = absence.end {
             self.add(at, What::End, session.clone(), absence);
         }
-        if self.away.len() > maximum
+        while self.away.len() > maximum
             && let Some((_, (longest, absence))) = self.away.pop_first()
         {
             self.add(absence.since, What::Evict, longest, absence);

@@ -223,7 +223,6 @@ impl Broker {
         connack: &[u8],
         batch: &mut Batch,
     ) {
-        let limits = &self.options.session;
         // Outcomes that came while nobody was there: those who waited for them are gone, but a QoS 2
         // message that could not be kept has its id freed, and one that could has it held.
         let _ = self.settle_outcomes(session, side, terms.version);
@@ -234,8 +233,8 @@ impl Broker {
         side.will.clone_from(&terms.will);
         side.inbound.attach(
             terms.version,
-            limits.receive_maximum,
-            limits.topic_alias_maximum,
+            terms.granted.receive_maximum,
+            terms.granted.topic_alias_maximum,
         );
         self.metrics.gauge(Gauge::Connected, 1);
         {
@@ -246,12 +245,12 @@ impl Broker {
             outbound.port = Some(Arc::clone(port));
             // What the store has of it, it has until the end.
             let kept = self.store.remembers() && (terms.expiry > 0 || session.is_kept());
-            let memory = kept.then_some(self.options.queue_memory);
+            let memory = kept.then_some(self.options().queue_memory);
             session.set_kept(&mut outbound, memory);
             self.open_gates(session, &mut outbound, session.safe(), batch);
             outbound
                 .outbound
-                .attach(terms, connack, &mut batch.context(limits));
+                .attach(terms, connack, &mut batch.context(self));
             super::delivery::touch(session, &mut outbound, batch);
             self.tell_steps(session, &mut outbound, batch);
         }
@@ -313,7 +312,7 @@ impl Broker {
         };
         side.state = State::Away(absence);
         self.tell_left(session, side, batch.now.wall, side.will.is_some());
-        let maximum = self.options.abandoned_sessions_maximum;
+        let maximum = self.options().abandoned_sessions_maximum;
         self.schedule.lock().left(session, absence, maximum);
     }
 
@@ -331,7 +330,7 @@ impl Broker {
         };
         let Some((mut line, back)) = outbound
             .outbound
-            .detach(&self.options.session, &mut batch.tally)
+            .detach(&self.options().session, &mut batch.tally)
         else {
             return Vec::new();
         };
@@ -376,7 +375,7 @@ impl Broker {
         let mut packet = Vec::new();
         let fits = disconnect.encoded_len(Version::V5) <= maximum;
         if fits && encode(&Packet::Disconnect(disconnect), Version::V5, &mut packet).is_ok() {
-            line.commit_packets(&packet, 1, &mut batch.context(&self.options.session));
+            line.commit_packets(&packet, 1, &mut batch.context(self));
         }
     }
 

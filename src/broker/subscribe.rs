@@ -107,7 +107,8 @@ impl Broker {
         if changes && session.is_kept() && self.store.accepts().is_err() {
             return Some(ReasonCode::QuotaExceeded);
         }
-        let limits = &self.options.session;
+        let options = self.options();
+        let limits = &options.session;
         let (plain, share) = match filter::parse(text) {
             Ok(parsed) => (parsed.filter, parsed.share),
             Err(_) => (text, None),

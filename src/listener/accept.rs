@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -133,11 +134,11 @@ impl Bound {
         }
     }
 
-    /// Accepts connections until told to stop.
+    /// Accepts connections until told to stop. Each is treated by the options that are in force when it comes.
     pub async fn serve(
         self,
         broker: Arc<Broker>,
-        options: Arc<Options>,
+        options: Arc<ArcSwap<Options>>,
         stop: watch::Receiver<bool>,
     ) {
         let mut stopped = stop;
@@ -148,7 +149,7 @@ impl Bound {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.accepted(stream, peer, &broker, &options),
+                Ok((stream, peer)) => self.accepted(stream, peer, &broker, &options.load()),
                 Err(error) if is_exhausted(&error) => {
                     broker.metrics().accept_failed();
                     tracing::warn!(address = %self.address, "cannot accept: {error}");

@@ -89,6 +89,11 @@ impl Retained {
         }
     }
 
+    /// Puts other bounds in force. What is there stays, however much it is.
+    pub fn bound(&mut self, options: RetainedOptions) {
+        self.options = options;
+    }
+
     /// Messages in the store.
     pub fn len(&self) -> usize {
         self.messages.len()
@@ -132,10 +137,10 @@ impl Retained {
             .messages
             .get(message.topic_bytes())
             .map(|known| known.message.size());
-        let count = self.messages.len() + usize::from(before.is_none());
+        let more = before.is_none() && self.messages.len() >= self.options.messages;
         let bytes = self.bytes - before.unwrap_or(0) + message.size();
         let grows = message.size() > before.unwrap_or(0);
-        let full = count > self.options.messages || (grows && bytes > self.options.bytes);
+        let full = more || (grows && bytes > self.options.bytes);
         message.payload().is_empty() || !full
     }
 

@@ -55,6 +55,20 @@ pub struct Terms {
     response_information: bool,
     /// The Will Message, if the client left one. [MQTT5-3.1.2-7] [MQTT311-3.1.2-8]
     pub will: Option<Will>,
+    /// What the client may do.
+    pub granted: Granted,
+}
+
+/// What a client is told that it may do, and may until its connection ends, whatever is granted to others
+/// by then.
+#[derive(Clone, Copy, Debug)]
+pub struct Granted {
+    /// Its Receive Maximum.
+    pub receive_maximum: u16,
+    /// The largest packet that it may send.
+    pub packet_size_maximum: u32,
+    /// Its Topic Aliases.
+    pub topic_alias_maximum: u16,
 }
 
 impl Terms {
@@ -97,6 +111,11 @@ impl Terms {
             problem_information: v5 && properties.request_problem_information,
             response_information: v5 && properties.request_response_information,
             will: will(connect),
+            granted: Granted {
+                receive_maximum: options.receive_maximum,
+                packet_size_maximum: options.packet_size_maximum,
+                topic_alias_maximum: options.topic_alias_maximum,
+            },
         })
     }
 
@@ -105,7 +124,6 @@ impl Terms {
     pub fn connack<'a>(
         &'a self,
         session_present: bool,
-        options: &Options,
         retain_available: bool,
         response_information: Option<&'a str>,
     ) -> Connack<'a> {
@@ -114,9 +132,10 @@ impl Terms {
             // [MQTT5-3.1.3-7] [MQTT5-3.2.2-16]
             properties.assigned_client_id = self.assigned.then_some(&*self.client_id);
             properties.session_expiry = self.expiry_cut.then_some(self.expiry);
-            properties.receive_maximum = std::num::NonZeroU16::new(options.receive_maximum);
-            properties.maximum_packet_size = std::num::NonZeroU32::new(options.packet_size_maximum);
-            properties.topic_alias_maximum = options.topic_alias_maximum;
+            let granted = self.granted;
+            properties.receive_maximum = std::num::NonZeroU16::new(granted.receive_maximum);
+            properties.maximum_packet_size = std::num::NonZeroU32::new(granted.packet_size_maximum);
+            properties.topic_alias_maximum = granted.topic_alias_maximum;
             properties.retain_available = (!retain_available).then_some(false);
             // [MQTT5-3.2.2-22]: absent means that the client's own value holds.
             properties.server_keep_alive = self.keep_alive_cut.then_some(self.keep_alive);

@@ -27,6 +27,7 @@
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
 //! | `acl` | what whoever was let in may do |
 //! | `admin` | what an operator sees and does |
+//! | `options` | what is replaced while it is in use |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
 
 mod client;
@@ -53,6 +54,7 @@ mod flow;
 mod gates;
 mod keep_alive;
 mod memory;
+mod options;
 mod queues;
 mod restart;
 mod retained;

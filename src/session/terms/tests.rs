@@ -54,12 +54,11 @@ fn expiring(maximum: u64, default: u64) -> Options {
 /// The CONNACK as the client decodes it, checked by `check`.
 fn told(
     terms: &Terms,
-    options: &Options,
     retain_available: bool,
     response_information: Option<&str>,
     check: impl FnOnce(Connack<'_>),
 ) {
-    let connack = terms.connack(true, options, retain_available, response_information);
+    let connack = terms.connack(true, retain_available, response_information);
     let mut bytes = Vec::new();
     connack
         .encode(terms.version, &mut bytes)
@@ -108,12 +107,12 @@ fn an_absent_client_identifier_is_assigned_and_told() {
         let terms = negotiate(&connect, &options);
         assert_eq!((&*terms.client_id, terms.assigned), ("assigned", true));
         let id = (version == Version::V5).then_some("assigned");
-        told(&terms, &options, true, None, |it| {
+        told(&terms, true, None, |it| {
             assert_eq!(it.properties.assigned_client_id, id)
         });
     }
     let terms = negotiate(&connect(Version::V5), &options);
-    told(&terms, &options, true, None, |it| {
+    told(&terms, true, None, |it| {
         assert_eq!(it.properties.assigned_client_id, None)
     });
 }
@@ -186,7 +185,7 @@ fn a_cut_session_expiry_is_told_and_an_uncut_one_is_not() {
             ..Default::default()
         });
         let terms = negotiate(&connect, &options);
-        told(&terms, &options, true, None, |it| {
+        told(&terms, true, None, |it| {
             assert_eq!(it.properties.session_expiry, expected)
         });
     }
@@ -226,7 +225,7 @@ fn a_keep_alive_beyond_the_maximum_is_replaced_and_told_in_5() {
         };
         let terms = negotiate(&connect, &bounded);
         assert_eq!(terms.keep_alive, granted);
-        told(&terms, &bounded, true, None, |it| {
+        told(&terms, true, None, |it| {
             assert_eq!(it.properties.server_keep_alive, server_keep_alive);
         });
         // 3.x has no way to be told.
@@ -350,8 +349,8 @@ fn response_information_is_told_to_who_asks() {
         });
         let terms = negotiate(&connect, &options);
         let check = |it: Connack<'_>| assert_eq!(it.properties.response_information, expected);
-        told(&terms, &options, true, Some("reply"), check);
-        told(&terms, &options, true, None, |it| {
+        told(&terms, true, Some("reply"), check);
+        told(&terms, true, None, |it| {
             assert_eq!(it.properties.response_information, None);
         });
     }
@@ -366,7 +365,7 @@ fn the_connack_of_5_tells_the_brokers_limits() {
         ..Options::default()
     };
     let terms = negotiate(&connect(Version::V5), &options);
-    told(&terms, &options, true, None, |it| {
+    told(&terms, true, None, |it| {
         assert_eq!((it.session_present, it.code), (true, ReasonCode::Success));
         let expected = ConnackProperties {
             receive_maximum: NonZeroU16::new(7),
@@ -376,7 +375,7 @@ fn the_connack_of_5_tells_the_brokers_limits() {
         };
         assert_eq!(it.properties, expected);
     });
-    told(&terms, &options, false, None, |it| {
+    told(&terms, false, None, |it| {
         assert_eq!(it.properties.retain_available, Some(false));
     });
 }
@@ -387,10 +386,10 @@ fn the_connack_says_whether_a_session_was_there() {
     for version in VERSIONS {
         let options = Options::default();
         let terms = negotiate(&connect(version), &options);
-        let absent = terms.connack(false, &options, true, None);
+        let absent = terms.connack(false, true, None);
         assert!(!absent.session_present);
         // 3.1 has no flag for it.
-        told(&terms, &options, true, None, |it| {
+        told(&terms, true, None, |it| {
             assert_eq!(it.session_present, version > Version::V31);
         });
     }
@@ -401,7 +400,7 @@ fn the_connack_of_3x_has_no_properties() {
     let options = expiring(100, 50);
     for version in [Version::V31, Version::V311] {
         let terms = negotiate(&connect(version), &options);
-        let connack = terms.connack(true, &options, false, Some("reply"));
+        let connack = terms.connack(true, false, Some("reply"));
         assert_eq!(connack.properties, ConnackProperties::default());
     }
 }

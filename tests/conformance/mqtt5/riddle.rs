@@ -13,6 +13,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use postbud::auth::{
     Access, AskAgain, Auth, Exchange, Identity, Permission, Request, Step, Tell, Verdict, Who,
 };
@@ -90,7 +91,11 @@ impl House {
         };
         let (stop, stopped) = watch::channel(false);
         let address = bound.address();
-        drop(runtime.spawn(bound.serve(broker, Arc::new(Options::default()), stopped)));
+        drop(runtime.spawn(bound.serve(
+            broker,
+            Arc::new(ArcSwap::from_pointee(Options::default())),
+            stopped,
+        )));
         Self {
             address,
             runtime: Some(runtime),
