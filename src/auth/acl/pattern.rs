@@ -46,10 +46,9 @@ impl Pattern {
     pub fn to_grant(&self, who: &Who<'_>) -> Option<Cow<'_, str>> {
         let user = who.identity.user.as_deref();
         let is_safe = |placeholder, value: &str| {
-            let begins = self.text.starts_with(placeholder);
-            !value.is_empty()
-                && !value.contains(['/', '+', '#'])
-                && !(begins && value.starts_with('$'))
+            let leads = self.text.starts_with(placeholder) && value.starts_with('$');
+            let reaches = value.is_empty() || value.contains(['/', '+', '#']);
+            !leads && !reaches
         };
         let client_is_safe = !self.has_client || is_safe("%c", who.client_id);
         let user_is_safe = !self.has_user || user.is_some_and(|user| is_safe("%u", user));
