@@ -259,6 +259,14 @@ fn proofs(options: &AuthOptions) -> String {
             let _ = writeln!(text, "  {name:<12}{}", file.display());
         }
     }
+    if options.token.is_on() {
+        let names = options.token.algorithms.iter().map(|it| it.name());
+        let names: Vec<&str> = names.collect();
+        let _ = writeln!(text, "  tokens      {}", names.join(", "));
+    }
+    if let Some(url) = &options.http.authenticate {
+        let _ = writeln!(text, "  asked       {url}");
+    }
     let anonymous = match (options.anonymous, text.is_empty()) {
         (true, _) => "accepted",
         (false, false) => "refused",

@@ -17,12 +17,19 @@
 //! nobody gets in, or at a topic, because somebody could not be asked.
 
 pub mod acl;
+pub mod callback;
+pub mod counts;
 pub mod entries;
 pub mod gate;
+pub mod grants;
 pub mod network;
 pub mod options;
 pub mod password;
 pub mod scram;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod token;
+pub mod web;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use super::acl::options::Options as AclOptions;
+use super::callback::options::Options as HttpOptions;
+use super::token::options::Options as TokenOptions;
 
 /// How clients are authenticated and authorised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,10 @@ pub struct Options {
     pub password: PasswordOptions,
     /// Enhanced authentication with SCRAM-SHA-256.
     pub scram: ScramOptions,
+    /// Tokens in place of passwords.
+    pub token: TokenOptions,
+    /// A service that is asked by HTTP.
+    pub http: HttpOptions,
     /// What clients may do.
     pub acl: AclOptions,
 }
@@ -28,6 +34,8 @@ impl Default for Options {
             ways: WayName::ALL.to_vec(),
             password: PasswordOptions::default(),
             scram: ScramOptions::default(),
+            token: TokenOptions::default(),
+            http: HttpOptions::default(),
             acl: AclOptions::default(),
         }
     }

@@ -37,6 +37,7 @@ mod load;
 mod log;
 mod settings;
 mod suggestion;
+mod token;
 mod units;
 mod value;
 
