@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::auth::acl::options::{Effect, Options as AclOptions};
+use crate::auth::acl::options::Effect;
 use crate::auth::options::Options as AuthOptions;
 use crate::config::{Config, Level, Origin};
 use crate::listener::certificates::{self, Generated};
@@ -220,7 +220,7 @@ fn report(config: &Config) -> Result<String, String> {
     let _ = writeln!(text, "  http        {http}");
     let _ = writeln!(text, "  store       {}", kept(&config.store));
     text += &proofs(&config.auth);
-    let _ = writeln!(text, "  acl         {}", permitted(&config.auth.acl));
+    let _ = writeln!(text, "  acl         {}", permitted(&config.auth));
     if let Err(error) = server::check(config) {
         complaints += &complaint(&error);
     }
@@ -232,14 +232,17 @@ fn report(config: &Config) -> Result<String, String> {
 }
 
 /// Which rules there would be about topics.
-fn permitted(options: &AclOptions) -> String {
+fn permitted(auth: &AuthOptions) -> String {
+    let options = &auth.acl;
     let file = options.mosquitto_file.as_ref();
     let file = file.map(|file| format!("{} as mosquitto has it", file.display()));
     let rules = options.rules.as_ref().map(|rules| match rules.len() {
         1 => "1 rule".to_owned(),
         more => format!("{more} rules"),
     });
-    let known: Vec<_> = file.into_iter().chain(rules).collect();
+    let service = auth.http.authorize.as_ref();
+    let service = service.map(|url| format!("{url} is asked"));
+    let known: Vec<_> = file.into_iter().chain(rules).chain(service).collect();
     match (known.is_empty(), options.default) {
         (true, _) => "none: whoever gets in may do everything".to_owned(),
         (false, Effect::Deny) => format!("{}, all else denied", known.join(", ")),
