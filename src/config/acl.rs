@@ -46,6 +46,12 @@ fn action(word: &str) -> Option<Action> {
     }
 }
 
+const NETWORKS: &str = "addresses and networks such as \"10.0.0.0/8\"";
+
+fn network(text: &str) -> Option<Network> {
+    text.parse().ok()
+}
+
 /// What else is to happen.
 pub const EFFECTS: &[(&str, Effect)] = &[("allow", Effect::Allow), ("deny", Effect::Deny)];
 
@@ -57,7 +63,9 @@ pub const RULE_KEYS: &[Key<RuleSettings>] = &[
     key("user", |v, to| v.names(&mut to.user)),
     key("client", |v, to| v.names(&mut to.client)),
     key("group", |v, to| v.names(&mut to.group)),
-    key("address", |v, to| v.networks(&mut to.address)),
+    key("address", |v, to| {
+        v.each(NETWORKS, network, &mut to.address)
+    }),
     key("retain", |v, to| v.boolean(to.retain.insert(false))),
     key("qos", |v, to| v.number(0..=2, to.qos.insert(0))),
 ];

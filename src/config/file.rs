@@ -231,7 +231,7 @@ fn plain(value: &DeValue<'_>) -> Value {
                 _ => None,
             };
             let texts = items.iter().map(text).collect::<Option<_>>();
-            texts.map_or(Value::Other("an array"), Value::List)
+            texts.map_or(Value::Other("an array"), Value::Strings)
         }
         DeValue::Table(_) => Value::Other("a table"),
     }

@@ -28,11 +28,13 @@
 
 mod acl;
 mod assignments;
+mod conflicts;
 mod environment;
 mod error;
 mod file;
 mod groups;
 mod keys;
+mod listeners;
 mod load;
 mod log;
 mod settings;

@@ -25,6 +25,7 @@ mod statements;
     reason = "each test binary uses its part of what they share"
 )]
 mod support;
+mod websocket;
 
 /// Postbud beside mosquitto
 mod differential {
@@ -88,6 +89,7 @@ mod mqtt311 {
     mod s4_errors;
     mod s4_order;
     mod s4_topics;
+    mod s6_websocket;
 }
 
 /// MQTT 5.0
@@ -122,5 +124,6 @@ mod mqtt5 {
     mod s4_09_flow_control;
     mod s4_12_authentication;
     mod s4_13_errors;
+    mod s6_websocket;
     pub(crate) mod steps;
 }

@@ -277,7 +277,7 @@ fn choices_are_listed() {
 fn several_choices_keep_their_order_and_come_once() {
     let known = [("a", 1), ("b", 2), ("c", 3)];
     let choices = |value: &Value| read::<Vec<u8>>(|to| value.choices(&known, to));
-    let strings = |words: &[&str]| Value::List(words.iter().map(|it| it.to_string()).collect());
+    let strings = |words: &[&str]| Value::Strings(words.iter().map(|it| it.to_string()).collect());
     for (value, expected) in [
         (strings(&["c", "a"]), vec![3, 1]),
         (strings(&[]), vec![]),
