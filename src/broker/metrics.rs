@@ -41,6 +41,8 @@ pub struct Metrics {
     retained_refused: AtomicU64,
     sessions_expired: AtomicU64,
     sessions_evicted: AtomicU64,
+    sessions_refused: AtomicU64,
+    subscriptions_withdrawn: AtomicU64,
     gauges: [AtomicI64; Gauge::ALL.len()],
     connected_maximum: AtomicI64,
     doors: Doors,
@@ -125,6 +127,10 @@ pub struct Snapshot {
     pub sessions_expired: u64,
     /// Sessions that ended because too many were without a connection.
     pub sessions_evicted: u64,
+    /// CONNECTs refused because the session of their Client Identifier is another user's.
+    pub sessions_refused: u64,
+    /// Subscriptions removed because they are not permitted any more.
+    pub subscriptions_withdrawn: u64,
     /// Gauges, in the order of [`Gauge::ALL`].
     pub gauges: [i64; Gauge::ALL.len()],
     /// The most sessions that were connected at once.
@@ -152,6 +158,8 @@ impl Default for Metrics {
             retained_refused: AtomicU64::new(0),
             sessions_expired: AtomicU64::new(0),
             sessions_evicted: AtomicU64::new(0),
+            sessions_refused: AtomicU64::new(0),
+            subscriptions_withdrawn: AtomicU64::new(0),
             gauges: std::array::from_fn(|_| AtomicI64::new(0)),
             connected_maximum: AtomicI64::new(0),
             doors: Doors::default(),
@@ -262,6 +270,14 @@ impl Metrics {
         add(&self.sessions_evicted, 1);
     }
 
+    pub(super) fn session_refused(&self) {
+        add(&self.sessions_refused, 1);
+    }
+
+    pub(super) fn subscriptions_withdrawn(&self, count: usize) {
+        add(&self.subscriptions_withdrawn, count as u64);
+    }
+
     /// Moves a gauge. [`Gauge::Connected`] going up is a CONNECT accepted, and may be a new
     /// maximum.
     pub fn gauge(&self, gauge: Gauge, change: i64) {
@@ -297,6 +313,8 @@ impl Metrics {
             retained_refused: self.retained_refused.load(Ordering::Relaxed),
             sessions_expired: self.sessions_expired.load(Ordering::Relaxed),
             sessions_evicted: self.sessions_evicted.load(Ordering::Relaxed),
+            sessions_refused: self.sessions_refused.load(Ordering::Relaxed),
+            subscriptions_withdrawn: self.subscriptions_withdrawn.load(Ordering::Relaxed),
             gauges: std::array::from_fn(|i| self.gauges[i].load(Ordering::Relaxed)),
             connected_maximum: self.connected_maximum.load(Ordering::Relaxed),
             doors: self.doors.counts(),

@@ -319,6 +319,8 @@ struct Refusals {
     publishes: ByReason,
     subscriptions: ByReason,
     retained: Counter,
+    sessions: Counter,
+    withdrawn: Counter,
 }
 
 impl Refusals {
@@ -343,6 +345,14 @@ impl Refusals {
                 "postbud_retained_refused_total",
                 "Messages not retained because the store of retained messages was full.",
             ),
+            sessions: new_counter(
+                "postbud_sessions_refused_total",
+                "CONNECTs refused because the session of their Client Identifier is another user's.",
+            ),
+            withdrawn: new_counter(
+                "postbud_subscriptions_withdrawn_total",
+                "Subscriptions removed because they are not permitted any more.",
+            ),
         }
     }
 
@@ -354,6 +364,8 @@ impl Refusals {
         self.subscriptions
             .set(now.subscriptions_refused.iter().map(by_code));
         self.retained.absolute(now.retained_refused);
+        self.sessions.absolute(now.sessions_refused);
+        self.withdrawn.absolute(now.subscriptions_withdrawn);
     }
 }
 

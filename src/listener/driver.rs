@@ -450,12 +450,8 @@ impl<T: Transport> Driver<T> {
     fn due(&self) -> Option<Instant> {
         let own = match self.state {
             State::Closing(by) | State::Lingering(by) => return Some(by),
-            // Who is not listened to is not blamed for silence; but a handshake that waits for
-            // somebody else does not wait for ever.
-            State::Paused if self.connection.is_open() => None,
             State::Closed => None,
-            State::Paused => self.connection.deadline(),
-            State::Reading | State::Handling => self.connection.deadline(),
+            State::Paused | State::Reading | State::Handling => self.connection.deadline(),
         };
         own.into_iter().chain(self.write_due()).min()
     }

@@ -169,6 +169,8 @@ postbud_retained_messages 15
 postbud_retained_bytes 16
 postbud_sessions_expired_total 17
 postbud_sessions_evicted_total 18
+postbud_sessions_refused_total 185
+postbud_subscriptions_withdrawn_total 19
 "#;
 
 /// Each number of a snapshot goes to a series of its own: none is forgotten, none is mixed up.
@@ -183,6 +185,8 @@ fn every_number_of_a_snapshot_has_its_series() {
     snapshot.retained_refused = 11;
     snapshot.sessions_expired = 17;
     snapshot.sessions_evicted = 18;
+    snapshot.sessions_refused = 185;
+    snapshot.subscriptions_withdrawn = 19;
     snapshot.refused = vec![(ReasonCode::Banned, 12)];
     snapshot.publishes_refused = vec![(ReasonCode::TopicNameInvalid, 13)];
     snapshot.subscriptions_refused = vec![(ReasonCode::NotAuthorized, 14)];
