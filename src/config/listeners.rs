@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::broker::defence::network::Network;
+use crate::auth::network::Network;
 use crate::listener::options::{
     Inside, InternetOptions, ListenerOptions, Options, Place as Where, ProxyOptions, TcpOptions,
     TlsOptions, TlsVersion, UnixOptions, WebSocketOptions,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::broker::defence::network::Network;
+use crate::auth::network::Network;
 
 /// All listeners and the limits they share.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use super::accounts::{Account, Accounts};
 use super::bans::{Banned, Bans, Reason};
 use super::bucket::{Rate, Tick};
-use super::network::Origin;
 use super::options::{Memory, Options};
+use super::origin::Origin;
 use super::overload::{Judge, Level, Measured};
 use super::quiet::Quiet;
 

@@ -14,7 +14,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `bucket` | rates: a token bucket in one number, and windows of events |
-//! | `network` | whom an address stands for, and networks that are exempt |
+//! | `origin` | whom an address stands for |
 //! | `accounts` | what is counted of users, addresses and clients |
 //! | `bans` | who is shut out, and until when |
 //! | `overload` | from measurements to what is refused |
@@ -24,8 +24,8 @@ mod accounts;
 mod bans;
 mod bucket;
 mod guard;
-pub mod network;
 pub mod options;
+mod origin;
 mod overload;
 mod quiet;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::network::Network;
+use crate::auth::network::Network;
 
 /// What the defence allows.
 #[derive(Clone, Debug, PartialEq, Eq)]

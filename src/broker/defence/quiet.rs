@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::bucket::{Bucket, Rate, Tick};
-use super::network::Origin;
+use super::origin::Origin;
 
 /// Lines about one address: so many at once, then a few.
 const OF_ONE: Rate = Rate {
