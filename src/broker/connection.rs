@@ -164,10 +164,11 @@ impl Connection {
                 waiting.terms.version,
                 waiting.terms.granted.packet_size_maximum,
             ),
-            _ => (
-                Version::V5,
-                self.broker.options().session.packet_size_maximum,
-            ),
+            _ => {
+                let options = self.broker.options();
+                let granted = self.port.entrance().session(&options.session);
+                (Version::V5, granted.packet_size_maximum)
+            }
         };
         if matches!(self.phase, Phase::Fresh) {
             // [MQTT5-3.1.0-1] [MQTT311-3.1.0-1]: said before more of it is waited for.

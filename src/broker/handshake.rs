@@ -17,6 +17,7 @@ use super::batch::Batch;
 use super::connection::{Connection, NO_CONNECT, Phase};
 use super::core::Broker;
 use super::ending::Ending;
+use super::mounted::Mounted;
 use super::open::Open;
 use super::person::{Claim, Owner, PROOF_ENDED, stands};
 use super::port::{Port, Signal};
@@ -148,6 +149,13 @@ impl Connection {
         if self.broker.is_stopping() {
             return Err(STOPPING);
         }
+        let entrance = self.port.entrance();
+        if !entrance.speaks(connect.version) {
+            let what = "this version of MQTT is not spoken here";
+            return Err(Fault::new(ReasonCode::UnsupportedProtocolVersion, what));
+        }
+        let mut mounted = Mounted::default();
+        let connect = &mounted.connect(entrance.mount.as_deref(), connect)?;
         let broker = Arc::clone(&self.broker);
         let options = broker.options();
         let named = self.port.caller().client_id.as_ref();
@@ -158,7 +166,9 @@ impl Connection {
             ));
         }
         let assign = || named.map_or_else(|| broker.assign_client_id(), Arc::clone);
-        let terms = Terms::negotiate(connect, &options.session, assign)?;
+        let granted = entrance.session(&options.session);
+        let mut terms = Terms::negotiate(connect, &granted, assign)?;
+        terms.mount.clone_from(&entrance.mount);
         let client_id = Arc::clone(&terms.client_id);
         let method = connect.properties.authentication_method;
         // From here on a refusal knows what the client can read.
