@@ -49,6 +49,8 @@ pub enum Error {
     Store(PathBuf, OpenError),
     /// The last records could not be written to the store in this directory.
     Close(PathBuf, Failure),
+    /// Who may connect cannot be known.
+    Auth(gate::Error),
     /// The runtime cannot be had.
     Runtime(io::Error),
     /// A listener for MQTT cannot be had.
@@ -69,6 +71,7 @@ impl fmt::Display for Error {
             Self::Close(path, _) => {
                 write!(f, "cannot write all to the store in {}", path.display())
             }
+            Self::Auth(error) => error.fmt(f),
             Self::Runtime(_) => f.write_str("cannot start the runtime"),
             Self::Listener(error) => error.fmt(f),
             Self::Http(address, _) => write!(f, "cannot serve HTTP on {address}"),
@@ -86,6 +89,7 @@ impl std::error::Error for Error {
             Self::Certificates(error) => Some(error),
             Self::Store(_, error) => Some(error),
             Self::Close(_, failure) => Some(failure),
+            Self::Auth(error) => error.source(),
             Self::Runtime(error) | Self::Http(_, error) | Self::Control(_, error) => Some(error),
             Self::Listener(error) => error.source(),
             Self::Metrics(error) => Some(error),
@@ -104,6 +108,7 @@ pub fn serve(config: Config) -> Result<(), Error> {
         Some(directory) => certificates::development(directory).map_err(Error::Certificates)?,
         None => Generated::Nothing,
     };
+    let gate = Gate::new(gate::parts(&config.auth).map_err(Error::Auth)?);
     let path = config.store.path.clone();
     let (kept, state) =
         Kept::open(&config.store).map_err(|error| Error::Store(path.clone(), error))?;
@@ -111,12 +116,21 @@ pub fn serve(config: Config) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let house = House::build(config, generated, kept.clone(), state);
+    let house = House::build((config, generated), gate, kept.clone(), state);
     let result = runtime.block_on(house.run());
     // Whoever still has not closed after the drain is not waited for.
     runtime.shutdown_background();
     let closed = kept.close().map_err(|failure| Error::Close(path, failure));
     result.and(closed)
+}
+
+/// Makes everything that would say who may connect and do what, and gives it up again.
+///
+/// # Errors
+///
+/// Something of it cannot be had; most likely a file that the configuration names is wrong.
+pub fn check(config: &Config) -> Result<(), Error> {
+    gate::parts(&config.auth).map(drop).map_err(Error::Auth)
 }
 
 /// Every connection is a descriptor: what the hard limit allows is used.
@@ -143,9 +157,14 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 impl House {
-    fn build(config: Config, generated: Generated, kept: Kept, state: State) -> Self {
+    fn build(
+        (config, generated): (Config, Generated),
+        gate: Gate,
+        kept: Kept,
+        state: State,
+    ) -> Self {
         let engines = Engines {
-            auth: Arc::new(Gate::new(gate::parts(&config.auth))),
+            auth: Arc::new(gate),
             store: kept.engine(),
             cluster: Arc::new(Single::default()),
         };

@@ -437,7 +437,7 @@ impl Open {
             }
             Step::Accept(identity, data) => {
                 if self.session.owner.user != identity.user {
-                    let what = "the session is not this user's";
+                    let what = "a re-authentication as another user";
                     return Err(Fault::new(ReasonCode::NotAuthorized, what));
                 }
                 if !stands(&identity, now.wall) {
