@@ -26,6 +26,7 @@
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
 //! | `permissions` | what a client may do: remembered, and waited for |
+//! | `mounts` | listeners of their own kind: mount points, versions, limits |
 //! | `owners` | whose a session is |
 //! | `deliveries` | who is sent what, and what goes when permissions do |
 //! | `admin` | what an operator sees and does |
@@ -56,6 +57,7 @@ mod flow;
 mod gates;
 mod keep_alive;
 mod memory;
+mod mounts;
 mod options;
 mod owners;
 mod permissions;
