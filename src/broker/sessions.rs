@@ -59,6 +59,12 @@ impl Wanted<'_> {
         }
     }
 
+    /// What it gets if there is none.
+    fn new_session(&self, number: u64) -> SessionRef {
+        let client_id = Arc::clone(&self.terms.client_id);
+        SessionRef::new(number, client_id, self.owner.clone())
+    }
+
     /// Whether a session that is there may be gone on with, or ended, on these terms.
     fn may_have(&self, session: &SessionRef) -> bool {
         match session.owner.claimed_by(self.owner) {
@@ -180,9 +186,7 @@ impl Broker {
                         Some(asked) => asked.number,
                         None => self.number().get(),
                     };
-                    let client_id = Arc::clone(&terms.client_id);
-                    let owner = wanted.owner.clone();
-                    (SessionRef::new(number, client_id, owner), true)
+                    (wanted.new_session(number), true)
                 }
             };
             let mut side = session.inbound.lock();

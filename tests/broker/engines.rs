@@ -191,7 +191,7 @@ impl Mind {
             Some((name, prefix)) => user == Some(name) && topic.starts_with(prefix),
             None => topic.starts_with(*rule),
         };
-        !self.unreadable.iter().any(|rule| hits(&rule))
+        !self.unreadable.iter().any(hits)
     }
 }
 
