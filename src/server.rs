@@ -27,9 +27,11 @@ use crate::cluster::single::Single;
 use crate::config::Config;
 use crate::control;
 use crate::http;
-use crate::listener::accept::{self, Bound, bind_address};
+use crate::listener::accept::{self, Bound};
 use crate::listener::certificates::{self, Generated};
 use crate::listener::driver::now;
+use crate::listener::options::TcpOptions;
+use crate::listener::{tcp, unix};
 use crate::store::Failure;
 use crate::store::disk::segments::error::OpenError;
 use crate::store::state::State;
@@ -200,7 +202,7 @@ impl House {
         let http = serve_http(&config, &broker, &kept, &ready, closed)?;
         // Its file is gone when this is.
         let _control = serve_control(&config, &broker, &kept)?;
-        let addresses: Vec<_> = bound.iter().map(|b| (b.kind(), b.address())).collect();
+        let doors: Vec<_> = bound.iter().map(welcome::Door::of).collect();
         let options = Arc::new(ArcSwap::from_pointee(config.listener.clone()));
         let accepting: Vec<_> = bound
             .into_iter()
@@ -214,7 +216,7 @@ impl House {
         tokio::spawn(publish_sys(Arc::clone(&broker)));
         ready.store(true, Ordering::Release);
         tokio::spawn(store::watch(kept.engine()));
-        welcome::say(&config, generated, &kept, restored, &addresses, http);
+        welcome::say(&config, generated, &kept, restored, &doors, http);
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
@@ -245,7 +247,8 @@ fn serve_http(
     let Some(address) = config.http.address else {
         return Ok(None);
     };
-    let listener = bind_address(address).map_err(|error| Error::Http(address, error))?;
+    let listener =
+        tcp::bind(address, &TcpOptions::default()).map_err(|error| Error::Http(address, error))?;
     let bound = listener
         .local_addr()
         .map_err(|error| Error::Http(address, error))?;
@@ -282,23 +285,26 @@ fn serve_control(
     config: &Config,
     broker: &Arc<Broker>,
     kept: &Kept,
-) -> Result<Option<control::Bound>, Error> {
+) -> Result<Option<unix::File>, Error> {
     let Some(path) = &config.control.socket else {
         return Ok(None);
     };
-    let bound = control::Bound::new(path);
-    let mut bound = bound.map_err(|error| Error::Control(path.clone(), error))?;
+    let bound = unix::bind(path, CONTROL_MODE, CONTROL_BACKLOG);
+    let (listener, file) = bound.map_err(|error| Error::Control(path.clone(), error))?;
     let house = control::House {
         broker: Arc::clone(broker),
         now,
         snapshots: kept.snapshots(),
     };
-    if let Some(listener) = bound.listener() {
-        tokio::spawn(control::serve(listener, house));
-        tracing::info!("listening kind=control path={}", path.display());
-    }
-    Ok(Some(bound))
+    tokio::spawn(control::serve(listener, house));
+    tracing::info!("listening kind=control path={}", path.display());
+    Ok(Some(file))
 }
+
+/// Nobody but the owner may ask: there is no other authentication.
+const CONTROL_MODE: u32 = 0o600;
+/// How many may wait to ask.
+const CONTROL_BACKLOG: i32 = 16;
 
 /// Lets happen what is due: Wills, the end of sessions, the sweep of retained messages.
 async fn tick(broker: Arc<Broker>) {

@@ -12,12 +12,14 @@
 //! Counters never go down for as long as the process lives; a [`Gauge`] is moved by whoever makes
 //! or ends what it counts, so it holds what there is now.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::codec::ReasonCode;
 use crate::queue::DropReason;
 use crate::session::Tally;
 
+use super::doors::{Door, DoorCount, Doors};
 use super::ending::Ending;
 
 /// Everything the broker counts.
@@ -43,6 +45,7 @@ pub struct Metrics {
     subscriptions_withdrawn: AtomicU64,
     gauges: [AtomicI64; Gauge::ALL.len()],
     connected_maximum: AtomicI64,
+    doors: Doors,
 }
 
 /// Numbers that go up and down.
@@ -132,6 +135,8 @@ pub struct Snapshot {
     pub gauges: [i64; Gauge::ALL.len()],
     /// The most sessions that were connected at once.
     pub connected_maximum: i64,
+    /// Each listener.
+    pub doors: Vec<DoorCount>,
 }
 
 impl Default for Metrics {
@@ -157,6 +162,7 @@ impl Default for Metrics {
             subscriptions_withdrawn: AtomicU64::new(0),
             gauges: std::array::from_fn(|_| AtomicI64::new(0)),
             connected_maximum: AtomicI64::new(0),
+            doors: Doors::default(),
         }
     }
 }
@@ -216,6 +222,11 @@ impl Metrics {
         if tally.queued != 0 {
             self.gauge(Gauge::Queued, tally.queued);
         }
+    }
+
+    /// The counters of the listener with this name.
+    pub fn door(&self, name: &Arc<str>) -> Arc<Door> {
+        self.doors.named(name)
     }
 
     /// Counts a Network Connection that was accepted.
@@ -306,6 +317,7 @@ impl Metrics {
             subscriptions_withdrawn: self.subscriptions_withdrawn.load(Ordering::Relaxed),
             gauges: std::array::from_fn(|i| self.gauges[i].load(Ordering::Relaxed)),
             connected_maximum: self.connected_maximum.load(Ordering::Relaxed),
+            doors: self.doors.counts(),
         }
     }
 }

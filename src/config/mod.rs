@@ -27,11 +27,13 @@
 //! No room below imports this one: it imports their `options`.
 
 mod assignments;
+mod conflicts;
 mod environment;
 mod error;
 mod file;
 mod groups;
 mod keys;
+mod listeners;
 mod load;
 mod log;
 mod settings;

@@ -11,7 +11,7 @@
 //! Names follow the Prometheus conventions: `postbud_` first, base units, `_total` at the end of
 //! what only goes up. Every series whose labels are known beforehand is there from the first scrape,
 //! at zero, so that a rate over it misses nothing; its handle is made once. Labels have few values:
-//! a direction, a QoS, a reason; never a client or a topic.
+//! a direction, a QoS, a reason, a listener; never a client or a topic.
 
 use std::fmt;
 use std::sync::Arc;
@@ -127,6 +127,7 @@ const DIRECTIONS: [&str; 2] = ["received", "sent"];
 impl Series {
     /// Registers every family with its help text, and every series that can be known.
     fn register(snapshot: &Snapshot) -> Self {
+        describe_listeners();
         let closed = snapshot.connections_closed.iter().map(|(label, _)| *label);
         let disconnect = errors_in(PacketType::Disconnect);
         let dropped = snapshot.dropped.iter().map(|(reason, _)| reason.label());
@@ -220,7 +221,23 @@ impl Series {
         self.connected_maximum.set(now.connected_maximum as f64);
         self.retained_messages.set(retained.0 as f64);
         self.retained_bytes.set(retained.1 as f64);
+        for door in &now.doors {
+            let listener = door.name.to_string();
+            counter!(OPENED_BY_LISTENER, "listener" => listener.clone()).absolute(door.opened);
+            gauge!(OPEN_BY_LISTENER, "listener" => listener).set(door.open as f64);
+        }
     }
+}
+
+/// The families with a series for each listener. Their names are those of the configuration.
+const OPENED_BY_LISTENER: &str = "postbud_listener_connections_opened_total";
+const OPEN_BY_LISTENER: &str = "postbud_listener_connections";
+
+fn describe_listeners() {
+    let opened = "Network Connections accepted, by listener.";
+    describe_counter!(OPENED_BY_LISTENER, opened);
+    let open = "Network Connections, with or without a session, by listener.";
+    describe_gauge!(OPEN_BY_LISTENER, open);
 }
 
 /// How the store is. All zero where nothing is stored.

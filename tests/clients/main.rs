@@ -17,7 +17,9 @@
 //!
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
-//! [`observability`], [`store`], [`archive`], [`control`]; about users and passwords: [`credentials`]; and about sockets that behave as clients of a library never do:
+//! [`observability`], [`store`], [`archive`], [`control`]; about the ways in beside TCP and TLS: [`websocket`],
+//! [`browser`], [`unix_sockets`], [`proxies`]; about users and passwords: [`credentials`]; and about sockets that
+//! behave as clients of a library never do:
 //! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
@@ -66,6 +68,7 @@ macro_rules! features {
 }
 
 mod archive;
+mod browser;
 mod configuration;
 mod control;
 mod credentials;
@@ -76,6 +79,7 @@ mod lifecycle;
 mod limits;
 mod mosquitto;
 mod observability;
+mod proxies;
 mod rumqttc;
 mod scripts;
 mod slow_readers;
@@ -87,6 +91,8 @@ mod streams;
     reason = "each test binary uses its part of what they share"
 )]
 mod support;
+mod unix_sockets;
+mod websocket;
 mod work_queues;
 
 /// What a client is asked to do; see the table above.
@@ -131,5 +137,17 @@ mod mqttjs {
     }
     mod v5 {
         features!(crate::scripts::mqttjs, crate::Version::V5);
+    }
+}
+
+mod mqttjs_in_websocket {
+    mod v31 {
+        features!(crate::scripts::mqttjs_in_websocket, crate::Version::V31);
+    }
+    mod v311 {
+        features!(crate::scripts::mqttjs_in_websocket, crate::Version::V311);
+    }
+    mod v5 {
+        features!(crate::scripts::mqttjs_in_websocket, crate::Version::V5);
     }
 }

@@ -101,6 +101,10 @@ fn what_the_broker_counts_is_shown() {
     metrics.opened();
     metrics.closed(Ending::WriteTimeout);
     metrics.accept_failed();
+    let front = metrics.door(&"front".into());
+    front.opened();
+    front.opened();
+    front.closed();
     for (value, gauge) in (10..).zip(Of::ALL) {
         metrics.gauge(gauge, value - metrics.read(gauge));
     }
@@ -119,6 +123,11 @@ fn what_the_broker_counts_is_shown() {
             1.0,
         ),
         ("postbud_accept_failures_total", 1.0),
+        (
+            "postbud_listener_connections_opened_total{listener=\"front\"}",
+            2.0,
+        ),
+        ("postbud_listener_connections{listener=\"front\"}", 1.0),
         ("postbud_network_bytes_total{direction=\"received\"}", 30.0),
         ("postbud_network_bytes_total{direction=\"sent\"}", 40.0),
         ("postbud_connections", 10.0),
