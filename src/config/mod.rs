@@ -28,6 +28,7 @@
 
 mod assignments;
 mod conflicts;
+mod entrance;
 mod environment;
 mod error;
 mod file;

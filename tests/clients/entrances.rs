@@ -63,7 +63,10 @@ fn what_a_listener_says_holds_for_its_clients() {
     publish(&broker, "outside.sock", "floor/3/door", "shut");
     let all = ["floor/2/lamp on", "floor/2/door open", "floor/3/door shut"];
     assert_eq!(outside.wait_for_lines(3, "message "), all);
-    assert_eq!(inside.wait_for_lines(2, "message "), ["lamp on", "door open"]);
+    assert_eq!(
+        inside.wait_for_lines(2, "message "),
+        ["lamp on", "door open"]
+    );
     let mut old = mosquitto("mosquitto_pub", &broker, "inside.sock", "mqttv31");
     old.args(["-t", "lamp", "-m", "off"]);
     let finished = Process::start(old).finish();

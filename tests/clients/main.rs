@@ -73,6 +73,7 @@ mod configuration;
 mod control;
 mod credentials;
 mod crowds;
+mod entrances;
 mod first_start;
 mod garbage;
 mod lifecycle;
