@@ -21,7 +21,8 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-use crate::auth::gate::Gate;
+use crate::auth::counts::Counts;
+use crate::auth::gate::{Gate, Parts};
 use crate::broker::{Batch, Broker, Engines, Gauge, Restored};
 use crate::cluster::single::Single;
 use crate::config::Config;
@@ -40,6 +41,7 @@ mod gate;
 mod store;
 mod welcome;
 
+use gate::Lasting;
 use store::Kept;
 
 /// Why the broker cannot start, or stopped by itself.
@@ -110,15 +112,16 @@ pub fn serve(config: Config) -> Result<(), Error> {
         Some(directory) => certificates::development(directory).map_err(Error::Certificates)?,
         None => Generated::Nothing,
     };
-    let gate = Gate::new(gate::parts(&config.auth).map_err(Error::Auth)?);
-    let path = config.store.path.clone();
-    let (kept, state) =
-        Kept::open(&config.store).map_err(|error| Error::Store(path.clone(), error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let house = House::build((config, generated), gate, kept.clone(), state);
+    let lasting = Lasting::on(runtime.handle());
+    let parts = gate::parts(&config.auth, &lasting).map_err(Error::Auth)?;
+    let path = config.store.path.clone();
+    let (kept, state) =
+        Kept::open(&config.store).map_err(|error| Error::Store(path.clone(), error))?;
+    let house = House::build((config, generated), (parts, lasting), kept.clone(), state);
     let result = runtime.block_on(house.run());
     // Whoever still has not closed after the drain is not waited for.
     runtime.shutdown_background();
@@ -126,13 +129,21 @@ pub fn serve(config: Config) -> Result<(), Error> {
     result.and(closed)
 }
 
-/// Makes everything that would say who may connect and do what, and gives it up again.
+/// Makes everything that would say who may connect and do what, and gives it up again. Nobody is asked
+/// anything.
 ///
 /// # Errors
 ///
 /// Something of it cannot be had; most likely a file that the configuration names is wrong.
 pub fn check(config: &Config) -> Result<(), Error> {
-    gate::parts(&config.auth).map(drop).map_err(Error::Auth)
+    // Nothing that begins on it goes on, as it is never run.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let lasting = Lasting::on(runtime.map_err(Error::Runtime)?.handle());
+    gate::parts(&config.auth, &lasting)
+        .map(drop)
+        .map_err(Error::Auth)
 }
 
 /// Every connection is a descriptor: what the hard limit allows is used.
@@ -150,6 +161,7 @@ struct House {
     kept: Kept,
     restored: Restored,
     broker: Arc<Broker>,
+    lasting: Lasting,
 }
 
 /// How often the drain looks whether everybody has gone.
@@ -161,12 +173,12 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 impl House {
     fn build(
         (config, generated): (Config, Generated),
-        gate: Gate,
+        (parts, lasting): (Parts, Lasting),
         kept: Kept,
         state: State,
     ) -> Self {
         let engines = Engines {
-            auth: Arc::new(gate),
+            auth: Arc::new(Gate::new(parts)),
             store: kept.engine(),
             cluster: Arc::new(Single::default()),
         };
@@ -178,6 +190,7 @@ impl House {
             kept,
             restored,
             broker,
+            lasting,
         }
     }
 
@@ -188,6 +201,7 @@ impl House {
             kept,
             restored,
             broker,
+            lasting,
         } = self;
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
@@ -199,7 +213,8 @@ impl House {
         // HTTP goes on while the broker drains: it is then that probes ask.
         let (close, closed) = watch::channel(false);
         let ready = Arc::new(AtomicBool::new(false));
-        let http = serve_http(&config, &broker, &kept, &ready, closed)?;
+        let numbers = (&broker, &lasting.counts);
+        let http = serve_http(&config, numbers, &kept, &ready, closed)?;
         // Its file is gone when this is.
         let _control = serve_control(&config, &broker, &kept)?;
         let doors: Vec<_> = bound.iter().map(welcome::Door::of).collect();
@@ -239,7 +254,7 @@ impl House {
 /// Serves metrics and health, if the configuration names an address; returns where.
 fn serve_http(
     config: &Config,
-    broker: &Arc<Broker>,
+    (broker, counts): (&Arc<Broker>, &Arc<Counts>),
     kept: &Kept,
     ready: &Arc<AtomicBool>,
     mut stopped: watch::Receiver<bool>,
@@ -253,7 +268,7 @@ fn serve_http(
         .local_addr()
         .map_err(|error| Error::Http(address, error))?;
     let store = kept.engine();
-    let exporter = http::Exporter::new(Arc::clone(broker), Arc::clone(&store));
+    let exporter = http::Exporter::new(Arc::clone(broker), Arc::clone(&store), Arc::clone(counts));
     let exporter = Arc::new(exporter.map_err(Error::Metrics)?);
     let upkeep = Arc::clone(&exporter);
     let state = http::State {

@@ -39,6 +39,7 @@ mod load;
 mod log;
 mod settings;
 mod suggestion;
+mod token;
 mod units;
 mod value;
 

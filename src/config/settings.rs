@@ -17,6 +17,7 @@ use super::groups::{self, GROUP_KEYS, GroupSettings};
 use super::keys::{Array, KEYS, Key, TOPIC_KEYS, TopicSettings};
 use super::listeners::{self, LISTENER_KEYS, ListenerSettings};
 use super::log::Options as LogOptions;
+use super::token;
 use super::value::Value;
 
 /// The options of every room. Starts from the rooms' own defaults.
@@ -79,6 +80,7 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
         problems.extend(conflicts::between_places(written, &settings));
         problems.extend(conflicts::between_names(written, &settings));
         problems.extend(expiries_in_conflict(written, &mut settings));
+        problems.extend(token::in_conflict(written, &settings.auth.token));
     }
     settings
 }

@@ -18,8 +18,8 @@
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
 //! [`observability`], [`store`], [`archive`], [`control`]; about the ways in beside TCP and TLS: [`websocket`],
-//! [`browser`], [`unix_sockets`], [`proxies`]; about users and passwords: [`credentials`]; and about sockets that
-//! behave as clients of a library never do:
+//! [`browser`], [`unix_sockets`], [`proxies`]; about who gets in: [`credentials`], [`tokens`], [`callback`]; and
+//! about sockets that behave as clients of a library never do:
 //! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
@@ -69,6 +69,7 @@ macro_rules! features {
 
 mod archive;
 mod browser;
+mod callback;
 mod configuration;
 mod control;
 mod credentials;
@@ -92,6 +93,7 @@ mod streams;
     reason = "each test binary uses its part of what they share"
 )]
 mod support;
+mod tokens;
 mod unix_sockets;
 mod websocket;
 mod work_queues;
