@@ -306,8 +306,9 @@ impl Connection {
             }
             // No answer came in time, which is one.
             Phase::Open(open) if open.is_done_asking(now) => {
-                self.paused = false;
-                return Turn::Read;
+                let turn = open.resume(&self.broker, &self.port, false, batch);
+                self.paused = turn == Turn::Pause;
+                return turn;
             }
             Phase::Open(_) => self.end(Ending::Closed(ReasonCode::KeepAliveTimeout), batch),
             _ => self.end(Ending::NoConnect, batch),
