@@ -413,7 +413,11 @@ fn what_nobody_answers_for_is_withdrawn() {
     house.seconds(1);
     assert_eq!(house.gauge(Gauge::Subscriptions), 0);
     let left = reader.patience().expect("a Keep Alive");
-    assert_eq!(left, Duration::from_secs(240), "and nothing else to wait for");
+    assert_eq!(
+        left,
+        Duration::from_secs(240),
+        "and nothing else to wait for"
+    );
     assert_eq!((reader.take(), reader.ending()), (vec![], None));
 }
 
