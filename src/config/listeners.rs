@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::listener::network::Network;
+use crate::auth::network::Network;
 use crate::listener::options::{
     Inside, InternetOptions, ListenerOptions, Options, Place as Where, ProxyOptions, TcpOptions,
     TlsOptions, TlsVersion, UnixOptions, WebSocketOptions,

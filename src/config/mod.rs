@@ -26,6 +26,7 @@
 //!
 //! No room below imports this one: it imports their `options`.
 
+mod acl;
 mod assignments;
 mod conflicts;
 mod entrance;

@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::network::Network;
 use crate::broker::Entrance;
-
-use super::network::Network;
 
 /// All listeners and the limits they share.
 #[derive(Clone, Debug, PartialEq, Eq)]
