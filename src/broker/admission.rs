@@ -170,6 +170,11 @@ impl Permit {
         self.ending = ending;
     }
 
+    /// Takes the place back, for a reason of the listener's own.
+    pub fn refuse(mut self, ending: Ending) -> Ending {
+        self.refused(ending)
+    }
+
     fn refused(&mut self, ending: Ending) -> Ending {
         self.ending = ending;
         ending

@@ -462,7 +462,7 @@ impl Value {
     }
 
     /// The strings of an array; of a single string, that one; of a variable, those between commas.
-    fn list(&self) -> Option<Vec<&str>> {
+    pub(super) fn list(&self) -> Option<Vec<&str>> {
         match self {
             Self::Strings(texts) => Some(texts.iter().map(String::as_str).collect()),
             Self::String(text) => Some(vec![text]),

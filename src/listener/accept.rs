@@ -138,6 +138,9 @@ impl Bound {
                 proxy,
                 tls,
                 websocket: options.websocket.clone(),
+                open: !options.authentication,
+                connections_maximum: options.connections_maximum,
+                entrance: Arc::clone(&options.entrance),
             }),
             kind,
         })
@@ -229,13 +232,16 @@ impl Bound {
             Accepted::Internet(_, peer) => Some(*peer),
             Accepted::Unix(_) => None,
         };
-        let Some(permit) = self.admit(broker, peer, now) else {
+        let own = self.door.connections_maximum;
+        let is_full = own.is_some_and(|most| counters.open() > most);
+        let Some(permit) = self.admit(broker, peer, is_full, now) else {
             return;
         };
         let arrival = Arrival {
             door: Arc::clone(&self.door),
             caller: Caller {
                 listener: Arc::clone(&self.door.name),
+                open: self.door.open,
                 peer,
                 ..Caller::default()
             },
@@ -253,25 +259,31 @@ impl Bound {
         }
     }
 
-    /// A place for a connection, if it may have one. Behind a proxy it is known later whom it speaks for.
+    /// A place for a connection, if it may have one and the listener is not full. Behind a proxy it is known
+    /// later whom it speaks for.
     fn admit(
         &self,
         broker: &Arc<Broker>,
         peer: Option<SocketAddr>,
+        is_full: bool,
         now: Instant,
     ) -> Option<Permit> {
         let proxy = self.door.proxy.as_ref();
         let address = peer.map(|it| it.ip());
+        // Neither believed nor taken for a client: its header may say anything, and a client that could do
+        // without one would come around whatever the proxy is there for.
+        let is_stranger = proxy
+            .zip(peer)
+            .is_some_and(|(proxy, peer)| !proxy.trusts(peer));
+        let refused = match (is_full, is_stranger) {
+            (true, _) => Some(Ending::TooMany),
+            (false, true) => Some(Ending::UntrustedProxy),
+            (false, false) => None,
+        };
         let permit = broker.admit(address.filter(|_| proxy.is_none()), now);
-        let stranger = peer.filter(|peer| proxy.is_some_and(|proxy| !proxy.trusts(*peer)));
-        let permit = permit.and_then(|mut permit| match stranger {
+        let permit = permit.and_then(|permit| match refused {
+            Some(ending) => Err(permit.refuse(ending)),
             None => Ok(permit),
-            // Neither believed nor taken for a client: its header may say anything, and a client that could
-            // do without one would come around whatever the proxy is there for.
-            Some(_) => {
-                permit.ended(Ending::UntrustedProxy);
-                Err(Ending::UntrustedProxy)
-            }
         });
         let ending = match permit {
             Ok(permit) => return Some(permit),

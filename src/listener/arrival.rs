@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::auth::Caller;
-use crate::broker::{self, Broker, Ending, Permit};
+use crate::broker::{self, Broker, Ending, Entrance, Permit};
 
 use super::driver::{Driver, Patience};
 use super::options::{ProxyOptions, WebSocketOptions};
@@ -39,6 +39,12 @@ pub(super) struct Door {
     pub proxy: Option<ProxyOptions>,
     pub tls: Option<Acceptor>,
     pub websocket: Option<WebSocketOptions>,
+    /// Whether everybody is let in as nobody in particular.
+    pub open: bool,
+    /// Network Connections by it at most, if it has a bound of its own.
+    pub connections_maximum: Option<usize>,
+    /// What holds for its clients.
+    pub entrance: Arc<Entrance>,
 }
 
 impl Door {
@@ -198,15 +204,16 @@ impl Arrival {
     /// The end of the way: starts the task that drives the connection.
     pub(super) fn drive(self, transport: impl Transport) {
         let Self {
+            door,
             caller,
             broker,
             patience,
             permit,
             counted,
-            ..
         } = self;
+        let entrance = Arc::clone(&door.entrance);
         spawn(async move {
-            let driver = Driver::new(transport, permit, broker, caller, patience);
+            let driver = Driver::new(transport, permit, broker, (caller, entrance), patience);
             driver.run().await;
             drop(counted);
         });

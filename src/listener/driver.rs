@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::time::Sleep;
 
 use crate::auth::Caller;
-use crate::broker::{Batch, Broker, Connection, Ending, Now, Permit, Port, Turn};
+use crate::broker::{Batch, Broker, Connection, Ending, Entrance, Now, Permit, Port, Turn};
 use crate::message::Timestamp;
 use crate::session::Written;
 
@@ -127,16 +127,17 @@ enum Step {
 }
 
 impl<T: Transport> Driver<T> {
-    /// A driver for a transport that was just accepted from `caller`.
+    /// A driver for a transport that was just accepted from `caller`, who came in by `entrance`.
     pub fn new(
         transport: T,
         permit: Permit,
         broker: Arc<Broker>,
-        caller: Caller,
+        (caller, entrance): (Caller, Arc<Entrance>),
         patience: Patience,
     ) -> Self {
         let alarm = Arc::new(Alarm::default());
-        let port = Arc::new(Port::new(transport.link(Arc::clone(&alarm)), caller));
+        let port = Port::new(transport.link(Arc::clone(&alarm)), caller);
+        let port = Arc::new(port.by(entrance));
         let now = Instant::now();
         let connection = Connection::new(
             Arc::clone(&broker),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use postbud::auth::{Auth, Caller};
 use postbud::broker::options::Options;
 use postbud::broker::{
-    Batch, Broker, Connection, Ending, Engines, Gauge, Now, Port, Snapshot, Turn,
+    Batch, Broker, Connection, Ending, Engines, Entrance, Gauge, Now, Port, Snapshot, Turn,
 };
 use postbud::cluster::single::Single;
 use postbud::codec::{Connect, ConnectProperties, QoS, Version};
@@ -36,6 +36,8 @@ pub struct House {
     reads: Option<HandOut>,
     /// Where everybody comes from who connects from now on.
     pub caller: Caller,
+    /// And by which way.
+    pub entrance: Arc<Entrance>,
 }
 
 /// Hands out what a store has read back; returns whether more is under way.
@@ -127,6 +129,7 @@ impl House {
             from: RefCell::default(),
             reads: None,
             caller: Caller::default(),
+            entrance: Arc::default(),
         }
     }
 
@@ -222,7 +225,7 @@ impl House {
         let link = Box::new(PipeLink(Arc::clone(&pipe)));
         let mut caller = self.caller.clone();
         caller.peer = self.from.borrow().or(caller.peer);
-        let port = Arc::new(Port::new(link, caller));
+        let port = Arc::new(Port::new(link, caller).by(Arc::clone(&self.entrance)));
         let now = self.now().instant;
         let broker = Arc::clone(&self.broker);
         let connection = Connection::new(broker, Arc::clone(&port), now, now + CONNECT_WITHIN);

@@ -27,6 +27,7 @@
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
 //! | `acl` | what whoever was let in may do |
 //! | `permissions` | what a client may do: remembered, and waited for |
+//! | `mounts` | listeners of their own kind: mount points, versions, limits |
 //! | `owners` | whose a session is |
 //! | `deliveries` | who is sent what, and what goes when permissions do |
 //! | `defence` | rates, bans, overload |
@@ -60,6 +61,7 @@ mod flow;
 mod gates;
 mod keep_alive;
 mod memory;
+mod mounts;
 mod options;
 mod owners;
 mod permissions;

@@ -75,6 +75,7 @@ mod control;
 mod credentials;
 mod crowds;
 mod defence;
+mod entrances;
 mod first_start;
 mod garbage;
 mod lifecycle;
