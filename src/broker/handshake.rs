@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::auth::{Access, Exchange, Identity, Request, Step, Tell, Verdict, Who};
 use crate::codec::{
@@ -75,13 +76,15 @@ impl Broker {
     }
 
     /// Turns somebody away who wants another's session.
-    fn refuse_session(&self, terms: &Terms, owner: &Owner, port: &Port) -> Fault {
-        tracing::info!(
-            client = &*terms.client_id,
-            peer = port.peer().map(tracing::field::display),
-            user = owner.user.as_deref(),
-            "the session of this Client Identifier is another user's"
-        );
+    fn refuse_session(&self, terms: &Terms, owner: &Owner, port: &Port, now: Instant) -> Fault {
+        if self.may_tell(port, now) {
+            tracing::info!(
+                client = &*terms.client_id,
+                peer = port.peer().map(tracing::field::display),
+                user = owner.user.as_deref(),
+                "the session of this Client Identifier is another user's"
+            );
+        }
         self.metrics.session_refused();
         Fault::new(ReasonCode::NotAuthorized, "not authorized")
     }
@@ -343,9 +346,8 @@ impl Connection {
         let found = self.broker.registry.find(&waiting.terms.client_id);
         let claim = found.as_ref().map(|it| it.owner.claimed_by(&owner));
         if claim == Some(Claim::None) {
-            return Err(self
-                .broker
-                .refuse_session(&waiting.terms, &owner, &self.port));
+            let (terms, now) = (&waiting.terms, batch.now.instant);
+            return Err(self.broker.refuse_session(terms, &owner, &self.port, now));
         }
         waiting.terms.clean_start = waiting.clean_start || claim == Some(Claim::Anew);
         let who = Who {

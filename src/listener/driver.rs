@@ -379,9 +379,13 @@ impl<T: Transport> Driver<T> {
         let ending = match self.transport.breach() {
             None => Ending::Eof,
             Some(Breach { ending, what }) => {
-                let peer = self.port.peer().map(tracing::field::display);
-                let listener = &*self.port.caller().listener;
-                tracing::info!(peer, listener, reason = ending.label(), "closed: {what}");
+                let peer = self.port.peer();
+                let defence = self.broker.defence();
+                if defence.may_tell(peer.map(|it| it.ip()), batch.now.instant) {
+                    let peer = peer.map(tracing::field::display);
+                    let listener = &*self.port.caller().listener;
+                    tracing::info!(peer, listener, reason = ending.label(), "closed: {what}");
+                }
                 ending
             }
         };
