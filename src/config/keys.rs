@@ -16,6 +16,7 @@ use crate::pubsub::options::Strategy;
 use crate::queue::options::Overflow;
 use crate::store::options::Durability;
 
+use super::acl::{EFFECTS, RULE_KEYS};
 use super::groups::GROUP_KEYS;
 use super::listeners::LISTENER_KEYS;
 use super::log::Level;
@@ -39,11 +40,18 @@ pub enum Array {
     StoreTopics,
     /// `[[groups]]`
     Groups,
+    /// `[[acl.rules]]`
+    AclRules,
 }
 
 impl Array {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Listener, Self::StoreTopics, Self::Groups];
+    pub const ALL: [Self; 4] = [
+        Self::Listener,
+        Self::StoreTopics,
+        Self::Groups,
+        Self::AclRules,
+    ];
 
     /// Its path in the file.
     pub fn path(self) -> &'static str {
@@ -51,6 +59,7 @@ impl Array {
             Self::Listener => "listener",
             Self::StoreTopics => "store.topics",
             Self::Groups => "groups",
+            Self::AclRules => "acl.rules",
         }
     }
 
@@ -60,6 +69,7 @@ impl Array {
             Self::Listener => "listeners",
             Self::StoreTopics => "topics",
             Self::Groups => "groups",
+            Self::AclRules => "rules",
         }
     }
 
@@ -69,6 +79,7 @@ impl Array {
             Self::Listener => paths(LISTENER_KEYS).collect(),
             Self::StoreTopics => paths(TOPIC_KEYS).collect(),
             Self::Groups => paths(GROUP_KEYS).collect(),
+            Self::AclRules => paths(RULE_KEYS).collect(),
         }
     }
 }
@@ -213,6 +224,14 @@ pub const KEYS: &[Key<Settings>] = &[
     }),
     key("auth.http.cache_size", |v, to| {
         v.number(1..=10_000_000, &mut to.auth.http.cache_size)
+    }),
+    key("acl.mosquitto_file", |v, to| {
+        v.path_or_none(&mut to.auth.acl.mosquitto_file)
+    }),
+    // Its rules are read with the configuration.
+    key("acl.file", |v, to| v.path_or_none(&mut to.rules_file)),
+    key("acl.default", |v, to| {
+        v.choice(EFFECTS, &mut to.auth.acl.default)
     }),
     key("session.receive_maximum", |v, to| {
         v.number(1..=65_535, &mut to.broker.session.receive_maximum)
