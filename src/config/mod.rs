@@ -29,6 +29,7 @@
 mod acl;
 mod assignments;
 mod conflicts;
+mod entrance;
 mod environment;
 mod error;
 mod file;

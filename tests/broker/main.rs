@@ -27,8 +27,10 @@
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
 //! | `acl` | what whoever was let in may do |
 //! | `permissions` | what a client may do: remembered, and waited for |
+//! | `mounts` | listeners of their own kind: mount points, versions, limits |
 //! | `owners` | whose a session is |
 //! | `deliveries` | who is sent what, and what goes when permissions do |
+//! | `defence` | rates, bans, overload |
 //! | `admin` | what an operator sees and does |
 //! | `options` | what is replaced while it is in use |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
@@ -48,6 +50,7 @@ mod admin;
 mod auth;
 mod bad_input;
 mod cuts;
+mod defence;
 mod delayed;
 mod deliveries;
 mod exactly_once;
@@ -58,6 +61,7 @@ mod flow;
 mod gates;
 mod keep_alive;
 mod memory;
+mod mounts;
 mod options;
 mod owners;
 mod permissions;
