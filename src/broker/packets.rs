@@ -1,6 +1,7 @@
 //! One Control Packet of an open connection to one action.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::auth::{Request, Step};
 use crate::codec::{
@@ -61,7 +62,7 @@ impl Open {
                     Decided::Subscribe(permitted) => permitted,
                     _ => Vec::new(),
                 };
-                self.subscribe(broker, side, subscribe, &permitted)?;
+                self.subscribe(broker, side, subscribe, &permitted, batch.now.instant)?;
                 // At once, SUBACK first: a SUBSCRIBE that follows and replaces this one gets its
                 // retained messages again, not instead. [MQTT5-3.8.4-4] [MQTT311-3.8.4-3]
                 self.send_replies(broker, side, batch);
@@ -78,7 +79,9 @@ impl Open {
                 self.send_replies(broker, side, batch);
                 self.commit(broker, &PINGRESP, 1, batch);
             }
-            Packet::Disconnect(disconnect) => return Err(self.disconnect(broker, side, disconnect)),
+            Packet::Disconnect(disconnect) => {
+                return Err(self.disconnect(broker, port, side, disconnect));
+            }
             Packet::Auth(auth) => self.auth(broker, port, side, auth, batch.now)?,
             // [MQTT5-3.1.0-2] [MQTT311-3.1.0-2]; the codec lets no other packet of a client pass.
             _ => {
@@ -112,6 +115,8 @@ impl Open {
         }
         if let Some(code) = refused {
             broker.metrics.publish_refused(code);
+            let now = batch.now.instant;
+            self.tell_refused(broker, "PUBLISH", message.topic(), code, now);
             // QoS 0 cannot be answered.
             if let Some(token) = token {
                 side.inbound.settle(token, code);
@@ -123,6 +128,27 @@ impl Open {
             return self.publish_later(broker, side, &message, asked, batch.now);
         }
         self.route(broker, side, message, asked, batch)
+    }
+
+    /// Tells of a topic or a filter that was refused.
+    fn tell_refused(
+        &self,
+        broker: &Broker,
+        what: &str,
+        topic: &str,
+        code: ReasonCode,
+        now: Instant,
+    ) {
+        let peer = self.person.port.as_ref().and_then(|port| port.peer());
+        if broker.defence.may_tell(peer.map(|it| it.ip()), now) {
+            tracing::info!(
+                client = &*self.session.client_id,
+                peer = peer.map(tracing::field::display),
+                reason = code.name(),
+                topic,
+                "refused: {what}"
+            );
+        }
     }
 
     // [MQTT5-3.2.2-14]
@@ -261,6 +287,7 @@ impl Open {
         side: &mut InboundSide,
         packet: &Subscribe<'_>,
         permitted: &[bool],
+        now: Instant,
     ) -> Result<(), Fault> {
         let filters = packet.filters.iter();
         let unchanged = filters.map(|(filter, options)| {
@@ -269,6 +296,12 @@ impl Open {
         });
         let unchanged: Vec<_> = unchanged.collect();
         let codes = broker.subscribe(&self.session, side, permitted, self.version, packet);
+        for ((filter, _), code) in packet.filters.iter().zip(&codes) {
+            // In 3.x it is the same for whatever was wrong.
+            if let Some(code) = ReasonCode::from_byte(*code).filter(|it| it.is_error()) {
+                self.tell_refused(broker, "SUBSCRIBE", filter, code, now);
+            }
+        }
         let mut suback = Suback {
             packet_id: packet.packet_id,
             reason_string: self.explain(&codes),
@@ -375,6 +408,7 @@ impl Open {
     fn disconnect(
         &self,
         broker: &Broker,
+        port: &Port,
         side: &mut InboundSide,
         disconnect: &Disconnect<'_>,
     ) -> Leave {
@@ -383,7 +417,9 @@ impl Open {
                 let what = "DISCONNECT may not give an expiry to a session without one";
                 return Leave::Fault(Fault::new(ReasonCode::ProtocolError, what));
             }
-            let maximum = broker.options().session.expiry_maximum.as_secs();
+            let options = broker.options();
+            let granted = port.entrance().session(&options.session);
+            let maximum = granted.expiry_maximum.as_secs();
             side.expiry = expiry.min(u32::try_from(maximum).unwrap_or(u32::MAX));
         }
         Leave::Disconnect(match disconnect.code {

@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use crate::auth::options::WayName;
 use crate::auth::token::options::{Algorithm, Field};
+use crate::broker::defence::options::OverRate;
 use crate::pubsub::options::Strategy;
 use crate::queue::options::Overflow;
 use crate::store::options::Durability;
 
+use super::acl::{EFFECTS, RULE_KEYS};
 use super::groups::GROUP_KEYS;
 use super::listeners::LISTENER_KEYS;
 use super::log::Level;
@@ -39,11 +41,18 @@ pub enum Array {
     StoreTopics,
     /// `[[groups]]`
     Groups,
+    /// `[[acl.rules]]`
+    AclRules,
 }
 
 impl Array {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Listener, Self::StoreTopics, Self::Groups];
+    pub const ALL: [Self; 4] = [
+        Self::Listener,
+        Self::StoreTopics,
+        Self::Groups,
+        Self::AclRules,
+    ];
 
     /// Its path in the file.
     pub fn path(self) -> &'static str {
@@ -51,6 +60,7 @@ impl Array {
             Self::Listener => "listener",
             Self::StoreTopics => "store.topics",
             Self::Groups => "groups",
+            Self::AclRules => "acl.rules",
         }
     }
 
@@ -60,6 +70,7 @@ impl Array {
             Self::Listener => "listeners",
             Self::StoreTopics => "topics",
             Self::Groups => "groups",
+            Self::AclRules => "rules",
         }
     }
 
@@ -69,6 +80,7 @@ impl Array {
             Self::Listener => paths(LISTENER_KEYS).collect(),
             Self::StoreTopics => paths(TOPIC_KEYS).collect(),
             Self::Groups => paths(GROUP_KEYS).collect(),
+            Self::AclRules => paths(RULE_KEYS).collect(),
         }
     }
 }
@@ -93,7 +105,10 @@ pub const TOPIC_KEYS: &[Key<TopicSettings>] = &[
 /// All other settings.
 pub const KEYS: &[Key<Settings>] = &[
     key("limits.connections_maximum", |v, to| {
-        v.number(1..=ANY, &mut to.listener.connections_maximum)
+        v.number(1..=ANY, &mut to.broker.defence.connections_maximum)
+    }),
+    key("limits.handshakes_maximum", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.handshakes_maximum)
     }),
     key("limits.abandoned_sessions_maximum", |v, to| {
         v.number(1..=ANY, &mut to.broker.abandoned_sessions_maximum)
@@ -106,6 +121,81 @@ pub const KEYS: &[Key<Settings>] = &[
     }),
     key("limits.drain_timeout", |v, to| {
         v.duration(Duration::ZERO..=HOUR, &mut to.listener.drain_timeout)
+    }),
+    key("limits.over_rate", |v, to| {
+        v.choice(OVER_RATES, &mut to.broker.defence.over_rate)
+    }),
+    key("limits.remembered", |v, to| {
+        v.number(1000..=ANY, &mut to.broker.defence.remembered)
+    }),
+    key("limits.exempt", |v, to| {
+        v.networks(&mut to.broker.defence.exempt)
+    }),
+    key("limits.connection.messages_per_second", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.connection.messages)
+    }),
+    key("limits.connection.bytes_per_second", |v, to| {
+        v.size(0..=ANY, &mut to.broker.defence.connection.bytes)
+    }),
+    key("limits.connection.burst", |v, to| {
+        v.duration(TENTH..=HOUR, &mut to.broker.defence.connection.burst)
+    }),
+    key("limits.user.messages_per_second", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.user.messages)
+    }),
+    key("limits.user.bytes_per_second", |v, to| {
+        v.size(0..=ANY, &mut to.broker.defence.user.bytes)
+    }),
+    key("limits.user.connects_per_second", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.user.connects)
+    }),
+    key("limits.user.burst", |v, to| {
+        v.duration(TENTH..=HOUR, &mut to.broker.defence.user.burst)
+    }),
+    key("limits.address.messages_per_second", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.address.messages)
+    }),
+    key("limits.address.bytes_per_second", |v, to| {
+        v.size(0..=ANY, &mut to.broker.defence.address.bytes)
+    }),
+    key("limits.address.connects_per_second", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.address.connects)
+    }),
+    key("limits.address.burst", |v, to| {
+        v.duration(TENTH..=HOUR, &mut to.broker.defence.address.burst)
+    }),
+    key("limits.address.connections_maximum", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.address_connections_maximum)
+    }),
+    key("limits.address.handshakes_maximum", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.address_handshakes_maximum)
+    }),
+    key("limits.ban.failures", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.ban.failures)
+    }),
+    key("limits.ban.within", |v, to| {
+        v.duration(SECOND..=DAY, &mut to.broker.defence.ban.within)
+    }),
+    key("limits.ban.for", |v, to| {
+        v.duration(SECOND..=YEARS, &mut to.broker.defence.ban.lasts)
+    }),
+    key("limits.ban.tls", |v, to| {
+        v.boolean(&mut to.broker.defence.ban.tls)
+    }),
+    key("limits.flapping.connects", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.flapping.connects)
+    }),
+    key("limits.flapping.within", |v, to| {
+        v.duration(SECOND..=DAY, &mut to.broker.defence.flapping.within)
+    }),
+    key("limits.flapping.for", |v, to| {
+        v.duration(SECOND..=YEARS, &mut to.broker.defence.flapping.lasts)
+    }),
+    key("overload.memory_maximum", |v, to| {
+        v.memory(&mut to.broker.defence.overload.memory_maximum)
+    }),
+    key("overload.lag_maximum", |v, to| {
+        v.duration_or_zero(TENTH..=HOUR, &mut to.broker.defence.overload.lag_maximum)
     }),
     key("http.address", |v, to| {
         v.address_or_none(&mut to.http.address)
@@ -214,6 +304,14 @@ pub const KEYS: &[Key<Settings>] = &[
     key("auth.http.cache_size", |v, to| {
         v.number(1..=10_000_000, &mut to.auth.http.cache_size)
     }),
+    key("acl.mosquitto_file", |v, to| {
+        v.path_or_none(&mut to.auth.acl.mosquitto_file)
+    }),
+    // Its rules are read with the configuration.
+    key("acl.file", |v, to| v.path_or_none(&mut to.rules_file)),
+    key("acl.default", |v, to| {
+        v.choice(EFFECTS, &mut to.auth.acl.default)
+    }),
     key("session.receive_maximum", |v, to| {
         v.number(1..=65_535, &mut to.broker.session.receive_maximum)
     }),
@@ -275,6 +373,10 @@ pub const KEYS: &[Key<Settings>] = &[
     key("queue.memory", |v, to| {
         v.size(1..=ANY, &mut to.broker.queue_memory)
     }),
+    key("queue.total_bytes", |v, to| {
+        let bytes = &mut to.broker.defence.overload.queued_bytes_maximum;
+        v.size(0..=ANY, bytes)
+    }),
     key("shared.strategy", |v, to| {
         v.choice(STRATEGIES, &mut to.broker.pubsub.strategy)
     }),
@@ -332,6 +434,7 @@ pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What ten digits of seconds can say, nearly.
 const YEARS: Duration = Duration::from_secs(u32::MAX as u64);
 
+const OVER_RATES: &[(&str, OverRate)] = &[("pause", OverRate::Pause), ("close", OverRate::Close)];
 const WAYS: &[(&str, WayName)] = &[
     ("certificate", WayName::Certificate),
     ("password", WayName::Password),

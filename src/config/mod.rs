@@ -26,8 +26,10 @@
 //!
 //! No room below imports this one: it imports their `options`.
 
+mod acl;
 mod assignments;
 mod conflicts;
+mod entrance;
 mod environment;
 mod error;
 mod file;

@@ -10,6 +10,7 @@ use super::keys::{Array, KEYS, paths};
 use super::load::{BUILT_IN, BUILT_IN_NAME, Config, Origin};
 use super::settings::Settings;
 use super::{Error, file};
+use crate::auth::acl::options::Effect;
 use crate::auth::options::WayName;
 use crate::listener::certificates;
 use crate::listener::certificates::tests::Directory;
@@ -108,6 +109,9 @@ fn the_built_in_file_has_an_example_of_every_other_array() {
     let groups = config.broker.pubsub.groups.iter();
     let names: Vec<_> = groups.map(|it| (&*it.share, &*it.filter)).collect();
     assert_eq!(names, [("crew", "jobs/#"), ("ordered", "orders/#")]);
+    let rules = config.auth.acl.rules.expect("there are examples");
+    let effects: Vec<_> = rules.iter().map(|rule| rule.effect).collect();
+    assert_eq!(effects, [Effect::Deny, Effect::Allow]);
 }
 
 #[test]
@@ -187,6 +191,10 @@ const CHANGED: &[(&str, &str)] = &[
     ("auth.password.checks_at_once", "40"),
     ("auth.password.checks_waiting", "41"),
     ("auth.scram.file", "verifiers"),
+    ("acl.mosquitto_file", "acl/theirs"),
+    // A file of rules without any.
+    ("acl.file", "/dev/null"),
+    ("acl.default", "allow"),
     ("session.receive_maximum", "17"),
     ("session.inflight_maximum", "18"),
     ("session.packet_size_maximum", "19KiB"),
@@ -226,16 +234,13 @@ const CHANGED: &[(&str, &str)] = &[
 /// No key is wired to a neighbour.
 #[test]
 fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
-    let changed = [CHANGED, token::CHANGED].concat();
+    let changed = [CHANGED, token::CHANGED, defence::CHANGED].concat();
     let named: BTreeSet<&str> = changed.iter().map(|(path, _)| *path).collect();
     assert_eq!(named, paths(KEYS).collect());
 
-    let text: String = changed
-        .iter()
-        .map(|(path, value)| toml_line(path, value))
-        .collect();
-    let from_file = load(&format!("{text}{LISTENER}"), &[]).unwrap();
-    check_changed(&from_file);
+    let text = changed.iter().map(|(path, value)| toml_line(path, value));
+    let text: String = text.collect();
+    check_changed(&load(&format!("{text}{LISTENER}"), &[]).unwrap());
 
     let names: Vec<(String, &str)> = changed
         .iter()
@@ -261,8 +266,9 @@ fn toml_line(path: &str, value: &str) -> String {
 }
 
 fn check_changed(config: &Config) {
+    defence::check_changed(config);
     let seconds = Duration::from_secs;
-    assert_eq!(config.listener.connections_maximum, 11);
+    assert_eq!(config.broker.defence.connections_maximum, 11);
     assert_eq!(config.broker.abandoned_sessions_maximum, 12);
     assert_eq!(config.listener.connect_timeout, seconds(13));
     assert_eq!(config.listener.write_timeout, seconds(14));
@@ -275,6 +281,10 @@ fn check_changed(config: &Config) {
     assert_eq!(password.file, Some(PathBuf::from("users")));
     assert_eq!((password.checks_at_once, password.checks_waiting), (40, 41));
     assert_eq!(config.auth.scram.file, Some(PathBuf::from("verifiers")));
+    let acl = &config.auth.acl;
+    assert_eq!(acl.mosquitto_file, Some(PathBuf::from("acl/theirs")));
+    assert_eq!(acl.rules.as_deref(), Some(&[][..]));
+    assert_eq!(acl.default, Effect::Allow);
     let session = &config.broker.session;
     assert_eq!(session.receive_maximum, 17);
     assert_eq!(session.inflight_maximum, 18);
@@ -420,11 +430,17 @@ fn zero_is_refused_for_every_limit_that_would_stop_everything() {
     assert_eq!(
         zero_means_none,
         [
+            "limits.handshakes_maximum",
             "limits.drain_timeout",
+            "limits.address.connections_maximum",
+            "limits.address.handshakes_maximum",
+            "overload.memory_maximum",
+            "overload.lag_maximum",
             "session.topic_alias_maximum",
             "session.outbound_alias_maximum",
             "session.keep_alive_maximum",
             "session.expiry_maximum",
+            "queue.total_bytes",
             "store.bytes_maximum",
         ]
     );
@@ -645,7 +661,7 @@ fn a_file_that_cannot_be_a_configuration_is_named() {
     let large = home.file("large", vec![b'#'; 1024 * 1024 + 1]);
     assert_eq!(
         told(&large),
-        ": is larger than 1 MiB; expected a configuration"
+        ": is larger than 1MiB; expected a configuration"
     );
     let latin = home.file("latin", b"[log]\n# caf\xe9\n");
     assert_eq!(
@@ -654,5 +670,7 @@ fn a_file_that_cannot_be_a_configuration_is_named() {
     );
 }
 
+mod acl;
+mod defence;
 mod groups;
 mod token;

@@ -3,17 +3,17 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::network::Network;
+use crate::auth::network::Network;
+use crate::broker::Entrance;
 
 /// All listeners and the limits they share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// One entry per listener, any number of each kind.
     pub listeners: Vec<ListenerOptions>,
-    /// Network Connections at most, over all listeners. One more is accepted and closed at once.
-    pub connections_maximum: usize,
     /// Time from accept (TLS handshake included) to a whole CONNECT.
     pub connect_timeout: Duration,
     /// How long a pending write may make no progress before the connection ends, whatever its Keep
@@ -35,6 +35,12 @@ pub struct ListenerOptions {
     pub tls: Option<TlsOptions>,
     /// WebSocket, if it is spoken: inside TLS, if that is spoken too.
     pub websocket: Option<WebSocketOptions>,
+    /// Whether clients have to prove who they are; if not, all of them are nobody in particular.
+    pub authentication: bool,
+    /// Network Connections that there may be by it, if that is not bounded by those of all listeners only.
+    pub connections_maximum: Option<usize>,
+    /// What holds for its clients.
+    pub entrance: Arc<Entrance>,
 }
 
 impl ListenerOptions {
@@ -45,6 +51,9 @@ impl ListenerOptions {
             place: Place::Internet(InternetOptions::new(address)),
             tls: None,
             websocket: None,
+            authentication: true,
+            connections_maximum: None,
+            entrance: Arc::default(),
         }
     }
 
@@ -208,7 +217,6 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listeners: Vec::new(),
-            connections_maximum: 100_000,
             connect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),

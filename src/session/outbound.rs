@@ -18,12 +18,14 @@
 //! - no packet is larger than what the client accepts [MQTT5-3.1.2-24].
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::codec::{
     MAXIMUM_PACKET_SIZE, PacketId, PacketType, PublishFrame, QoS, ReasonCode, Version, encode_ack,
 };
 use crate::message::{Message, Timestamp};
 use crate::queue::{Delivery, DropReason, Gone, InStore, Queue, SubscriptionIds};
+use crate::topic::mount;
 
 use super::aliases::{Naming, OutboundAliases};
 use super::fault::Fault;
@@ -42,6 +44,8 @@ pub struct Outbound {
     unsent: Queue,
     line: Option<Box<Line>>,
     journal: Journal,
+    /// Bytes of memory that the tally was told last.
+    weighed: usize,
     /// Whether what waits may hold what the client may not have any more: nothing of it is sent before
     /// somebody has judged it.
     doubtful: bool,
@@ -55,6 +59,8 @@ pub struct Line {
     quota_maximum: u16,
     packet_size_maximum: u32,
     aliases: Option<OutboundAliases>,
+    /// What is taken off topics.
+    mount: Option<Arc<str>>,
     wire: Wire,
 }
 
@@ -69,6 +75,8 @@ pub struct Context<'a> {
     pub spare: &'a mut Spare,
     /// What happens is counted here.
     pub tally: &'a mut Tally,
+    /// Whether no more memory is to be taken by what waits.
+    pub pressed: bool,
     /// Who says what the client may still have of what has waited in doubt.
     pub judge: Option<Judge<'a>>,
 }
@@ -111,6 +119,7 @@ impl Default for Outbound {
             unsent: Queue::new(),
             line: None,
             journal: Journal::default(),
+            weighed: 0,
             doubtful: false,
         }
     }
@@ -142,6 +151,7 @@ impl Outbound {
             packet_size_maximum: terms.packet_size_maximum.min(MAXIMUM_PACKET_SIZE),
             aliases: (terms.outbound_aliases > 0)
                 .then(|| OutboundAliases::new(terms.outbound_aliases)),
+            mount: terms.mount.clone(),
             wire: Wire::default(),
         });
         line.commit_packets(first, 1, cx);
@@ -163,6 +173,7 @@ impl Outbound {
         };
         tally.drop(DropReason::Away, unsent);
         tally.queue_changed(unsent, 0);
+        self.weigh(tally);
         Some((line, self.window.detach()))
     }
 
@@ -226,8 +237,18 @@ impl Outbound {
         source: Option<Source>,
         cx: &mut Context<'_>,
     ) -> bool {
-        if self.takes_now(delivery.qos, cx.options) {
-            return self.send(delivery, source, cx);
+        // What a group gives comes after it has asked.
+        let squeezed = cx.pressed && source.is_none() && self.is_heavy();
+        if !squeezed && self.takes_now(delivery.qos, cx.options) {
+            let wrote = self.send(delivery, source, cx);
+            if self.is_heavy() {
+                self.weigh(cx.tally);
+            }
+            return wrote;
+        }
+        if cx.pressed && delivery.qos == QoS::AtMostOnce {
+            cx.tally.drop(DropReason::Overload, 1);
+            return false;
         }
         let queue = match delivery.qos {
             // [MQTT311-3.1.2-5] [MQTT5-4.5.0-1]
@@ -246,11 +267,20 @@ impl Outbound {
         let journal = &mut self.journal;
         let expired = queue.drop_expired(cx.now, |gone| journal.dropped(gone, None));
         cx.tally.drop(DropReason::Expired, expired);
-        let dropped = queue.push(delivery, &cx.options.queue, |gone| {
-            journal.dropped(gone, None);
-        });
-        cx.tally.drop(DropReason::QueueFull, dropped);
+        let gone = |gone: Gone<'_>| journal.dropped(gone, None);
+        let (dropped, reason) = match cx.pressed {
+            true => {
+                let dropped = queue.push_pressed(delivery, &cx.options.queue, gone);
+                (dropped, DropReason::Overload)
+            }
+            false => {
+                let dropped = queue.push(delivery, &cx.options.queue, gone);
+                (dropped, DropReason::QueueFull)
+            }
+        };
+        cx.tally.drop(reason, dropped);
         cx.tally.queue_changed(before, queue.len());
+        self.weigh(cx.tally);
         false
     }
 
@@ -278,6 +308,7 @@ impl Outbound {
             if !drew {
                 self.doubtful &= self.queued() > 0;
                 cx.tally.queue_changed(before, self.queued());
+                self.weigh(cx.tally);
                 return wrote;
             }
         }
@@ -541,6 +572,7 @@ impl Outbound {
         let line = self.line.take();
         *self = Self {
             line,
+            weighed: self.weighed,
             ..Self::default()
         };
         dropped
@@ -566,6 +598,7 @@ impl Line {
             quota_maximum: 0,
             packet_size_maximum: MAXIMUM_PACKET_SIZE,
             aliases: None,
+            mount: None,
             wire: Wire::default(),
         }
     }
@@ -619,7 +652,8 @@ impl Line {
         }
         let fits = |naming: &Naming| {
             let id = (delivery.qos != QoS::AtMostOnce).then_some(PacketId::MAX);
-            let frame = frame(delivery, id, false, *naming, now);
+            let topic = inside(self.mount.as_deref(), &delivery.message);
+            let frame = frame(delivery, topic, id, false, *naming, now);
             frame.encoded_len(self.version) as u64 <= u64::from(self.packet_size_maximum)
         };
         // A new alias makes the packet longer: without it, it may still fit.
@@ -636,7 +670,8 @@ impl Line {
         cx: &mut Context<'_>,
     ) {
         let version = self.version;
-        let frame = frame(delivery, id, dup, naming, cx.now);
+        let topic = inside(self.mount.as_deref(), &delivery.message);
+        let frame = frame(delivery, topic, id, dup, naming, cx.now);
         self.wire.commit(cx.spare, |out| frame.encode(version, out));
         if let Some(aliases) = &mut self.aliases {
             aliases.commit(delivery.message.topic_bytes(), naming);
@@ -646,13 +681,20 @@ impl Line {
     }
 }
 
-fn frame(
-    delivery: &Delivery,
+/// The topic as the client knows it.
+fn inside<'a>(mount: Option<&str>, message: &'a Message) -> &'a str {
+    let topic = message.topic();
+    mount.map_or(topic, |mount| mount::inside(mount, topic))
+}
+
+fn frame<'a>(
+    delivery: &'a Delivery,
+    name: &'a str,
     packet_id: Option<PacketId>,
     dup: bool,
     naming: Naming,
     now: Timestamp,
-) -> PublishFrame<'_> {
+) -> PublishFrame<'a> {
     let Delivery {
         message,
         subscription_ids,
@@ -661,8 +703,8 @@ fn frame(
         ..
     } = delivery;
     let (topic, alias) = match naming {
-        Naming::Name => (message.topic(), None),
-        Naming::NameAndAlias(alias) => (message.topic(), Some(alias)),
+        Naming::Name => (name, None),
+        Naming::NameAndAlias(alias) => (name, Some(alias)),
         Naming::Alias(alias) => ("", Some(alias)),
     };
     PublishFrame {
@@ -679,6 +721,7 @@ fn frame(
     }
 }
 
+mod pressure;
 mod upkeep;
 mod withdrawal;
 

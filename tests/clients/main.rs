@@ -18,9 +18,9 @@
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
 //! [`observability`], [`store`], [`archive`], [`control`]; about the ways in beside TCP and TLS: [`websocket`],
-//! [`browser`], [`unix_sockets`], [`proxies`]; about who gets in: [`credentials`], [`tokens`], [`callback`]; and
-//! about sockets that behave as clients of a library never do:
-//! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
+//! [`browser`], [`unix_sockets`], [`proxies`]; about who gets in: [`credentials`], [`tokens`], [`callback`]; about
+//! what they may do: [`permissions`]; and about sockets that behave as clients of a library never do:
+//! [`limits`], [`defence`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
 macro_rules! features {
@@ -74,12 +74,15 @@ mod configuration;
 mod control;
 mod credentials;
 mod crowds;
+mod defence;
+mod entrances;
 mod first_start;
 mod garbage;
 mod lifecycle;
 mod limits;
 mod mosquitto;
 mod observability;
+mod permissions;
 mod proxies;
 mod rumqttc;
 mod scripts;
