@@ -3,6 +3,7 @@
 //! ```text
 //!   certificates ─> store opened ─> broker ─> listeners bound ─> tasks: accept per listener, HTTP,
 //!                                                                tick, $SYS
+//!   SIGHUP, `postbud ctl reload` ─> all is read again ─> right: put in force      wrong: told, and no more
 //!   SIGTERM, SIGINT ─> not ready, no more accepting ─> DISCONNECT 0x8B to all ─> drained
 //!                   ─> store closed ─> exit 0
 //! ```
@@ -18,7 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{SignalKind, signal};
+use parking_lot::Mutex;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::auth::gate::Gate;
@@ -35,9 +37,13 @@ use crate::store::disk::segments::error::OpenError;
 use crate::store::state::State;
 
 mod gate;
+mod reload;
 mod store;
 mod welcome;
 
+pub use reload::SetLevel;
+
+use reload::Reloader;
 use store::Kept;
 
 /// Why the broker cannot start, or stopped by itself.
@@ -93,12 +99,37 @@ impl std::error::Error for Error {
     }
 }
 
+/// What the house is built on.
+pub struct Ground {
+    runtime: tokio::runtime::Runtime,
+    /// From here on SIGHUP does not end the process. One that comes before the house stands is obeyed then.
+    hangups: Signal,
+}
+
+impl Ground {
+    /// To be called as early as possible.
+    ///
+    /// # Errors
+    ///
+    /// The runtime cannot be had.
+    pub fn new() -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::Runtime)?;
+        let inside = runtime.enter();
+        let hangups = signal(SignalKind::hangup()).map_err(Error::Runtime)?;
+        drop(inside);
+        Ok(Self { runtime, hangups })
+    }
+}
+
 /// Runs the broker until SIGTERM or SIGINT.
 ///
 /// # Errors
 ///
 /// It cannot start, or what was to be stored could not be until the end.
-pub fn serve(config: Config) -> Result<(), Error> {
+pub fn serve(ground: Ground, config: Config, set_level: Option<SetLevel>) -> Result<(), Error> {
     raise_descriptor_limit();
     let generated = match config.development_certificates() {
         Some(directory) => certificates::development(directory).map_err(Error::Certificates)?,
@@ -107,12 +138,9 @@ pub fn serve(config: Config) -> Result<(), Error> {
     let path = config.store.path.clone();
     let (kept, state) =
         Kept::open(&config.store).map_err(|error| Error::Store(path.clone(), error))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)?;
+    let Ground { runtime, hangups } = ground;
     let house = House::build(config, generated, kept.clone(), state);
-    let result = runtime.block_on(house.run());
+    let result = runtime.block_on(house.run(hangups, set_level));
     // Whoever still has not closed after the drain is not waited for.
     runtime.shutdown_background();
     let closed = kept.close().map_err(|failure| Error::Close(path, failure));
@@ -133,6 +161,7 @@ struct House {
     generated: Generated,
     kept: Kept,
     restored: Restored,
+    gate: Arc<Gate>,
     broker: Arc<Broker>,
 }
 
@@ -144,8 +173,9 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 impl House {
     fn build(config: Config, generated: Generated, kept: Kept, state: State) -> Self {
+        let gate = Arc::new(Gate::new(gate::parts(&config.auth)));
         let engines = Engines {
-            auth: Arc::new(Gate::new(gate::parts(&config.auth))),
+            auth: Arc::clone(&gate) as _,
             store: kept.engine(),
             cluster: Arc::new(Single::default()),
         };
@@ -156,16 +186,18 @@ impl House {
             generated,
             kept,
             restored,
+            gate,
             broker,
         }
     }
 
-    async fn run(self) -> Result<(), Error> {
+    async fn run(self, hangups: Signal, set_level: Option<SetLevel>) -> Result<(), Error> {
         let Self {
             config,
             generated,
             kept,
             restored,
+            gate,
             broker,
         } = self;
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
@@ -179,10 +211,18 @@ impl House {
         let (close, closed) = watch::channel(false);
         let ready = Arc::new(AtomicBool::new(false));
         let http = serve_http(&config, &broker, &kept, &ready, closed)?;
-        // Its file is gone when this is.
-        let _control = serve_control(&config, &broker, &kept)?;
-        let addresses: Vec<_> = bound.iter().map(|b| (b.kind(), b.address())).collect();
         let options = Arc::new(ArcSwap::from_pointee(config.listener.clone()));
+        let reloader = Arc::new(Reloader {
+            gate,
+            broker: Arc::clone(&broker),
+            listener: Arc::clone(&options),
+            set_level,
+            replaced: Notify::new(),
+            in_force: Mutex::new(config.clone()),
+        });
+        // Its file is gone when this is.
+        let _control = serve_control(&config, &broker, &kept, &reloader)?;
+        let addresses: Vec<_> = bound.iter().map(|b| (b.kind(), b.address())).collect();
         let accepting: Vec<_> = bound
             .into_iter()
             .map(|listener| {
@@ -192,7 +232,8 @@ impl House {
             })
             .collect();
         tokio::spawn(tick(Arc::clone(&broker)));
-        tokio::spawn(publish_sys(Arc::clone(&broker)));
+        tokio::spawn(publish_sys(Arc::clone(&broker), Arc::clone(&reloader)));
+        tokio::spawn(reload::obey(hangups, reloader, stopped));
         ready.store(true, Ordering::Release);
         tokio::spawn(store::watch(kept.engine()));
         welcome::say(&config, generated, &kept, restored, &addresses, http);
@@ -263,16 +304,19 @@ fn serve_control(
     config: &Config,
     broker: &Arc<Broker>,
     kept: &Kept,
+    reloader: &Arc<Reloader>,
 ) -> Result<Option<control::Bound>, Error> {
     let Some(path) = &config.control.socket else {
         return Ok(None);
     };
     let bound = control::Bound::new(path);
     let mut bound = bound.map_err(|error| Error::Control(path.clone(), error))?;
+    let reloader = Arc::clone(reloader);
     let house = control::House {
         broker: Arc::clone(broker),
         now,
         snapshots: kept.snapshots(),
+        reload: Arc::new(move || reloader.reload()),
     };
     if let Some(listener) = bound.listener() {
         tokio::spawn(control::serve(listener, house));
@@ -300,19 +344,26 @@ async fn tick(broker: Arc<Broker>) {
     }
 }
 
-/// Publishes `$SYS/broker/…`, if the configuration wants it.
-async fn publish_sys(broker: Arc<Broker>) {
-    let period = broker.options().sys_interval;
-    if period.is_zero() {
-        return;
-    }
+/// Publishes `$SYS/broker/…`, as often as the configuration wants it.
+async fn publish_sys(broker: Arc<Broker>, reloader: Arc<Reloader>) {
     let mut sys = crate::broker::Sys::new(now());
     let mut batch = Batch::new(now());
-    let mut interval = tokio::time::interval(period);
+    let mut last: Option<Instant> = None;
     loop {
-        interval.tick().await;
-        batch.now = now();
-        sys.publish(&broker, &mut batch);
+        let period = broker.options().sys_interval;
+        if period.is_zero() {
+            reloader.replaced.notified().await;
+            continue;
+        }
+        let due = last.map_or(Instant::now(), |last| last + period);
+        tokio::select! {
+            () = tokio::time::sleep_until(due.into()) => {
+                last = Some(Instant::now());
+                batch.now = now();
+                sys.publish(&broker, &mut batch);
+            }
+            () = reloader.replaced.notified() => {}
+        }
     }
 }
 

@@ -14,7 +14,10 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::codec::ReasonCode;
+use crate::message::Timestamp;
 use crate::queue::DropReason;
 use crate::session::Tally;
 
@@ -41,6 +44,20 @@ pub struct Metrics {
     sessions_evicted: AtomicU64,
     gauges: [AtomicI64; Gauge::ALL.len()],
     connected_maximum: AtomicI64,
+    reloads: Mutex<Reloads>,
+}
+
+/// How often the configuration was read again, and what came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reloads {
+    /// How often it was put in force.
+    pub succeeded: u64,
+    /// How often something was wrong.
+    pub failed: u64,
+    /// Whether it was the last time.
+    pub failing: bool,
+    /// When it was last put in force, if it ever was.
+    pub last_success: Option<Timestamp>,
 }
 
 /// Numbers that go up and down.
@@ -126,6 +143,8 @@ pub struct Snapshot {
     pub gauges: [i64; Gauge::ALL.len()],
     /// The most sessions that were connected at once.
     pub connected_maximum: i64,
+    /// The configuration, read again.
+    pub reloads: Reloads,
 }
 
 impl Default for Metrics {
@@ -149,6 +168,7 @@ impl Default for Metrics {
             sessions_evicted: AtomicU64::new(0),
             gauges: std::array::from_fn(|_| AtomicI64::new(0)),
             connected_maximum: AtomicI64::new(0),
+            reloads: Mutex::default(),
         }
     }
 }
@@ -251,6 +271,17 @@ impl Metrics {
         add(&self.sessions_evicted, 1);
     }
 
+    /// Counts that the configuration was read again, and put in force then if nothing was wrong.
+    pub fn reloaded(&self, then: Option<Timestamp>) {
+        let mut reloads = self.reloads.lock();
+        match then {
+            Some(_) => reloads.succeeded += 1,
+            None => reloads.failed += 1,
+        }
+        reloads.failing = then.is_none();
+        reloads.last_success = then.or(reloads.last_success);
+    }
+
     /// Moves a gauge. [`Gauge::Connected`] going up is a CONNECT accepted, and may be a new
     /// maximum.
     pub fn gauge(&self, gauge: Gauge, change: i64) {
@@ -288,6 +319,7 @@ impl Metrics {
             sessions_evicted: self.sessions_evicted.load(Ordering::Relaxed),
             gauges: std::array::from_fn(|i| self.gauges[i].load(Ordering::Relaxed)),
             connected_maximum: self.connected_maximum.load(Ordering::Relaxed),
+            reloads: *self.reloads.lock(),
         }
     }
 }

@@ -62,7 +62,7 @@ pub use batch::{Batch, Now};
 pub use connection::{Connection, Turn};
 pub use core::{Broker, Engines};
 pub use ending::Ending;
-pub use metrics::{Gauge, Metrics, Snapshot};
+pub use metrics::{Gauge, Metrics, Reloads, Snapshot};
 pub use port::{Link, Port};
 pub use restore::Restored;
 pub use sys::Sys;
