@@ -3,6 +3,7 @@
 //! ```text
 //!   arguments ──► Config::load ──► log to standard error ──► server::serve      (default)
 //!                             └──► load certificates ──► report to standard output  (check)
+//!            ├──► a file of users and their passwords                                (passwd)
 //!            ├──► a store that no broker has open                                    (store)
 //!            └──► the control socket of a running broker ──► its answer              (ctl)
 //! ```
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::auth::options::Options as AuthOptions;
 use crate::config::{Config, Level, Origin};
 use crate::listener::certificates::{self, Generated};
 use crate::listener::options::{Kind, TlsOptions};
@@ -29,6 +31,7 @@ use crate::store::options::Options as StoreOptions;
 
 mod ctl;
 mod moment;
+mod passwd;
 mod store;
 mod table;
 
@@ -47,6 +50,7 @@ Examples:
   postbud                               start with the built-in configuration
   postbud --config postbud.toml         start with a file
   postbud check --config postbud.toml   say what is wrong with a file, start nothing
+  postbud passwd users anna             give anna a password, in the file `users`
   postbud store verify data             read all of a store that no broker has open
   postbud ctl --socket /run/postbud/control sessions      ask a running broker
   postbud store export data > data.jsonl && postbud store import copy < data.jsonl
@@ -96,8 +100,10 @@ struct Arguments {
 enum Command {
     /// Start the broker (the default)
     Serve,
-    /// Read the configuration, load the certificates, and say what is wrong or what would be served
+    /// Read the configuration and the files that it names, and say what is wrong or what would be served
     Check,
+    /// Give a user a password, or take the user out, in the file that the broker reads
+    Passwd(passwd::Passwd),
     /// Look at the store of a broker that is not running, take it out, or make one
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -120,6 +126,7 @@ pub fn run() -> ExitCode {
         Command::Serve => serve(arguments.config.as_deref()),
         Command::Check => check(arguments.config.as_deref()),
         Command::Ctl(control) => ctl(&control, arguments.config.as_deref()),
+        Command::Passwd(asked) => passwd::run(&asked).map_err(|error| complaint(&*error)),
         Command::Store(command) => store::run(&command).map_err(|error| complaint(&*error)),
     };
     match outcome {
@@ -224,17 +231,36 @@ fn report(config: &Config) -> Result<String, String> {
         .map_or("off".to_owned(), |address| address.to_string());
     let _ = writeln!(text, "  http        {http}");
     let _ = writeln!(text, "  store       {}", kept(&config.store));
-    let anonymous = if config.auth.anonymous {
-        "accepted"
-    } else {
-        "refused: as there is no other way to authenticate yet, nobody can connect"
-    };
-    let _ = writeln!(text, "  anonymous   {anonymous}");
+    text += &proofs(&config.auth);
+    if let Err(error) = server::check(config) {
+        complaints += &complaint(&error);
+    }
     if complaints.is_empty() {
         Ok(text)
     } else {
         Err(complaints)
     }
+}
+
+/// How clients would prove who they are.
+fn proofs(options: &AuthOptions) -> String {
+    let mut text = String::new();
+    let files = [
+        ("passwords", &options.password.file),
+        ("scram", &options.scram.file),
+    ];
+    for (name, file) in files {
+        if let Some(file) = file {
+            let _ = writeln!(text, "  {name:<12}{}", file.display());
+        }
+    }
+    let anonymous = match (options.anonymous, text.is_empty()) {
+        (true, _) => "accepted",
+        (false, false) => "refused",
+        (false, true) => "refused: as there is no other way to authenticate, nobody can connect",
+    };
+    let _ = writeln!(text, "  anonymous   {anonymous}");
+    text
 }
 
 /// Where what is kept would be, and how safely.
@@ -445,6 +471,21 @@ mod tests {
             lines[1].starts_with("postbud: absent.pem: cannot be read: "),
             "{text}"
         );
+    }
+
+    #[test]
+    fn check_reads_the_password_file() {
+        let home = Directory::new();
+        let file = home.file("users", "anna:$6$AAAA$AAAA\n");
+        let listener = "[[listener]]\nkind = \"tcp\"\naddress = \"[::1]:0\"\n";
+        let text = format!("{listener}[auth.password]\nfile = {file:?}\n");
+        let complaint = checked(&home, &text).unwrap_err();
+        let begins = format!("postbud: {}:1: the line has no usable", file.display());
+        assert!(complaint.starts_with(&begins), "{complaint}");
+        home.file("users", "");
+        let told = checked(&home, &text).unwrap();
+        let lines = format!("  passwords   {}\n  anonymous   refused\n", file.display());
+        assert!(told.ends_with(&lines), "{told}");
     }
 
     #[test]

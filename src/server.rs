@@ -55,6 +55,8 @@ pub enum Error {
     Store(PathBuf, OpenError),
     /// The last records could not be written to the store in this directory.
     Close(PathBuf, Failure),
+    /// Who may connect cannot be known.
+    Auth(gate::Error),
     /// The runtime cannot be had.
     Runtime(io::Error),
     /// A listener for MQTT cannot be had.
@@ -75,6 +77,7 @@ impl fmt::Display for Error {
             Self::Close(path, _) => {
                 write!(f, "cannot write all to the store in {}", path.display())
             }
+            Self::Auth(error) => error.fmt(f),
             Self::Runtime(_) => f.write_str("cannot start the runtime"),
             Self::Listener(error) => error.fmt(f),
             Self::Http(address, _) => write!(f, "cannot serve HTTP on {address}"),
@@ -92,6 +95,7 @@ impl std::error::Error for Error {
             Self::Certificates(error) => Some(error),
             Self::Store(_, error) => Some(error),
             Self::Close(_, failure) => Some(failure),
+            Self::Auth(error) => error.source(),
             Self::Runtime(error) | Self::Http(_, error) | Self::Control(_, error) => Some(error),
             Self::Listener(error) => error.source(),
             Self::Metrics(error) => Some(error),
@@ -135,16 +139,26 @@ pub fn serve(ground: Ground, config: Config, set_level: Option<SetLevel>) -> Res
         Some(directory) => certificates::development(directory).map_err(Error::Certificates)?,
         None => Generated::Nothing,
     };
+    let gate = Arc::new(Gate::new(gate::parts(&config.auth).map_err(Error::Auth)?));
     let path = config.store.path.clone();
     let (kept, state) =
         Kept::open(&config.store).map_err(|error| Error::Store(path.clone(), error))?;
     let Ground { runtime, hangups } = ground;
-    let house = House::build(config, generated, kept.clone(), state);
+    let house = House::build((config, generated), gate, kept.clone(), state);
     let result = runtime.block_on(house.run(hangups, set_level));
     // Whoever still has not closed after the drain is not waited for.
     runtime.shutdown_background();
     let closed = kept.close().map_err(|failure| Error::Close(path, failure));
     result.and(closed)
+}
+
+/// Makes everything that would say who may connect and do what, and gives it up again.
+///
+/// # Errors
+///
+/// Something of it cannot be had; most likely a file that the configuration names is wrong.
+pub fn check(config: &Config) -> Result<(), Error> {
+    gate::parts(&config.auth).map(drop).map_err(Error::Auth)
 }
 
 /// Every connection is a descriptor: what the hard limit allows is used.
@@ -172,8 +186,12 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 impl House {
-    fn build(config: Config, generated: Generated, kept: Kept, state: State) -> Self {
-        let gate = Arc::new(Gate::new(gate::parts(&config.auth)));
+    fn build(
+        (config, generated): (Config, Generated),
+        gate: Arc<Gate>,
+        kept: Kept,
+        state: State,
+    ) -> Self {
         let engines = Engines {
             auth: Arc::clone(&gate) as _,
             store: kept.engine(),

@@ -16,8 +16,11 @@
 //! Nothing here blocks: what takes time says so, and tells later from another thread. What fails, refuses:
 //! nobody gets in, or at a topic, because somebody could not be asked.
 
+pub mod entries;
 pub mod gate;
 pub mod options;
+pub mod password;
+pub mod scram;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -423,6 +423,11 @@ impl Open {
                 (ReasonCode::ContinueAuthentication, Some(data))
             }
             Step::Accept(identity, data) => {
+                // The session is the user's, and so is what it has subscribed to.
+                if identity.user != self.identity.user {
+                    let what = "a re-authentication as another user";
+                    return Err(Fault::new(ReasonCode::NotAuthorized, what));
+                }
                 self.identity = identity;
                 (ReasonCode::Success, data)
             }

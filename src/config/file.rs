@@ -225,7 +225,14 @@ fn plain(value: &DeValue<'_>) -> Value {
         DeValue::Float(_) => Value::Other("a number with a fraction"),
         DeValue::Boolean(value) => Value::Boolean(*value),
         DeValue::Datetime(_) => Value::Other("a date or time"),
-        DeValue::Array(_) => Value::Other("an array"),
+        DeValue::Array(values) => {
+            let strings = values.iter().map(|value| match value.get_ref() {
+                DeValue::String(text) => Some(text.clone().into_owned()),
+                _ => None,
+            });
+            let strings: Option<Vec<String>> = strings.collect();
+            strings.map_or(Value::Other("an array"), Value::Strings)
+        }
         DeValue::Table(_) => Value::Other("a table"),
     }
 }

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::auth::options::WayName;
 use crate::listener::options::TlsVersion;
 use crate::pubsub::options::Strategy;
 use crate::queue::options::Overflow;
@@ -178,6 +179,19 @@ pub const KEYS: &[Key<Settings>] = &[
         v.path_or_none(&mut to.control.socket)
     }),
     key("auth.anonymous", |v, to| v.boolean(&mut to.auth.anonymous)),
+    key("auth.ways", |v, to| v.choices(WAYS, &mut to.auth.ways)),
+    key("auth.password.file", |v, to| {
+        v.path_or_none(&mut to.auth.password.file)
+    }),
+    key("auth.password.checks_at_once", |v, to| {
+        v.number(1..=64, &mut to.auth.password.checks_at_once)
+    }),
+    key("auth.password.checks_waiting", |v, to| {
+        v.number(1..=1_000_000, &mut to.auth.password.checks_waiting)
+    }),
+    key("auth.scram.file", |v, to| {
+        v.path_or_none(&mut to.auth.scram.file)
+    }),
     key("session.receive_maximum", |v, to| {
         v.number(1..=65_535, &mut to.broker.session.receive_maximum)
     }),
@@ -294,6 +308,13 @@ pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What ten digits of seconds can say, nearly.
 const YEARS: Duration = Duration::from_secs(u32::MAX as u64);
+
+const WAYS: &[(&str, WayName)] = &[
+    ("certificate", WayName::Certificate),
+    ("password", WayName::Password),
+    ("token", WayName::Token),
+    ("http", WayName::Http),
+];
 
 const OVERFLOWS: &[(&str, Overflow)] = &[
     ("drop-newest", Overflow::DropNewest),

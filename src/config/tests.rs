@@ -9,6 +9,7 @@ use super::keys::{Applies, Array, KEYS, paths};
 use super::load::{BUILT_IN, BUILT_IN_NAME, Config, Origin};
 use super::settings::Settings;
 use super::{Error, file};
+use crate::auth::options::WayName;
 use crate::listener::certificates;
 use crate::listener::certificates::tests::Directory;
 use crate::listener::options::{Kind, TlsOptions, TlsVersion};
@@ -208,6 +209,11 @@ fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
         ("http.address", "127.0.0.1:16"),
         ("control.socket", "ask/me"),
         ("auth.anonymous", "true"),
+        ("auth.ways", "http,password"),
+        ("auth.password.file", "users"),
+        ("auth.password.checks_at_once", "40"),
+        ("auth.password.checks_waiting", "41"),
+        ("auth.scram.file", "verifiers"),
         ("session.receive_maximum", "17"),
         ("session.inflight_maximum", "18"),
         ("session.packet_size_maximum", "19KiB"),
@@ -268,6 +274,9 @@ fn toml_line(path: &str, value: &str) -> String {
     let bare = value == "true" || value == "false" || value.parse::<u64>().is_ok();
     if bare {
         format!("{path} = {value}\n")
+    } else if value.contains(',') {
+        let words: Vec<&str> = value.split(',').collect();
+        format!("{path} = {words:?}\n")
     } else {
         format!("{path} = \"{value}\"\n")
     }
@@ -283,6 +292,11 @@ fn check_changed(config: &Config) {
     assert_eq!(config.http.address.unwrap().port(), 16);
     assert_eq!(config.control.socket, Some(PathBuf::from("ask/me")));
     assert!(config.auth.anonymous);
+    assert_eq!(config.auth.ways, [WayName::Http, WayName::Password]);
+    let password = &config.auth.password;
+    assert_eq!(password.file, Some(PathBuf::from("users")));
+    assert_eq!((password.checks_at_once, password.checks_waiting), (40, 41));
+    assert_eq!(config.auth.scram.file, Some(PathBuf::from("verifiers")));
     let session = &config.broker.session;
     assert_eq!(session.receive_maximum, 17);
     assert_eq!(session.inflight_maximum, 18);

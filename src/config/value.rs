@@ -22,6 +22,8 @@ pub enum Value {
     Integer(i64),
     /// A TOML boolean.
     Boolean(bool),
+    /// A TOML array of strings only.
+    Strings(Vec<String>),
     /// The text of an environment variable, which has no type of its own.
     Text(String),
     /// Something no setting takes; in words, with its article.
@@ -36,6 +38,7 @@ impl fmt::Display for Value {
             Self::Integer(number) => write!(f, "{number}"),
             Self::Boolean(value) => write!(f, "{value}"),
             Self::Text(text) => write!(f, "{:?}", shortened(text)),
+            Self::Strings(_) => f.write_str("an array"),
             Self::Other(kind) => f.write_str(kind),
         }
     }
@@ -295,6 +298,39 @@ impl Value {
                 Some((last, others)) => format!("{} or {last}", others.join(", ")),
                 None => String::new(),
             }
+        })
+    }
+
+    /// Any of a few words, each once, in an order that means something; in an environment variable with commas
+    /// between them.
+    pub fn choices<C: Copy + PartialEq>(
+        &self,
+        choices: &[(&str, C)],
+        target: &mut Vec<C>,
+    ) -> Result<(), Expected> {
+        let words: Option<Vec<&str>> = match self {
+            Self::Strings(words) => Some(words.iter().map(String::as_str).collect()),
+            Self::Text(text) if text.is_empty() => Some(Vec::new()),
+            Self::Text(text) => Some(text.split(',').map(str::trim).collect()),
+            _ => None,
+        };
+        let chosen = |words: Vec<&str>| {
+            let mut chosen: Vec<C> = Vec::new();
+            for word in words {
+                let (_, choice) = choices.iter().find(|(name, _)| *name == word)?;
+                if chosen.contains(choice) {
+                    return None;
+                }
+                chosen.push(*choice);
+            }
+            Some(chosen)
+        };
+        store(words.and_then(chosen), target, || {
+            let names: Vec<String> = choices
+                .iter()
+                .map(|(name, _)| format!("{name:?}"))
+                .collect();
+            format!("an array of any of {}, each once", names.join(", "))
         })
     }
 

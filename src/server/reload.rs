@@ -12,6 +12,7 @@
 //! - what is in force is right as a whole, and so is what the next start would find;
 //! - what needs a restart is in force as it was, and told at each reload until then.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -135,8 +136,19 @@ impl Reloader {
 
 /// Makes everything that can fail.
 fn make(config: Config) -> Result<Made, String> {
-    let parts = gate::parts(&config.auth);
+    let parts = gate::parts(&config.auth).map_err(|error| with_causes(&error))?;
     Ok(Made { config, parts })
+}
+
+/// An error and what caused it.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Reloads at each SIGHUP, one after the other, until the broker stops. Those that come during a reload are one

@@ -311,6 +311,29 @@ fn a_client_may_authenticate_again_at_any_time() {
     assert_eq!(client.ending(), None);
 }
 
+// Breaks if: who has one user's session can become another user in it.
+#[test]
+fn who_authenticates_again_stays_the_same_user() {
+    let house = House::new();
+    let open = |id| {
+        house
+            .v5(id)
+            .method(RIDDLE, Some(b"right, says anna"))
+            .open()
+    };
+    let again = ReasonCode::ReAuthenticate;
+    let client = open("c");
+    client.auth(again, Some(RIDDLE), Some(b"right, says anna"));
+    let done = Got::Auth(ReasonCode::Success, Some(RIDDLE.to_owned()), None);
+    assert_eq!(client.take(), [done]);
+    for other in [&b"right, says bo"[..], b"right"] {
+        let client = open("d");
+        client.auth(again, Some(RIDDLE), Some(other));
+        client.assert_closed(NO);
+    }
+    assert_eq!(client.ending(), None);
+}
+
 // [MQTT5-4.12.1-1] [MQTT5-4.12.1-2]
 #[test]
 fn a_failed_re_authentication_ends_the_connection() {

@@ -17,7 +17,7 @@
 //!
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
-//! [`observability`], [`store`], [`archive`], [`control`], [`reload`]; and about sockets that behave as clients of a library never do:
+//! [`observability`], [`store`], [`archive`], [`control`], [`reload`]; about users and passwords: [`credentials`]; and about sockets that behave as clients of a library never do:
 //! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
@@ -68,6 +68,7 @@ macro_rules! features {
 mod archive;
 mod configuration;
 mod control;
+mod credentials;
 mod crowds;
 mod first_start;
 mod garbage;

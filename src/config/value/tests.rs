@@ -274,6 +274,31 @@ fn choices_are_listed() {
 }
 
 #[test]
+fn several_choices_keep_their_order_and_come_once() {
+    let known = [("a", 1), ("b", 2), ("c", 3)];
+    let choices = |value: &Value| read::<Vec<u8>>(|to| value.choices(&known, to));
+    let strings = |words: &[&str]| Value::Strings(words.iter().map(|it| it.to_string()).collect());
+    for (value, expected) in [
+        (strings(&["c", "a"]), vec![3, 1]),
+        (strings(&[]), vec![]),
+        (variable("c, a"), vec![3, 1]),
+        (variable(""), vec![]),
+    ] {
+        assert_eq!(choices(&value), Ok(expected), "{value}");
+    }
+    let expected = "an array of any of \"a\", \"b\", \"c\", each once";
+    for value in [
+        strings(&["a", "a"]),
+        strings(&["d"]),
+        string("a"),
+        variable("a,,b"),
+        Value::Other("an array"),
+    ] {
+        assert_eq!(choices(&value), Err(expected.to_owned()), "{value}");
+    }
+}
+
+#[test]
 fn a_failed_read_leaves_the_target_alone() {
     let mut target = 7_u16;
     Value::Boolean(true).number(0..=9, &mut target).unwrap_err();
