@@ -76,7 +76,7 @@ Files (relative to the working directory):
   data/                       what outlives the broker, unless store.path says otherwise
 
 Signals:
-  SIGHUP                      read the configuration and the files it names again: all is put
+  SIGHUP                      read the configuration and the files it names again: all is
                               in force, or nothing if anything is wrong; the log says what
   SIGTERM, SIGINT             stop: no new clients, a DISCONNECT to those that are there,
                               what is under way is written, exit code 0
