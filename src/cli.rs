@@ -205,7 +205,7 @@ fn complaint(error: &dyn Error) -> String {
         .collect()
 }
 
-/// What would be served, or all that is wrong with the certificates.
+/// What would be served, or all that is wrong with the files that the configuration names.
 fn report(config: &Config) -> Result<String, String> {
     let mut text = match &config.origin {
         Origin::BuiltIn => "the built-in configuration is right\n".to_owned(),
@@ -253,6 +253,14 @@ fn proofs(options: &AuthOptions) -> String {
         if let Some(file) = file {
             let _ = writeln!(text, "  {name:<12}{}", file.display());
         }
+    }
+    if options.token.is_on() {
+        let names = options.token.algorithms.iter().map(|it| it.name());
+        let names: Vec<&str> = names.collect();
+        let _ = writeln!(text, "  tokens      {}", names.join(", "));
+    }
+    if let Some(url) = &options.http.authenticate {
+        let _ = writeln!(text, "  asked       {url}");
     }
     let anonymous = match (options.anonymous, text.is_empty()) {
         (true, _) => "accepted",

@@ -23,7 +23,8 @@ use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-use crate::auth::gate::Gate;
+use crate::auth::counts::Counts;
+use crate::auth::gate::{Gate, Parts};
 use crate::broker::{Batch, Broker, Engines, Gauge, Restored};
 use crate::cluster::single::Single;
 use crate::config::Config;
@@ -43,6 +44,7 @@ mod welcome;
 
 pub use reload::SetLevel;
 
+use gate::Lasting;
 use reload::Reloader;
 use store::Kept;
 
@@ -139,12 +141,13 @@ pub fn serve(ground: Ground, config: Config, set_level: Option<SetLevel>) -> Res
         Some(directory) => certificates::development(directory).map_err(Error::Certificates)?,
         None => Generated::Nothing,
     };
-    let gate = Arc::new(Gate::new(gate::parts(&config.auth).map_err(Error::Auth)?));
+    let Ground { runtime, hangups } = ground;
+    let lasting = Lasting::on(runtime.handle());
+    let parts = gate::parts(&config.auth, &lasting).map_err(Error::Auth)?;
     let path = config.store.path.clone();
     let (kept, state) =
         Kept::open(&config.store).map_err(|error| Error::Store(path.clone(), error))?;
-    let Ground { runtime, hangups } = ground;
-    let house = House::build((config, generated), gate, kept.clone(), state);
+    let house = House::build((config, generated), (parts, lasting), kept.clone(), state);
     let result = runtime.block_on(house.run(hangups, set_level));
     // Whoever still has not closed after the drain is not waited for.
     runtime.shutdown_background();
@@ -152,13 +155,21 @@ pub fn serve(ground: Ground, config: Config, set_level: Option<SetLevel>) -> Res
     result.and(closed)
 }
 
-/// Makes everything that would say who may connect and do what, and gives it up again.
+/// Makes everything that would say who may connect and do what, and gives it up again. Nobody is asked
+/// anything.
 ///
 /// # Errors
 ///
 /// Something of it cannot be had; most likely a file that the configuration names is wrong.
 pub fn check(config: &Config) -> Result<(), Error> {
-    gate::parts(&config.auth).map(drop).map_err(Error::Auth)
+    // Nothing that begins on it goes on, as it is never run.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let lasting = Lasting::on(runtime.map_err(Error::Runtime)?.handle());
+    gate::parts(&config.auth, &lasting)
+        .map(drop)
+        .map_err(Error::Auth)
 }
 
 /// Every connection is a descriptor: what the hard limit allows is used.
@@ -177,6 +188,7 @@ struct House {
     restored: Restored,
     gate: Arc<Gate>,
     broker: Arc<Broker>,
+    lasting: Lasting,
 }
 
 /// How often the drain looks whether everybody has gone.
@@ -188,10 +200,11 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 impl House {
     fn build(
         (config, generated): (Config, Generated),
-        gate: Arc<Gate>,
+        (parts, lasting): (Parts, Lasting),
         kept: Kept,
         state: State,
     ) -> Self {
+        let gate = Arc::new(Gate::new(parts));
         let engines = Engines {
             auth: Arc::clone(&gate) as _,
             store: kept.engine(),
@@ -206,6 +219,7 @@ impl House {
             restored,
             gate,
             broker,
+            lasting,
         }
     }
 
@@ -217,6 +231,7 @@ impl House {
             restored,
             gate,
             broker,
+            lasting,
         } = self;
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
@@ -228,10 +243,12 @@ impl House {
         // HTTP goes on while the broker drains: it is then that probes ask.
         let (close, closed) = watch::channel(false);
         let ready = Arc::new(AtomicBool::new(false));
-        let http = serve_http(&config, &broker, &kept, &ready, closed)?;
+        let numbers = (&broker, &lasting.counts);
+        let http = serve_http(&config, numbers, &kept, &ready, closed)?;
         let options = Arc::new(ArcSwap::from_pointee(config.listener.clone()));
         let reloader = Arc::new(Reloader {
             gate,
+            lasting,
             broker: Arc::clone(&broker),
             listener: Arc::clone(&options),
             set_level,
@@ -277,7 +294,7 @@ impl House {
 /// Serves metrics and health, if the configuration names an address; returns where.
 fn serve_http(
     config: &Config,
-    broker: &Arc<Broker>,
+    (broker, counts): (&Arc<Broker>, &Arc<Counts>),
     kept: &Kept,
     ready: &Arc<AtomicBool>,
     mut stopped: watch::Receiver<bool>,
@@ -290,7 +307,7 @@ fn serve_http(
         .local_addr()
         .map_err(|error| Error::Http(address, error))?;
     let store = kept.engine();
-    let exporter = http::Exporter::new(Arc::clone(broker), Arc::clone(&store));
+    let exporter = http::Exporter::new(Arc::clone(broker), Arc::clone(&store), Arc::clone(counts));
     let exporter = Arc::new(exporter.map_err(Error::Metrics)?);
     let upkeep = Arc::clone(&exporter);
     let state = http::State {

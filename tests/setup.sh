@@ -90,10 +90,10 @@ debian() {
   install_packages "${packages[@]}"
 }
 
-# A virtual environment with paho-mqtt, made anew when the pinned version changes.
+# A virtual environment with a package of Python, made anew when a pinned version changes.
 python() {
-  local wanted=$here/clients/paho/requirements.txt venv=$tools/paho
-  cmp -s "$wanted" "$venv/requirements.txt" && "$venv/bin/python" -c 'import paho.mqtt' 2>/dev/null &&
+  local wanted=$here/clients/$1/requirements.txt venv=$tools/$1 module=$2
+  cmp -s "$wanted" "$venv/requirements.txt" && "$venv/bin/python" -c "import $module" 2>/dev/null &&
     return 0
   rm -rf "$venv"
   quietly python3 -m venv "$venv"
@@ -121,6 +121,7 @@ runner() {
 }
 
 debian
-python
+python paho paho.mqtt
+python pyjwt jwt
 javascript
 runner

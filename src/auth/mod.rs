@@ -16,11 +16,18 @@
 //! Nothing here blocks: what takes time says so, and tells later from another thread. What fails, refuses:
 //! nobody gets in, or at a topic, because somebody could not be asked.
 
+pub mod callback;
+pub mod counts;
 pub mod entries;
 pub mod gate;
+pub mod grants;
 pub mod options;
 pub mod password;
 pub mod scram;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod token;
+pub mod web;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::callback::options::Options as HttpOptions;
+use super::token::options::Options as TokenOptions;
+
 /// How clients are authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -15,6 +18,10 @@ pub struct Options {
     pub password: PasswordOptions,
     /// Enhanced authentication with SCRAM-SHA-256.
     pub scram: ScramOptions,
+    /// Tokens in place of passwords.
+    pub token: TokenOptions,
+    /// A service that is asked by HTTP.
+    pub http: HttpOptions,
 }
 
 impl Default for Options {
@@ -24,6 +31,8 @@ impl Default for Options {
             ways: WayName::ALL.to_vec(),
             password: PasswordOptions::default(),
             scram: ScramOptions::default(),
+            token: TokenOptions::default(),
+            http: HttpOptions::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::options::WayName;
+use crate::auth::token::options::{Algorithm, Field};
 use crate::listener::options::TlsVersion;
 use crate::pubsub::options::Strategy;
 use crate::queue::options::Overflow;
@@ -192,6 +193,93 @@ pub const KEYS: &[Key<Settings>] = &[
     key("auth.scram.file", |v, to| {
         v.path_or_none(&mut to.auth.scram.file)
     }),
+    key("auth.token.from", |v, to| {
+        v.choice(FIELDS, &mut to.auth.token.from)
+    }),
+    key("auth.token.algorithms", |v, to| {
+        v.choices(Algorithm::ALL, &mut to.auth.token.algorithms)
+    }),
+    key("auth.token.secret_file", |v, to| {
+        v.path_or_none(&mut to.auth.token.secret)
+    }),
+    key("auth.token.key_file", |v, to| {
+        v.path_or_none(&mut to.auth.token.key)
+    }),
+    key("auth.token.jwks_file", |v, to| {
+        v.path_or_none(&mut to.auth.token.set)
+    }),
+    key("auth.token.jwks_url", |v, to| {
+        v.url_or_none(&mut to.auth.token.url)
+    }),
+    key("auth.token.jwks_refresh", |v, to| {
+        v.duration(SECOND..=DAY, &mut to.auth.token.refresh)
+    }),
+    key("auth.token.jwks_timeout", |v, to| {
+        v.duration(TENTH..=HOUR, &mut to.auth.token.web.timeout)
+    }),
+    key("auth.token.jwks_ca_file", |v, to| {
+        v.path_or_none(&mut to.auth.token.web.authorities)
+    }),
+    key("auth.token.jwks_headers_file", |v, to| {
+        v.path_or_none(&mut to.auth.token.web.headers)
+    }),
+    key("auth.token.issuer", |v, to| {
+        v.text(1024, &mut to.auth.token.issuer)
+    }),
+    key("auth.token.audience", |v, to| {
+        v.text(1024, &mut to.auth.token.audience)
+    }),
+    key("auth.token.expiry_required", |v, to| {
+        v.boolean(&mut to.auth.token.expiry_required)
+    }),
+    key("auth.token.leeway", |v, to| {
+        v.duration(Duration::ZERO..=HOUR, &mut to.auth.token.leeway)
+    }),
+    key("auth.token.user_claim", |v, to| {
+        v.word(1024, &mut to.auth.token.user_claim)
+    }),
+    key("auth.token.client_id_claim", |v, to| {
+        v.text(1024, &mut to.auth.token.client_id_claim)
+    }),
+    key("auth.token.user_name_claim", |v, to| {
+        v.text(1024, &mut to.auth.token.user_name_claim)
+    }),
+    key("auth.token.groups_claim", |v, to| {
+        v.text(1024, &mut to.auth.token.groups_claim)
+    }),
+    key("auth.token.acl_claim", |v, to| {
+        v.text(1024, &mut to.auth.token.acl_claim)
+    }),
+    key("auth.token.size_maximum", |v, to| {
+        v.size(256..=65_535, &mut to.auth.token.size_maximum)
+    }),
+    key("auth.http.authenticate_url", |v, to| {
+        v.url_or_none(&mut to.auth.http.authenticate)
+    }),
+    key("auth.http.authorize_url", |v, to| {
+        v.url_or_none(&mut to.auth.http.authorize)
+    }),
+    key("auth.http.timeout", |v, to| {
+        v.duration(TENTH..=MINUTE, &mut to.auth.http.web.timeout)
+    }),
+    key("auth.http.ca_file", |v, to| {
+        v.path_or_none(&mut to.auth.http.web.authorities)
+    }),
+    key("auth.http.headers_file", |v, to| {
+        v.path_or_none(&mut to.auth.http.web.headers)
+    }),
+    key("auth.http.requests_at_once", |v, to| {
+        v.number(1..=10_000, &mut to.auth.http.requests_at_once)
+    }),
+    key("auth.http.requests_waiting", |v, to| {
+        v.number(0..=1_000_000, &mut to.auth.http.requests_waiting)
+    }),
+    key("auth.http.cache_time", |v, to| {
+        v.duration(Duration::ZERO..=DAY, &mut to.auth.http.cache_time)
+    }),
+    key("auth.http.cache_size", |v, to| {
+        v.number(1..=10_000_000, &mut to.auth.http.cache_size)
+    }),
     key("session.receive_maximum", |v, to| {
         v.number(1..=65_535, &mut to.broker.session.receive_maximum)
     }),
@@ -303,6 +391,7 @@ const GIBIBYTE: u64 = 1 << 30;
 const STORE_LEAST: u64 = 16 << 20;
 pub(super) const TENTH: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -315,6 +404,8 @@ const WAYS: &[(&str, WayName)] = &[
     ("token", WayName::Token),
     ("http", WayName::Http),
 ];
+
+const FIELDS: &[(&str, Field)] = &[("password", Field::Password), ("username", Field::UserName)];
 
 const OVERFLOWS: &[(&str, Overflow)] = &[
     ("drop-newest", Overflow::DropNewest),

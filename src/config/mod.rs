@@ -42,6 +42,7 @@ mod load;
 mod log;
 mod settings;
 mod suggestion;
+mod token;
 mod units;
 mod value;
 

@@ -21,6 +21,7 @@ use super::keys::{
     Array, KEYS, Key, LISTENER_KEYS, ListenerKind, ListenerSettings, TOPIC_KEYS, TopicSettings,
 };
 use super::log::Options as LogOptions;
+use super::token;
 use super::value::Value;
 
 /// The options of every room. Starts from the rooms' own defaults.
@@ -95,6 +96,7 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
     if problems.is_empty() {
         problems.extend(addresses_in_conflict(written, &settings));
         problems.extend(expiries_in_conflict(written, &mut settings));
+        problems.extend(token::in_conflict(written, &settings.auth.token));
     }
     settings
 }

@@ -197,58 +197,61 @@ fn a_file_names_only_what_it_changes_and_nobody_is_anonymous() {
     assert_eq!(config.development_certificates(), None);
 }
 
-/// One value other than the default for each key, so that no key can be wired to a neighbour.
+/// One value other than the default for each key.
+const CHANGED: &[(&str, &str)] = &[
+    ("limits.connections_maximum", "11"),
+    ("limits.abandoned_sessions_maximum", "12"),
+    ("limits.connect_timeout", "13s"),
+    ("limits.write_timeout", "14s"),
+    ("limits.drain_timeout", "15s"),
+    ("http.address", "127.0.0.1:16"),
+    ("control.socket", "ask/me"),
+    ("auth.anonymous", "true"),
+    ("auth.ways", "http,password"),
+    ("auth.password.file", "users"),
+    ("auth.password.checks_at_once", "40"),
+    ("auth.password.checks_waiting", "41"),
+    ("auth.scram.file", "verifiers"),
+    ("session.receive_maximum", "17"),
+    ("session.inflight_maximum", "18"),
+    ("session.packet_size_maximum", "19KiB"),
+    ("session.topic_alias_maximum", "20"),
+    ("session.outbound_alias_maximum", "21"),
+    ("session.keep_alive_maximum", "22"),
+    ("session.expiry_maximum", "23h"),
+    ("session.expiry_3x", "22h"),
+    ("session.subscriptions_maximum", "25"),
+    ("session.subscription_bytes_maximum", "126KiB"),
+    ("session.topic_levels_maximum", "26"),
+    ("session.unsent_maximum", "27KiB"),
+    ("session.queue_qos0_offline", "true"),
+    ("session.response_information", "r/%c"),
+    ("queue.messages", "28"),
+    ("queue.bytes", "29"),
+    ("queue.overflow", "drop-oldest"),
+    ("queue.memory", "29KiB"),
+    ("shared.strategy", "sticky"),
+    ("shared.queue_messages", "30"),
+    ("shared.queue_bytes", "31"),
+    ("shared.queue_overflow", "drop-oldest"),
+    ("delayed.messages", "37"),
+    ("delayed.bytes", "38"),
+    ("delayed.longest", "39s"),
+    ("retained.available", "false"),
+    ("retained.messages", "32"),
+    ("retained.bytes", "33"),
+    ("store.path", "elsewhere"),
+    ("store.durability", "write"),
+    ("store.bytes_maximum", "36MiB"),
+    ("store.strict", "true"),
+    ("sys.interval", "34s"),
+    ("log.level", "trace"),
+];
+
+/// No key is wired to a neighbour.
 #[test]
 fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
-    let changed: &[(&str, &str)] = &[
-        ("limits.connections_maximum", "11"),
-        ("limits.abandoned_sessions_maximum", "12"),
-        ("limits.connect_timeout", "13s"),
-        ("limits.write_timeout", "14s"),
-        ("limits.drain_timeout", "15s"),
-        ("http.address", "127.0.0.1:16"),
-        ("control.socket", "ask/me"),
-        ("auth.anonymous", "true"),
-        ("auth.ways", "http,password"),
-        ("auth.password.file", "users"),
-        ("auth.password.checks_at_once", "40"),
-        ("auth.password.checks_waiting", "41"),
-        ("auth.scram.file", "verifiers"),
-        ("session.receive_maximum", "17"),
-        ("session.inflight_maximum", "18"),
-        ("session.packet_size_maximum", "19KiB"),
-        ("session.topic_alias_maximum", "20"),
-        ("session.outbound_alias_maximum", "21"),
-        ("session.keep_alive_maximum", "22"),
-        ("session.expiry_maximum", "23h"),
-        ("session.expiry_3x", "22h"),
-        ("session.subscriptions_maximum", "25"),
-        ("session.subscription_bytes_maximum", "126KiB"),
-        ("session.topic_levels_maximum", "26"),
-        ("session.unsent_maximum", "27KiB"),
-        ("session.queue_qos0_offline", "true"),
-        ("session.response_information", "r/%c"),
-        ("queue.messages", "28"),
-        ("queue.bytes", "29"),
-        ("queue.overflow", "drop-oldest"),
-        ("queue.memory", "29KiB"),
-        ("shared.strategy", "sticky"),
-        ("shared.queue_messages", "30"),
-        ("shared.queue_bytes", "31"),
-        ("shared.queue_overflow", "drop-oldest"),
-        ("delayed.messages", "37"),
-        ("delayed.bytes", "38"),
-        ("delayed.longest", "39s"),
-        ("retained.available", "false"),
-        ("retained.messages", "32"),
-        ("retained.bytes", "33"),
-        ("store.path", "elsewhere"),
-        ("store.durability", "write"),
-        ("store.bytes_maximum", "36MiB"),
-        ("store.strict", "true"),
-        ("sys.interval", "34s"),
-        ("log.level", "trace"),
-    ];
+    let changed = [CHANGED, token::CHANGED].concat();
     let named: BTreeSet<&str> = changed.iter().map(|(path, _)| *path).collect();
     assert_eq!(named, paths(KEYS).collect());
 
@@ -334,6 +337,7 @@ fn check_changed(config: &Config) {
     assert!(config.store.strict);
     assert_eq!(config.broker.sys_interval, seconds(34));
     assert_eq!(config.log.level.name(), "trace");
+    token::check_changed(config);
 }
 
 #[test]
@@ -676,3 +680,4 @@ fn a_file_that_cannot_be_a_configuration_is_named() {
 }
 
 mod groups;
+mod token;

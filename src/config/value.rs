@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::units;
+use crate::auth::web::Url;
 use crate::topic::{filter, name};
 
 /// A value as it was written.
@@ -227,6 +228,20 @@ impl Value {
         }
     }
 
+    /// Where a web server is asked, or nowhere if it is empty.
+    pub fn url_or_none(&self, target: &mut Option<Url>) -> Result<(), Expected> {
+        let value = match self {
+            Self::String(text) | Self::Text(text) if text.is_empty() => Some(None),
+            Self::String(text) | Self::Text(text) => text.parse().ok().map(Some),
+            _ => None,
+        };
+        store(value, target, || {
+            "a URL such as \"https://id.example/keys\", without a user or password in it, or \"\" \
+             for none"
+                .to_owned()
+        })
+    }
+
     /// A Topic Filter, but not one of a Shared Subscription.
     pub fn topic_filter<T: From<Box<str>>>(&self, target: &mut T) -> Result<(), Expected> {
         let is_plain = |text: &&String| filter::parse(text).is_ok_and(|it| it.share.is_none());
@@ -273,6 +288,17 @@ impl Value {
         store(value.filter(sound).cloned(), target, || {
             format!("text of at most {most} bytes without control characters")
         })
+    }
+
+    /// Text of 1 to `most` bytes.
+    pub fn word(&self, most: usize, target: &mut String) -> Result<(), Expected> {
+        let mut text = String::new();
+        let read = self.text(most, &mut text).ok();
+        store(
+            read.map(|()| text).filter(|text| !text.is_empty()),
+            target,
+            || format!("text of 1 to {most} bytes without control characters"),
+        )
     }
 
     /// One of a few words.

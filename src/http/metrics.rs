@@ -6,6 +6,7 @@
 //! ```text
 //!   broker::Metrics ──snapshot──> Series ──handles──> recorder ──render──> text
 //!   Store ───────────health───────────^
+//!   auth::Counts ─────────────────────^
 //! ```
 //!
 //! Names follow the Prometheus conventions: `postbud_` first, base units, `_total` at the end of
@@ -20,14 +21,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::auth::counts::Counts;
 use crate::broker::{self, Broker, Reloads, Snapshot};
 use crate::codec::{PacketType, ReasonCode};
 use crate::store::{Failure, Health, Store};
+
+mod proofs;
+
+use proofs::OfProofs;
 
 /// Renders the broker's numbers.
 pub struct Exporter {
     broker: Arc<Broker>,
     store: Arc<dyn Store>,
+    proofs: Arc<Counts>,
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     series: Series,
@@ -46,13 +53,17 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Exporter {
-    /// An exporter of the numbers of this broker and its store, made when the process starts: the present moment is
+    /// An exporter of the numbers of this broker, its store, and of proofs, made when the process starts: the present moment is
     /// told as the process's start.
     ///
     /// # Errors
     ///
     /// The system's clock stands before 1970.
-    pub fn new(broker: Arc<Broker>, store: Arc<dyn Store>) -> Result<Self, Error> {
+    pub fn new(
+        broker: Arc<Broker>,
+        store: Arc<dyn Store>,
+        proofs: Arc<Counts>,
+    ) -> Result<Self, Error> {
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_err(|error| Error(format!("the system's clock is wrong: {error}")))?;
@@ -61,11 +72,12 @@ impl Exporter {
         let snapshot = broker.metrics().snapshot();
         let series = metrics::with_local_recorder(&recorder, || {
             register_process(started.as_secs_f64());
-            Series::register(&snapshot)
+            Series::register(&snapshot, &proofs)
         });
         Ok(Self {
             broker,
             store,
+            proofs,
             recorder,
             handle,
             series,
@@ -81,6 +93,7 @@ impl Exporter {
         metrics::with_local_recorder(&self.recorder, || {
             self.series.set(&snapshot, retained);
             self.series.store.set(&health);
+            self.series.proofs.set(&self.proofs);
         });
         self.handle.render()
     }
@@ -120,6 +133,7 @@ struct Series {
     retained_bytes: Gauge,
     reloads: OfReloads,
     store: OfStore,
+    proofs: OfProofs,
 }
 
 /// The values of the label `direction`, as the broker sees it and in the order of a [`Snapshot`].
@@ -127,7 +141,7 @@ const DIRECTIONS: [&str; 2] = ["received", "sent"];
 
 impl Series {
     /// Registers every family with its help text, and every series that can be known.
-    fn register(snapshot: &Snapshot) -> Self {
+    fn register(snapshot: &Snapshot, proofs: &Counts) -> Self {
         let closed = snapshot.connections_closed.iter().map(|(label, _)| *label);
         let disconnect = errors_in(PacketType::Disconnect);
         let dropped = snapshot.dropped.iter().map(|(reason, _)| reason.label());
@@ -191,6 +205,7 @@ impl Series {
             ),
             reloads: OfReloads::register(),
             store: OfStore::register(),
+            proofs: OfProofs::register(proofs),
         }
     }
 

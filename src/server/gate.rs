@@ -1,11 +1,19 @@
 //! The gate, of the parts that the configuration names.
 
 use std::fmt;
+use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
+use crate::auth::callback::Callback;
+use crate::auth::counts::Counts;
 use crate::auth::gate::{Method, Parts, Way};
 use crate::auth::options::{Options, WayName};
 use crate::auth::password::{self, Passwords};
 use crate::auth::scram::{self, Scram};
+use crate::auth::token::remote::LastGood;
+use crate::auth::token::{self, Tokens};
+use crate::auth::web;
 
 /// A part that cannot be had.
 #[derive(Debug)]
@@ -14,6 +22,10 @@ pub enum Error {
     Password(password::Error),
     /// The file of verifiers for SCRAM-SHA-256.
     Scram(scram::Error),
+    /// What tokens are checked with.
+    Token(token::Error),
+    /// A service that is asked by HTTP.
+    Http(web::Error),
 }
 
 impl fmt::Display for Error {
@@ -21,6 +33,8 @@ impl fmt::Display for Error {
         match self {
             Self::Password(error) => error.fmt(f),
             Self::Scram(error) => error.fmt(f),
+            Self::Token(error) => error.fmt(f),
+            Self::Http(error) => error.fmt(f),
         }
     }
 }
@@ -30,6 +44,30 @@ impl std::error::Error for Error {
         match self {
             Self::Password(error) => error.source(),
             Self::Scram(error) => error.source(),
+            Self::Token(error) => error.source(),
+            Self::Http(error) => error.source(),
+        }
+    }
+}
+
+/// What all parts that are made one after another share.
+#[derive(Clone)]
+pub(super) struct Lasting {
+    /// Where they do what takes its time.
+    pub runtime: Handle,
+    /// What they count.
+    pub counts: Arc<Counts>,
+    /// The keys of tokens that were fetched last.
+    pub keys: Arc<LastGood>,
+}
+
+impl Lasting {
+    /// Nothing is counted or known yet.
+    pub(super) fn on(runtime: &Handle) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            counts: Arc::default(),
+            keys: Arc::default(),
         }
     }
 }
@@ -39,10 +77,16 @@ impl std::error::Error for Error {
 /// # Errors
 ///
 /// A part cannot be had, most likely because a file that the configuration names is wrong.
-pub(super) fn parts(options: &Options) -> Result<Parts, Error> {
+pub(super) fn parts(options: &Options, lasting: &Lasting) -> Result<Parts, Error> {
+    let counts = &lasting.counts;
+    let mut service =
+        Callback::new(&options.http, &lasting.runtime, counts).map_err(Error::Http)?;
     let mut ways: Vec<Box<dyn Way>> = Vec::new();
     for name in &options.ways {
-        ways.extend(way(*name, options)?);
+        match name {
+            WayName::Http => ways.extend(service.way.take()),
+            name => ways.extend(way(*name, options, lasting)?),
+        }
     }
     let mut methods: Vec<Box<dyn Method>> = Vec::new();
     if let Some(file) = &options.scram.file {
@@ -52,12 +96,12 @@ pub(super) fn parts(options: &Options) -> Result<Parts, Error> {
         anonymous: options.anonymous,
         ways,
         methods,
-        rules: Vec::new(),
+        rules: service.rules.into_iter().collect(),
     })
 }
 
-/// A way of proof, if there is anything configured for it.
-fn way(name: WayName, options: &Options) -> Result<Option<Box<dyn Way>>, Error> {
+/// A way of proof that stands by itself, if there is anything configured for it.
+fn way(name: WayName, options: &Options, lasting: &Lasting) -> Result<Option<Box<dyn Way>>, Error> {
     match name {
         WayName::Password => {
             let Some(file) = &options.password.file else {
@@ -65,6 +109,15 @@ fn way(name: WayName, options: &Options) -> Result<Option<Box<dyn Way>>, Error> 
             };
             let passwords = Passwords::open(file, &options.password).map_err(Error::Password)?;
             Ok(Some(Box::new(passwords)))
+        }
+        WayName::Token if options.token.is_on() => {
+            let Lasting {
+                runtime,
+                counts,
+                keys,
+            } = lasting;
+            let tokens = Tokens::new(&options.token, runtime, counts, keys);
+            Ok(Some(Box::new(tokens.map_err(Error::Token)?)))
         }
         WayName::Certificate | WayName::Token | WayName::Http => Ok(None),
     }

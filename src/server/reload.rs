@@ -27,7 +27,7 @@ use crate::control::protocol::Reloaded;
 use crate::listener::driver::now;
 use crate::listener::options::Options as ListenerOptions;
 
-use super::gate;
+use super::gate::{self, Lasting};
 
 /// How another level is put in force in the log; without it, something goes before the configuration.
 pub type SetLevel = Box<dyn Fn(Level) + Send + Sync>;
@@ -36,6 +36,8 @@ pub type SetLevel = Box<dyn Fn(Level) + Send + Sync>;
 pub(super) struct Reloader {
     /// Who gets in, and what they may do.
     pub gate: Arc<Gate>,
+    /// What those who say so keep over a reload.
+    pub lasting: Lasting,
     /// The broker, with its options.
     pub broker: Arc<Broker>,
     /// The limits of connections.
@@ -60,7 +62,7 @@ impl Reloader {
     pub fn reload(&self) -> Result<Reloaded, String> {
         let mut in_force = self.in_force.lock();
         let made = in_force.read_again().map_err(|error| error.to_string());
-        let made = made.and_then(|(config, changes)| Ok((make(config)?, changes)));
+        let made = made.and_then(|(config, changes)| Ok((self.make(config)?, changes)));
         match made {
             Ok((made, changes)) => {
                 let before = in_force.log.level;
@@ -87,6 +89,13 @@ impl Reloader {
                 Err(wrong)
             }
         }
+    }
+
+    /// Makes everything that can fail.
+    fn make(&self, config: Config) -> Result<Made, String> {
+        let parts = gate::parts(&config.auth, &self.lasting);
+        let parts = parts.map_err(|error| with_causes(&error))?;
+        Ok(Made { config, parts })
     }
 
     /// Nothing in here can fail.
@@ -132,12 +141,6 @@ impl Reloader {
         );
         reloaded
     }
-}
-
-/// Makes everything that can fail.
-fn make(config: Config) -> Result<Made, String> {
-    let parts = gate::parts(&config.auth).map_err(|error| with_causes(&error))?;
-    Ok(Made { config, parts })
 }
 
 /// An error and what caused it.

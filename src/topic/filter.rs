@@ -97,6 +97,20 @@ fn split_share(text: &str) -> Result<Parsed<'_>, Error> {
     }
 }
 
+/// Says whether `filter` is a bare Topic Filter. One that begins with `$share` is one like any other
+/// here: it is held against names, not subscribed to.
+///
+/// # Errors
+///
+/// As [`parse`], but for what only shares can be guilty of.
+pub fn check_bare(filter: &str) -> Result<(), Error> {
+    name::check_length(filter)?;
+    if filter.bytes().any(|b| b == 0) {
+        return Err(Error::Null); // [MQTT5-4.7.3-2] [MQTT311-4.7.3-2]
+    }
+    check_wildcards(filter)
+}
+
 /// Says whether every wildcard of a filter stands where it may.
 fn check_wildcards(filter: &str) -> Result<(), Error> {
     let bytes = filter.as_bytes();
@@ -176,6 +190,30 @@ pub fn covers(outer: &str, inner: &str) -> bool {
         }
     }
     inner.next().is_none()
+}
+
+/// Says whether there is a name that both filters match.
+///
+/// Both are bare filters. What is refused by one of them is safe from a subscription to the other exactly
+/// when this is false.
+pub fn overlaps(one: &str, other: &str) -> bool {
+    let begins = |with: &str, without: &str| with.starts_with('$') && begins_with_wildcard(without);
+    if begins(one, other) || begins(other, one) {
+        return false; // [MQTT5-4.7.2-1] [MQTT311-4.7.2-1]
+    }
+    // As in `covers`: without this, `/#` and `+` would meet at the name of no characters.
+    let long = |filter| if filter == "/#" { "/+/#" } else { filter };
+    let mut others = name::levels(long(other));
+    for level in name::levels(long(one)) {
+        match (level, others.next()) {
+            ("#", _) | (_, Some("#")) => return true,
+            (_, None) => return false,
+            ("+", _) | (_, Some("+")) => {}
+            (level, Some(other)) if level == other => {}
+            _ => return false,
+        }
+    }
+    others.next().is_none_or(|rest| rest == "#")
 }
 
 #[cfg(test)]

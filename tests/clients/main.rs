@@ -17,7 +17,8 @@
 //!
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
-//! [`observability`], [`store`], [`archive`], [`control`], [`reload`]; about users and passwords: [`credentials`]; and about sockets that behave as clients of a library never do:
+//! [`observability`], [`store`], [`archive`], [`control`], [`reload`]; about who gets in: [`credentials`], [`tokens`],
+//! [`callback`]; and about sockets that behave as clients of a library never do:
 //! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
@@ -66,6 +67,7 @@ macro_rules! features {
 }
 
 mod archive;
+mod callback;
 mod configuration;
 mod control;
 mod credentials;
@@ -88,6 +90,7 @@ mod streams;
     reason = "each test binary uses its part of what they share"
 )]
 mod support;
+mod tokens;
 mod work_queues;
 
 /// What a client is asked to do; see the table above.

@@ -4,6 +4,7 @@
 //! - [`process::Process`]: any child process, its lines, and a deadline on everything;
 //! - [`raw::RawClient`]: exact bytes to and from a socket, or through TLS ([`tls::connect`]);
 //! - [`metrics`]: waiting for what the broker counts;
+//! - [`service::Service`]: a web server that the broker asks;
 //! - [`http::get`], [`folder::Folder`], [`certificates`]: what the others need.
 //!
 //! Nothing here sleeps and hopes: every wait is for an event and ends at [`DEADLINE`] with a message that
@@ -16,6 +17,7 @@ pub mod http;
 pub mod metrics;
 pub mod process;
 pub mod raw;
+pub mod service;
 pub mod tls;
 
 use std::time::Duration;

@@ -21,6 +21,13 @@ pub fn connect_311(client_id: &str) -> Vec<u8> {
     packet(0x10, &[header, &string(client_id)[..]].concat())
 }
 
+/// CONNECT of MQTT 3.1.1 with a User Name and a Password.
+pub fn connect_311_as(client_id: &str, user_name: &str, password: &str) -> Vec<u8> {
+    let header = b"\x00\x04MQTT\x04\xc2\x00\x3c";
+    let fields = [client_id, user_name, password].map(string).concat();
+    packet(0x10, &[header, &fields[..]].concat())
+}
+
 /// CONNECT of MQTT 5.0: Clean Start 1, keep alive 60 s, no properties.
 pub fn connect_5(client_id: &str) -> Vec<u8> {
     let header = b"\x00\x04MQTT\x05\x02\x00\x3c\x00";

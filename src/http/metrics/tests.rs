@@ -14,7 +14,8 @@ fn exporter() -> Exporter {
         cluster: Arc::new(Single::default()),
     };
     let broker = Broker::new(broker::options::Options::default(), engines);
-    Exporter::new(Arc::new(broker), Arc::new(Memory)).expect("a clock that is right")
+    Exporter::new(Arc::new(broker), Arc::new(Memory), Arc::default())
+        .expect("a clock that is right")
 }
 
 /// Samples by series.
@@ -48,6 +49,9 @@ fn every_series_is_there_from_the_first_scrape() {
     let expected = [
         &format!("postbud_build_info{{version=\"{version}\"}}"),
         "postbud_connections_opened_total",
+        "postbud_tokens_total{outcome=\"expired\"}",
+        "postbud_token_key_fetches_total{outcome=\"fetched\"}",
+        "postbud_auth_http_requests_total{question=\"authorize\",outcome=\"timeout\"}",
         "postbud_connections_closed_total{reason=\"eof\"}",
         "postbud_connections_closed_total{reason=\"keep_alive_timeout\"}",
         "postbud_connects_refused_total{reason=\"not_authorized\"}",

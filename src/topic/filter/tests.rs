@@ -214,10 +214,77 @@ fn what_does_not_cover() {
     }
 }
 
+#[test]
+fn what_overlaps() {
+    for (one, other) in [
+        ("#", "#"),
+        ("#", "a"),
+        ("#", "/"),
+        ("+", "a"),
+        ("+/b", "a/+"),
+        ("a/#", "a"),
+        ("a/#", "+"),
+        ("a/+", "a/#"),
+        ("a/b/#", "a/#"),
+        ("a/b/#", "+/+/c"),
+        ("/#", "/"),
+        ("/+", "/#"),
+        ("$SYS/#", "$SYS/+/x"),
+        ("a/$SYS", "a/#"),
+    ] {
+        assert!(overlaps(one, other), "{one:?} {other:?}");
+        assert!(overlaps(other, one), "{other:?} {one:?}");
+    }
+}
+
+#[test]
+fn what_does_not_overlap() {
+    for (one, other) in [
+        ("a", "b"),
+        ("a", "A"),
+        ("a", "a/+"),
+        ("a", "a/b/#"),
+        ("+/b", "+/c"),
+        ("a/+", "a/+/#x"),
+        ("+", "/#"),
+        ("$SYS/#", "#"),
+        ("$SYS/#", "+/#"),
+        ("$SYS/x", "+/x"),
+        ("$SYS/#", "$share/#"),
+    ] {
+        assert!(!overlaps(one, other), "{one:?} {other:?}");
+        assert!(!overlaps(other, one), "{other:?} {one:?}");
+    }
+}
+
+#[test]
+fn a_bare_filter_has_its_wildcards_right_whatever_it_begins_with() {
+    for text in [
+        "a",
+        "#",
+        "+/+/#",
+        "$share",
+        "$share/g",
+        "$share/g/x",
+        "$SYS/#",
+    ] {
+        assert_eq!(check_bare(text), Ok(()), "{text:?}");
+    }
+    for (text, why) in [
+        ("", Error::Empty),
+        ("a\0", Error::Null),
+        ("a/#/b", Error::MisplacedHash),
+        ("$share/g/a+", Error::MisplacedPlus),
+    ] {
+        assert_eq!(check_bare(text), Err(why), "{text:?}");
+    }
+    assert_eq!(check_bare(&"x".repeat(65_536)), Err(Error::TooLong));
+}
+
 /// Every filter and every name of up to four levels over a small alphabet, each pair of filters
 /// against every name. One level deeper than the filters suffices to tell `#` from the rest.
 #[test]
-fn covers_is_what_matches_says_it_is() {
+fn covers_and_overlaps_are_what_matches_says_they_are() {
     let grow = |alphabet: &[&str], depth: usize| {
         let mut all: Vec<String> = Vec::new();
         let mut last: Vec<String> = alphabet.iter().map(|level| (*level).to_owned()).collect();
@@ -250,6 +317,11 @@ fn covers_is_what_matches_says_it_is() {
                 .zip(by_outer)
                 .all(|(inner, outer)| !inner || *outer);
             assert_eq!(covers(outer, inner), expected, "{outer:?} {inner:?}");
+            let both = by_inner
+                .iter()
+                .zip(by_outer)
+                .any(|(inner, outer)| *inner && *outer);
+            assert_eq!(overlaps(outer, inner), both, "{outer:?} {inner:?}");
         }
     }
 }
