@@ -284,6 +284,7 @@ fn tables(range: &Range<usize>) -> String {
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) | Value::Text(text) => format!("{text:?}"),
+        Value::Strings(texts) => format!("{texts:?}"),
         other => other.to_string(),
     }
 }

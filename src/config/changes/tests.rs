@@ -48,11 +48,12 @@ fn told(change: &Change) -> String {
 fn what_applies_at_once_is_in_force_and_told() {
     let mut running = Running::new(&format!("session.receive_maximum = 10\n{LISTENER}"));
     let told = running.reload(&format!(
-        "session.receive_maximum = 20\nlog.level = \"debug\"\n{LISTENER}"
+        "session.receive_maximum = 20\nlog.level = \"debug\"\nauth.ways = [\"http\"]\n{LISTENER}"
     ));
     assert_eq!(
         told,
         [
+            "auth.ways: not given -> [\"http\"]",
             "session.receive_maximum: 10 -> 20",
             "log.level: not given -> \"debug\""
         ]
@@ -62,6 +63,7 @@ fn what_applies_at_once_is_in_force_and_told() {
     assert_eq!(
         told,
         [
+            "auth.ways: [\"http\"] -> not given",
             "session.receive_maximum: 20 -> not given",
             "log.level: \"debug\" -> not given"
         ]
