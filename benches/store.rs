@@ -18,7 +18,7 @@ use postbud::codec::{PacketId, QoS};
 use postbud::message::{Message, Parts};
 use postbud::store::disk::Disk;
 use postbud::store::disk::options::Options;
-use postbud::store::record::{Accepted, Opened, Record, Target};
+use postbud::store::record::{Accepted, Opened, Owner, Record, Target};
 use postbud::store::{Progress, Store};
 
 /// Counts the bytes that are allocated.
@@ -146,6 +146,7 @@ fn begin(path: &Path) -> Disk {
             back: false,
             session: SESSION,
             client_id: "bench",
+            owner: Owner::default(),
             expiry: u32::MAX,
             will: None,
         }),

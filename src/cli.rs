@@ -24,7 +24,7 @@ use tracing_subscriber::EnvFilter;
 use crate::auth::options::Options as AuthOptions;
 use crate::config::{Config, Level, Origin};
 use crate::listener::certificates::{self, Generated};
-use crate::listener::options::{Kind, TlsOptions};
+use crate::listener::options::{ListenerOptions, Place, TlsOptions};
 use crate::listener::tls;
 use crate::server::{self, SetLevel};
 use crate::store::options::Options as StoreOptions;
@@ -39,7 +39,7 @@ const ABOUT: &str = "Postbud is an MQTT broker for MQTT 3.1, 3.1.1 and 5.0.";
 
 const LONG_ABOUT: &str = "\
 Postbud is an MQTT broker: clients connect, subscribe to topics and publish to them.
-It speaks MQTT 3.1, 3.1.1 and 5.0 over TCP and TLS.
+It speaks MQTT 3.1, 3.1.1 and 5.0 over TCP, TLS, WebSocket and Unix domain sockets.
 
 Without arguments it starts with its built-in configuration, for this machine only:
 MQTT on 127.0.0.1:1883, MQTT over TLS on 127.0.0.1:8883, metrics and health over
@@ -213,17 +213,18 @@ fn report(config: &Config) -> Result<String, String> {
     };
     let mut complaints = String::new();
     for (index, listener) in config.listener.listeners.iter().enumerate() {
-        let address = listener.address;
-        let _ = match &listener.kind {
-            Kind::Tcp => writeln!(text, "  listener {index}  MQTT on {address}"),
-            Kind::Tls(options) => match certificate(config, options) {
-                Ok(note) => writeln!(
-                    text,
-                    "  listener {index}  MQTT over TLS on {address}, {note}"
-                ),
-                Err(complaint) => write!(complaints, "{complaint}"),
+        let spoken = spoken(listener);
+        match &listener.tls {
+            None => {
+                let _ = writeln!(text, "  listener {index}  {spoken}");
+            }
+            Some(options) => match certificate(config, options) {
+                Ok(note) => {
+                    let _ = writeln!(text, "  listener {index}  {spoken}, {note}");
+                }
+                Err(complaint) => complaints += &complaint,
             },
-        };
+        }
     }
     let http = config
         .http
@@ -239,6 +240,24 @@ fn report(config: &Config) -> Result<String, String> {
         Ok(text)
     } else {
         Err(complaints)
+    }
+}
+
+/// What a listener speaks, and where.
+fn spoken(listener: &ListenerOptions) -> String {
+    let over = match listener.kind() {
+        "tls" => " over TLS",
+        "ws" => " over WebSocket",
+        "wss" => " over WebSocket over TLS",
+        _ => "",
+    };
+    let place = &listener.place;
+    match place {
+        Place::Unix(options) => format!("MQTT at {place}, mode {:o}", options.mode),
+        Place::Internet(options) => match &options.proxy {
+            None => format!("MQTT{over} on {place}"),
+            Some(_) => format!("MQTT{over} on {place}, behind proxies"),
+        },
     }
 }
 
@@ -401,7 +420,7 @@ mod tests {
             .listener
             .listeners
             .iter()
-            .map(|it| it.address.to_string())
+            .map(|it| it.place.to_string())
             .collect();
         addresses.push(config.http.address.unwrap().to_string());
         for address in addresses {

@@ -30,9 +30,11 @@ use crate::cluster::single::Single;
 use crate::config::Config;
 use crate::control;
 use crate::http;
-use crate::listener::accept::{self, Bound, bind_address};
+use crate::listener::accept::{self, Bound};
 use crate::listener::certificates::{self, Generated};
 use crate::listener::driver::now;
+use crate::listener::options::TcpOptions;
+use crate::listener::{tcp, unix};
 use crate::store::Failure;
 use crate::store::disk::segments::error::OpenError;
 use crate::store::state::State;
@@ -257,7 +259,7 @@ impl House {
         });
         // Its file is gone when this is.
         let _control = serve_control(&config, &broker, &kept, &reloader)?;
-        let addresses: Vec<_> = bound.iter().map(|b| (b.kind(), b.address())).collect();
+        let doors: Vec<_> = bound.iter().map(welcome::Door::of).collect();
         let accepting: Vec<_> = bound
             .into_iter()
             .map(|listener| {
@@ -271,7 +273,7 @@ impl House {
         tokio::spawn(reload::obey(hangups, reloader, stopped));
         ready.store(true, Ordering::Release);
         tokio::spawn(store::watch(kept.engine()));
-        welcome::say(&config, generated, &kept, restored, &addresses, http);
+        welcome::say(&config, generated, &kept, restored, &doors, http);
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
@@ -302,7 +304,8 @@ fn serve_http(
     let Some(address) = config.http.address else {
         return Ok(None);
     };
-    let listener = bind_address(address).map_err(|error| Error::Http(address, error))?;
+    let listener =
+        tcp::bind(address, &TcpOptions::default()).map_err(|error| Error::Http(address, error))?;
     let bound = listener
         .local_addr()
         .map_err(|error| Error::Http(address, error))?;
@@ -340,12 +343,12 @@ fn serve_control(
     broker: &Arc<Broker>,
     kept: &Kept,
     reloader: &Arc<Reloader>,
-) -> Result<Option<control::Bound>, Error> {
+) -> Result<Option<unix::File>, Error> {
     let Some(path) = &config.control.socket else {
         return Ok(None);
     };
-    let bound = control::Bound::new(path);
-    let mut bound = bound.map_err(|error| Error::Control(path.clone(), error))?;
+    let bound = unix::bind(path, CONTROL_MODE, CONTROL_BACKLOG);
+    let (listener, file) = bound.map_err(|error| Error::Control(path.clone(), error))?;
     let reloader = Arc::clone(reloader);
     let house = control::House {
         broker: Arc::clone(broker),
@@ -353,12 +356,15 @@ fn serve_control(
         snapshots: kept.snapshots(),
         reload: Arc::new(move || reloader.reload()),
     };
-    if let Some(listener) = bound.listener() {
-        tokio::spawn(control::serve(listener, house));
-        tracing::info!("listening kind=control path={}", path.display());
-    }
-    Ok(Some(bound))
+    tokio::spawn(control::serve(listener, house));
+    tracing::info!("listening kind=control path={}", path.display());
+    Ok(Some(file))
 }
+
+/// Nobody but the owner may ask: there is no other authentication.
+const CONTROL_MODE: u32 = 0o600;
+/// How many may wait to ask.
+const CONTROL_BACKLOG: i32 = 16;
 
 /// Lets happen what is due: Wills, the end of sessions, the sweep of retained messages.
 async fn tick(broker: Arc<Broker>) {

@@ -42,6 +42,8 @@ make make
 mosquitto_pub mosquitto-clients
 mosquitto_sub mosquitto-clients
 mosquitto mosquitto
+chromium chromium
+haproxy haproxy
 promtool prometheus
 node nodejs
 npm npm
@@ -54,7 +56,7 @@ NEEDED
 # are wanted, and their ports are the ones a broker's user is about to use.
 install_packages() {
   local policy=/usr/sbin/policy-rc.d own_policy=no enabled=() unit
-  for unit in mosquitto prometheus; do
+  for unit in mosquitto prometheus haproxy; do
     command -v "$unit" >/dev/null 2>&1 || enabled+=("$unit.service")
   done
   if [ ! -e "$policy" ]; then

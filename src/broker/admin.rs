@@ -60,6 +60,10 @@ pub struct SessionSummary {
 pub struct SessionDetails {
     /// What a list says of it.
     pub summary: SessionSummary,
+    /// The user whose it is, if it is anybody's.
+    pub user: Option<Arc<str>>,
+    /// The mount point that its topics are below, if there is one.
+    pub mount: Option<Arc<str>>,
     /// The protocol version of its connection.
     pub version: Option<Version>,
     /// Where its connection comes from, if its transport has addresses.
@@ -175,6 +179,8 @@ impl Broker {
         let left = |end: Instant| end.saturating_duration_since(now.instant);
         Some(SessionDetails {
             summary: summary(&session, &side, &outbound, now)?,
+            user: session.owner.user.clone(),
+            mount: session.owner.mount.clone(),
             version: outbound.outbound.line().map(|line| line.version()),
             peer: outbound.port.as_ref().and_then(|port| port.peer()),
             kept: session.is_kept(),

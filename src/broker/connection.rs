@@ -24,6 +24,7 @@ use super::delivery::put_back_own;
 use super::ending::Ending;
 use super::handshake::Waiting;
 use super::open::Open;
+use super::person::PROOF_ENDED;
 use super::port::{Mail, Port, Signal};
 use super::sessions::Detach;
 
@@ -59,6 +60,8 @@ pub struct Connection {
     pub(super) last_heard: Instant,
     /// Who wants its session and waits until what has reached it is handled.
     successors: Vec<Arc<Port>>,
+    /// Whether nothing is read from it for now.
+    paused: bool,
 }
 
 /// How far a connection has got.
@@ -79,6 +82,7 @@ impl Connection {
             connect_by,
             last_heard: now,
             successors: Vec::new(),
+            paused: false,
         }
     }
 
@@ -107,6 +111,12 @@ impl Connection {
     /// Handles whole packets at the front of `input`; returns how many bytes they took, and what to
     /// do next.
     pub fn receive(&mut self, input: &[u8], batch: &mut Batch) -> (usize, Turn) {
+        let (used, turn) = self.take(input, batch);
+        self.paused = turn == Turn::Pause;
+        (used, turn)
+    }
+
+    fn take(&mut self, input: &[u8], batch: &mut Batch) -> (usize, Turn) {
         let mut used = 0;
         loop {
             match &mut self.phase {
@@ -181,9 +191,18 @@ impl Connection {
 
     /// Looks at what others have told this connection.
     pub fn signalled(&mut self, batch: &mut Batch) -> Turn {
+        let turn = self.look(batch);
+        self.paused = turn == Turn::Pause;
+        turn
+    }
+
+    fn look(&mut self, batch: &mut Batch) -> Turn {
         let signals = self.port.take_signals();
         if signals.has(Signal::Mail) {
             self.read_mail(batch);
+        }
+        if signals.has(Signal::Answer) {
+            self.permitted(batch);
         }
         match &mut self.phase {
             Phase::Open(open) => {
@@ -250,13 +269,18 @@ impl Connection {
         }
     }
 
-    /// When [`Self::timed_out`] is due, if nothing comes before.
+    /// When [`Self::timed_out`] is due, if nothing comes before. Who is not listened to is not blamed for
+    /// silence; but a handshake that waits for somebody else does not wait for ever.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Fresh | Phase::Waiting(_) => Some(self.connect_by),
-            Phase::Open(open) => open
-                .silence_allowed
-                .map(|silence| self.last_heard + silence),
+            Phase::Open(open) => {
+                let silence = open.silence_allowed.filter(|_| !self.paused);
+                let silence = silence.map(|silence| self.last_heard + silence);
+                let asking = open.asking.iter().chain(&open.reviewing);
+                let others = open.proof_ends.into_iter().chain(asking.map(|it| it.by()));
+                others.chain(silence).min()
+            }
             Phase::Closed(_) => None,
         }
     }
@@ -268,9 +292,22 @@ impl Connection {
             .deadline()
             .is_some_and(|deadline| deadline > batch.now.instant)
         {
-            return Turn::Read;
+            return match self.paused {
+                true => Turn::Pause,
+                false => Turn::Read,
+            };
         }
+        let now = batch.now.instant;
         match &mut self.phase {
+            Phase::Open(open) if open.proof_ends.is_some_and(|ends| ends <= now) => {
+                let Fault { code, what } = PROOF_ENDED;
+                self.end_as(Ending::Closed(code), Some(what), batch);
+            }
+            // No answer came in time, which is one.
+            Phase::Open(open) if open.is_done_asking(now) => {
+                self.paused = false;
+                return Turn::Read;
+            }
             Phase::Open(_) => self.end(Ending::Closed(ReasonCode::KeepAliveTimeout), batch),
             _ => self.end(Ending::NoConnect, batch),
         }
@@ -280,10 +317,15 @@ impl Connection {
     /// The connection ends for a reason that lies outside the protocol, or by decision of the
     /// broker: an [`Ending::Closed`] is told to the client.
     pub fn end(&mut self, ending: Ending, batch: &mut Batch) {
-        self.log(ending);
+        self.end_as(ending, None, batch);
+    }
+
+    /// As [`Self::end`], with these words for it.
+    fn end_as(&mut self, ending: Ending, words: Option<&'static str>, batch: &mut Batch) {
+        self.log(ending, words);
         if let Phase::Open(open) = &mut self.phase {
             let how = match ending {
-                Ending::Closed(code) => Detach::Say(code, None),
+                Ending::Closed(code) => Detach::Say(code, words),
                 _ => Detach::Silent,
             };
             open.leave(&self.broker, how, batch);
@@ -299,12 +341,12 @@ impl Connection {
     }
 
     /// Tells of an end that the broker decided on. That clients come and go is not worth a line.
-    fn log(&self, ending: Ending) {
+    fn log(&self, ending: Ending, words: Option<&str>) {
         let why = match ending {
             _ if self.ending().is_some() => return,
             Ending::NoConnect => "no CONNECT in time",
             Ending::WriteTimeout => "it takes no bytes",
-            Ending::Closed(code) => code.text(),
+            Ending::Closed(code) => words.unwrap_or(code.text()),
             _ => return,
         };
         tracing::info!(

@@ -16,6 +16,7 @@ use crate::pubsub::{Generations, Retained, Subscriptions};
 use crate::store::Store;
 use crate::store::options::Promise;
 
+use super::asking::Permissions;
 use super::batch::Batch;
 use super::metrics::Metrics;
 use super::options::Options;
@@ -45,6 +46,7 @@ pub struct Broker {
     pub(super) registry: Registry,
     pub(super) subscriptions: RwLock<Subscriptions<SessionRef, GroupRef>>,
     pub(super) generations: Generations,
+    pub(super) permissions: Permissions,
     pub(super) retained: RwLock<Retained>,
     pub(super) schedule: Mutex<Schedule>,
     pub(super) metrics: Metrics,
@@ -69,6 +71,7 @@ impl Broker {
             registry: Registry::default(),
             subscriptions: RwLock::default(),
             generations: Generations::default(),
+            permissions: Permissions::default(),
             retained: RwLock::new(retained),
             schedule: Mutex::default(),
             metrics: Metrics::default(),

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::auth::Access;
 use crate::codec::{PacketId, QoS, ReasonCode};
 use crate::message::{Message, Parts};
 use crate::queue::DropReason;
@@ -27,7 +26,6 @@ use super::expiry::DUE_PER_TICK;
 use super::keeping::targets;
 use super::metrics::Gauge;
 use super::open::Open;
-use super::port::Port;
 use super::publish::FanOut;
 use super::routes::SharedRoute;
 use super::shared::{InboundSide, SessionRef};
@@ -74,14 +72,14 @@ impl Delayed {
     }
 }
 
-/// Whether a message is to be published later, or names a topic that only looks like it.
-pub(super) fn is_for_later(message: &Message) -> bool {
-    let rest = message.topic_bytes().strip_prefix(FIRST_LEVEL.as_bytes());
-    rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'/'))
+/// Whether what is published to a topic is for later, or names a topic that only looks like it.
+pub(super) fn is_for_later(topic: &str) -> bool {
+    let rest = topic.strip_prefix(FIRST_LEVEL);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Takes a topic for later apart: how long to wait, and the topic within.
-fn parse(topic: &str, longest: Duration) -> Option<(Duration, &str)> {
+pub(super) fn parse(topic: &str, longest: Duration) -> Option<(Duration, &str)> {
     let rest = topic.strip_prefix(FIRST_LEVEL)?.strip_prefix('/')?;
     let (seconds, topic) = rest.split_once('/')?;
     let digits = !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit());
@@ -105,40 +103,21 @@ fn on_topic(topic: &str, message: &Message) -> Message {
 }
 
 impl Open {
-    /// Takes in a message that is to be published later, or refuses it.
+    /// Takes in a message that is to be published later.
     pub(super) fn publish_later(
         &self,
         broker: &Broker,
-        port: &Port,
         side: &mut InboundSide,
         message: &Message,
         (token, packet_id): (Option<Token>, Option<PacketId>),
         now: Now,
     ) -> Result<(), Fault> {
+        // It was looked at before it was taken.
         let longest = broker.options().delayed.longest;
-        let later = parse(message.topic(), longest).ok_or(ReasonCode::TopicNameInvalid);
-        let later = later.and_then(|(delay, topic)| {
-            let access = Access::Publish {
-                topic,
-                qos: message.qos(),
-                retain: message.retain(),
-            };
-            match broker.refuse_publish(&self.who(port), access) {
-                Some(code) => Err(code),
-                None => Ok((delay, on_topic(topic, message))),
-            }
-        });
-        let (delay, message) = match later {
-            Ok(later) => later,
-            Err(code) => {
-                broker.metrics.publish_refused(code);
-                // QoS 0 cannot be answered.
-                if let Some(token) = token {
-                    side.inbound.settle(token, code);
-                }
-                return Ok(());
-            }
+        let Some((delay, topic)) = parse(message.topic(), longest) else {
+            return Ok(());
         };
+        let message = on_topic(topic, message);
         let holds = message.qos() == QoS::ExactlyOnce && side.is_persistent();
         let held = packet_id.filter(|_| holds);
         let Some(token) = token else {
@@ -170,7 +149,7 @@ impl Broker {
     /// The topic that has to be allowed to who publishes to this one, or leaves a Will for it; nothing
     /// if it is none.
     pub(super) fn topic_within<'a>(&self, message: &'a Message) -> Option<&'a str> {
-        match is_for_later(message) {
+        match is_for_later(message.topic()) {
             true => Some(parse(message.topic(), self.options().delayed.longest)?.1),
             false => Some(message.topic()),
         }
@@ -346,7 +325,6 @@ impl Broker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Timestamp;
 
     // Breaks if: a topic that is none is taken, or one is taken for another delay or topic.
     #[test]
@@ -379,17 +357,7 @@ mod tests {
     // Breaks if: an ordinary topic is taken for one of these, or a wrong one is ordinary.
     #[test]
     fn only_the_whole_first_level_counts() {
-        let is = |topic| {
-            let parts = Parts {
-                topic,
-                forwarded: &[],
-                payload: &[],
-                qos: QoS::AtMostOnce,
-                retain: false,
-                expires: Some(Timestamp::default()),
-            };
-            is_for_later(&Message::new(parts, &mut Vec::new()))
-        };
+        let is = is_for_later;
         assert!(is("$delayed") && is("$delayed/") && is("$delayed/1/a"));
         assert!(!is("$delayed2/1/a") && !is("delayed/1/a") && !is("$delay") && !is("a"));
     }

@@ -14,7 +14,7 @@ use crate::codec::QoS;
 use crate::message::Message;
 use crate::pubsub::{Group, Load, Recipient};
 use crate::queue::{Delivery, DropReason, Gone};
-use crate::session::{Chunk, Line, Source, Written};
+use crate::session::{Chunk, Judge, Line, Source, Written};
 
 use super::batch::Batch;
 use super::core::Broker;
@@ -124,14 +124,12 @@ impl Broker {
         for _ in 0..=group.members().len() {
             let (chosen, hopeless) = self.choose(group, message, except, batch);
             let Some(member) = chosen.and_then(|index| group.members().get(index)) else {
-                // Nobody who is here could ever take it: it must not keep the rest waiting.
-                if hopeless {
+                // Nobody could ever take it: it must not keep the rest waiting.
+                if let Some(reason) = hopeless {
                     self.tell_dropped(shared, message);
+                    batch.tally.drop(reason, 1);
                 }
-                batch
-                    .tally
-                    .drop(DropReason::PacketTooLarge, usize::from(hopeless));
-                return hopeless;
+                return hopeless.is_some();
             };
             let delivery = member.delivery(message, attempts);
             let qos = delivery.qos;
@@ -155,18 +153,24 @@ impl Broker {
         false
     }
 
-    /// Chooses a member that can take a message now, other than `except`. Returns also whether nobody
-    /// who is here could ever take it.
+    /// Chooses a member that can take a message now, other than `except`. Returns also why nobody ever
+    /// could, if that is so: it is too large for all who are here, or no member may have it, here or away.
+    /// While one may, it waits for that one, as it does for one that is away.
     pub(super) fn choose(
         &self,
         group: &mut Group<SessionRef>,
         message: &Message,
         except: Option<&SessionRef>,
         batch: &Batch,
-    ) -> (Option<usize>, bool) {
-        let (mut connected, mut fitting) = (0, 0);
+    ) -> (Option<usize>, Option<DropReason>) {
         let options = self.options();
+        let (mut asked, mut permitted, mut connected, mut fitting) = (0, 0, 0, 0);
         let chosen = group.choose(message, |member| {
+            asked += 1;
+            if !self.may_receive(&member.subscriber, message.topic()) {
+                return Load::Never;
+            }
+            permitted += 1;
             let mut side = member.subscriber.outbound.lock();
             let fits = side
                 .outbound
@@ -186,7 +190,12 @@ impl Broker {
                 (false, false) => Load::Busy,
             }
         });
-        (chosen, connected > 0 && fitting == 0)
+        let hopeless = if asked > 0 && permitted == 0 {
+            Some(DropReason::NotPermitted)
+        } else {
+            (connected > 0 && fitting == 0).then_some(DropReason::PacketTooLarge)
+        };
+        (chosen, hopeless)
     }
 
     /// Hands out what a group has, for as long as there are takers: what others have had for too long,
@@ -234,7 +243,10 @@ impl Broker {
         let again = {
             let mut side = session.outbound.lock();
             side.hungry = false;
-            if side.outbound.draw(&mut batch.context(self)) {
+            let may_have = |topic: &str| self.may_have(session, inbound, topic);
+            let mut cx = batch.context(self);
+            cx.judge = Some(Judge(&may_have));
+            if side.outbound.draw(&mut cx) {
                 touch(session, &mut side, batch);
             }
             self.tell_steps(session, &mut side, batch);
@@ -267,6 +279,11 @@ impl Broker {
             );
             let looked_at_all = next.is_none();
             for message in &found {
+                if !self.may_receive(session, message.topic()) {
+                    feed.after = Some(message.topic().into());
+                    batch.tally.drop(DropReason::NotPermitted, 1);
+                    continue;
+                }
                 let delivery = feed.delivery(message);
                 if !side.outbound.takes_now(delivery.qos, &options.session) {
                     side.feeds.push_front(feed);
@@ -358,6 +375,11 @@ impl Broker {
             port.signal(Signal::Draw);
         }
         if !side.outbound.has_more() {
+            return Written::All;
+        }
+        if side.outbound.is_doubtful() {
+            // Only its own connection knows what it may have.
+            port.signal(Signal::Draw);
             return Written::All;
         }
         let cx = &mut batch.context(self);

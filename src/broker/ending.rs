@@ -21,13 +21,21 @@ pub enum Ending {
     TooMany,
     /// The TLS handshake failed.
     TlsError,
+    /// It came from an address that is no proxy's, to a listener where proxies connect.
+    UntrustedProxy,
+    /// A proxy's header was malformed, or missing.
+    ProxyError,
+    /// The request for a WebSocket was refused.
+    WebSocketRefused,
+    /// The client broke the rules of WebSocket.
+    WebSocketError,
     /// The broker closed it for this reason.
     Closed(ReasonCode),
 }
 
 impl Ending {
     /// Endings without a Reason Code come first, then one for each code byte.
-    const PLAIN: [Self; 7] = [
+    const PLAIN: [Self; 11] = [
         Self::Disconnected,
         Self::Eof,
         Self::TransportError,
@@ -35,6 +43,10 @@ impl Ending {
         Self::WriteTimeout,
         Self::TooMany,
         Self::TlsError,
+        Self::UntrustedProxy,
+        Self::ProxyError,
+        Self::WebSocketRefused,
+        Self::WebSocketError,
     ];
 
     /// How many endings there can be.
@@ -69,6 +81,10 @@ impl Ending {
             Self::WriteTimeout => "write_timeout",
             Self::TooMany => "too_many_connections",
             Self::TlsError => "tls_error",
+            Self::UntrustedProxy => "untrusted_proxy",
+            Self::ProxyError => "proxy_error",
+            Self::WebSocketRefused => "websocket_refused",
+            Self::WebSocketError => "websocket_error",
             Self::Closed(code) => code.name(),
         }
     }

@@ -41,6 +41,7 @@ impl Broker {
         }
         self.look_at_groups(batch);
         self.publish_delayed(batch);
+        self.publish_doubtful_wills(batch);
         self.sweep(now);
         self.finish(batch);
     }

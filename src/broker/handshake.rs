@@ -7,22 +7,27 @@ use crate::auth::{Access, Exchange, Identity, Request, Step, Tell, Verdict, Who}
 use crate::codec::{
     Auth, Connack, Connect, Context, Packet, ReasonCode, Sender, Version, connect_version, encode,
 };
-use crate::session::{Fault, Line, Terms};
+use crate::session::options::Options;
+use crate::session::{Fault, Line, Terms, Will};
 use crate::store::record::Record;
 use crate::store::{Failure, Progress, Receipt, Safety};
 
+use super::asking::{Asking, Questions};
 use super::batch::Batch;
 use super::connection::{Connection, NO_CONNECT, Phase};
 use super::core::Broker;
 use super::ending::Ending;
 use super::open::Open;
+use super::person::{Claim, Owner, PROOF_ENDED, stands};
 use super::port::{Port, Signal};
-use super::sessions::{AskAgain, Asked};
+use super::sessions::{AskAgain, Asked, Wanted};
 
 /// A connection whose CONNECT has come and whose CONNACK has not left.
 pub(super) struct Waiting {
     pub terms: Terms,
     user_name: Option<Box<str>>,
+    /// Whether the client wants nothing of a session that is there.
+    clean_start: bool,
     /// The Authentication Method of the CONNECT.
     method: Option<Box<str>>,
     /// Which session the store was asked to keep.
@@ -30,6 +35,8 @@ pub(super) struct Waiting {
     /// A session that was kept and has ended for this connection; the store has to know before CONNACK
     /// leaves.
     ended: Option<u64>,
+    /// The answers that it waits for.
+    asking: Option<Asking>,
     what_for: WaitsFor,
 }
 
@@ -38,6 +45,8 @@ enum WaitsFor {
     Verdict,
     /// The client's next AUTH.
     Auth(Box<dyn Exchange>),
+    /// Whether it may have its Will; then as below.
+    Permission(Identity, Option<Vec<u8>>),
     /// The store; then the session opens for this identity, with this data in CONNACK.
     Store(Identity, Option<Vec<u8>>),
     /// The connection that has the session, until what has reached it is handled; then as above.
@@ -59,6 +68,41 @@ impl Broker {
             sender: Sender::Client,
             maximum_packet_size,
         }
+    }
+
+    /// Turns somebody away who wants another's session.
+    fn refuse_session(&self, terms: &Terms, owner: &Owner, port: &Port) -> Fault {
+        tracing::info!(
+            client = &*terms.client_id,
+            peer = port.peer().map(tracing::field::display),
+            user = owner.user.as_deref(),
+            "the session of this Client Identifier is another user's"
+        );
+        self.metrics.session_refused();
+        Fault::new(ReasonCode::NotAuthorized, "not authorized")
+    }
+
+    /// Why a client may not have this Will, if it may not.
+    fn refuse_will(
+        &self,
+        will: &Will,
+        who: &Who<'_>,
+        questions: &mut Questions<'_>,
+    ) -> Option<Fault> {
+        let Some(topic) = self.topic_within(&will.message) else {
+            let what = "the Will is for a topic that is none";
+            return Some(Fault::new(ReasonCode::TopicNameInvalid, what));
+        };
+        let access = Access::Publish {
+            topic,
+            qos: will.message.qos(),
+            retain: will.message.retain(),
+        };
+        let refused = self.refuse_topic(topic).or_else(|| {
+            let allowed = questions.ask(|again| self.auth.allows(who, access, again));
+            (!allowed).then_some(ReasonCode::NotAuthorized)
+        });
+        refused.map(|code| Fault::new(code, "the Will is not allowed"))
     }
 
     /// A Client Identifier that no client has, and that nobody can guess. [MQTT5-3.1.3-6]
@@ -106,16 +150,26 @@ impl Connection {
         }
         let broker = Arc::clone(&self.broker);
         let options = broker.options();
-        let terms = Terms::negotiate(connect, &options.session, || broker.assign_client_id())?;
+        let named = self.port.caller().client_id.as_ref();
+        if !connect.client_id.is_empty() && named.is_some_and(|it| **it != *connect.client_id) {
+            return Err(Fault::new(
+                ReasonCode::ClientIdentifierNotValid,
+                "the certificate is for another Client Identifier",
+            ));
+        }
+        let assign = || named.map_or_else(|| broker.assign_client_id(), Arc::clone);
+        let terms = Terms::negotiate(connect, &options.session, assign)?;
         let client_id = Arc::clone(&terms.client_id);
         let method = connect.properties.authentication_method;
         // From here on a refusal knows what the client can read.
         self.phase = Phase::Waiting(Box::new(Waiting {
             terms,
             user_name: connect.user_name.map(Box::from),
+            clean_start: connect.clean_start,
             method: method.map(Box::from),
             asked: None,
             ended: None,
+            asking: None,
             what_for: WaitsFor::Verdict,
         }));
         let unavailable = !options.pubsub.retained.available;
@@ -246,33 +300,63 @@ impl Connection {
         if self.broker.is_stopping() {
             return Err(STOPPING);
         }
-        let terms = &waiting.terms;
-        if let Some(will) = &terms.will {
-            let Some(topic) = self.broker.topic_within(&will.message) else {
-                let what = "the Will is for a topic that is none";
-                return Err(Fault::new(ReasonCode::TopicNameInvalid, what));
-            };
-            let access = Access::Publish {
-                topic,
-                qos: will.message.qos(),
-                retain: will.message.retain(),
-            };
-            let who = Who {
-                client_id: &terms.client_id,
-                identity: &identity,
-                caller: Some(self.port.caller()),
-            };
-            let refused = self.broker.refuse_publish(&who, access);
-            if let Some(code) = refused {
-                return Err(Fault::new(code, "the Will is not allowed"));
-            }
+        if !stands(&identity, batch.now.wall) {
+            return Err(PROOF_ENDED);
         }
-        match ask_the_store(&self.broker, &self.port, waiting) {
+        let owner = Owner::of(&identity, &self.port);
+        let found = self.broker.registry.find(&waiting.terms.client_id);
+        let claim = found.as_ref().map(|it| it.owner.claimed_by(&owner));
+        if claim == Some(Claim::None) {
+            return Err(self
+                .broker
+                .refuse_session(&waiting.terms, &owner, &self.port));
+        }
+        waiting.terms.clean_start = waiting.clean_start || claim == Some(Claim::Anew);
+        let who = Who {
+            client_id: &waiting.terms.client_id,
+            identity: &identity,
+            caller: Some(self.port.caller()),
+        };
+        let mut questions = Questions::new(&self.port, batch.now.instant);
+        let will = waiting.terms.will.as_ref();
+        let refused = will.and_then(|will| self.broker.refuse_will(will, &who, &mut questions));
+        if let Some(session) = found.filter(|_| !waiting.terms.clean_start) {
+            // The answers are there when it is opened.
+            let side = session.inbound.lock();
+            self.broker.forbidden(&side, &who, &mut questions);
+        }
+        if !questions.are_answered(&mut waiting.asking) {
+            waiting.what_for = WaitsFor::Permission(identity, data);
+            return Ok(());
+        }
+        if let Some(fault) = refused {
+            return Err(fault);
+        }
+        match ask_the_store(&self.broker, &self.port, waiting, &owner) {
             Progress::Done => self.open_in_turn(identity, data, batch),
             Progress::Later => waiting.what_for = WaitsFor::Store(identity, data),
             Progress::Refused(_) => return Err(CANNOT_KEEP),
         }
         Ok(())
+    }
+
+    /// What it may do is known now.
+    pub(super) fn permitted(&mut self, batch: &mut Batch) {
+        let Phase::Waiting(waiting) = &mut self.phase else {
+            return;
+        };
+        let over = |it: &Asking| it.is_over(batch.now.instant);
+        if !waiting.asking.as_ref().is_some_and(over) {
+            return;
+        }
+        match std::mem::replace(&mut waiting.what_for, WaitsFor::Verdict) {
+            WaitsFor::Permission(identity, data) => {
+                if let Err(fault) = self.admit(identity, data, batch) {
+                    self.refuse(&[], fault, batch);
+                }
+            }
+            before => waiting.what_for = before,
+        }
     }
 
     /// The store knows of the session now, or cannot keep it.
@@ -327,14 +411,7 @@ impl Connection {
             ..
         } = &*waiting;
         let options = self.broker.options();
-        let mut information = options
-            .session
-            .response_information
-            .replace("%c", &terms.client_id);
-        if information.len() > usize::from(u16::MAX) {
-            // Longer than a string can be: it is only a service.
-            information.clear();
-        }
+        let information = response_information(&options.session, &terms.client_id);
         let connack = |present| {
             let information = (!information.is_empty()).then_some(&*information);
             let retain = options.pubsub.retained.available;
@@ -354,8 +431,13 @@ impl Connection {
         }
         // Silence is counted from here: a verdict may have taken its time.
         self.last_heard = batch.now.instant;
-        let wanted = (terms, asked.as_ref());
-        let opened = match self.broker.open(wanted, &self.port, connack, batch) {
+        let wanted = Wanted {
+            terms,
+            asked: asked.as_ref(),
+            identity: &identity,
+            owner: &Owner::of(&identity, &self.port),
+        };
+        let opened = match self.broker.open(&wanted, &self.port, connack, batch) {
             Ok(opened) => opened,
             Err(AskAgain { ended }) => {
                 waiting.ended = ended;
@@ -382,7 +464,7 @@ impl Connection {
             version = ?terms.version,
             "connected"
         );
-        self.phase = Phase::Open(Box::new(Open::new(opened, &terms, identity, method)));
+        self.phase = Phase::Open(Box::new(Open::new(opened, &terms, method, batch.now)));
     }
 
     /// Turns the client away: a CONNACK with the reason where there is one to give, and the end.
@@ -444,7 +526,12 @@ impl Connection {
 }
 
 /// Asks the store to keep the session that is to be opened, or to know of the one that had to end.
-fn ask_the_store(broker: &Arc<Broker>, port: &Arc<Port>, waiting: &mut Waiting) -> Progress {
+fn ask_the_store(
+    broker: &Arc<Broker>,
+    port: &Arc<Port>,
+    waiting: &mut Waiting,
+    owner: &Owner,
+) -> Progress {
     let terms = &waiting.terms;
     let receipt = &mut || Receipt {
         to: Arc::clone(port) as _,
@@ -457,7 +544,8 @@ fn ask_the_store(broker: &Arc<Broker>, port: &Arc<Port>, waiting: &mut Waiting) 
         // The number of a new session stays its own when an old one has ended for it.
         let asked = waiting.asked.take().filter(|_| ended.is_some());
         let mut asked = asked.unwrap_or_else(|| Asked::new(broker, terms));
-        let progress = broker.keep_session((asked.number, !asked.is_new), terms, Some(receipt));
+        let which = (asked.number, !asked.is_new);
+        let progress = broker.keep_session(which, terms, owner, Some(receipt));
         if matches!(progress, Progress::Refused(_)) {
             asked.settle(); // The store has never heard of it.
         }
@@ -487,6 +575,16 @@ pub(super) fn check_method(method: Option<&str>, auth: &Auth<'_>) -> Result<(), 
         )),
         Some(_) => Ok(()),
     }
+}
+
+/// What a client is told that asks for Response Information.
+fn response_information(options: &Options, client_id: &str) -> String {
+    let mut information = options.response_information.replace("%c", client_id);
+    if information.len() > usize::from(u16::MAX) {
+        // Longer than a string can be: it is only a service.
+        information.clear();
+    }
+    information
 }
 
 /// A CONNACK without what the client's Maximum Packet Size has no room for.

@@ -10,12 +10,13 @@ use crate::codec::{PacketId, QoS};
 use crate::message::{Message, Timestamp};
 use crate::queue::{Delivery, DropReason};
 use crate::session::{Source, Step, Terms};
-use crate::store::record::{Accepted, KeptWill, Opened, Record, Target};
+use crate::store::record::{self, Accepted, KeptWill, Opened, Record, Target};
 use crate::store::{Progress, Receipt, Safety};
 
 use super::batch::Batch;
 use super::core::Broker;
 use super::delivery::touch;
+use super::person::Owner;
 use super::routes::SharedRoute;
 use super::shared::{InboundSide, OutboundSide, SessionRef, SharedGroup};
 
@@ -198,12 +199,17 @@ impl Broker {
         &self,
         (number, back): (u64, bool),
         terms: &Terms,
+        owner: &Owner,
         receipt: Option<&mut dyn FnMut() -> Receipt>,
     ) -> Progress {
         let opened = Opened {
             session: number,
             back,
             client_id: &terms.client_id,
+            owner: record::Owner {
+                user: owner.user.as_deref(),
+                mount: owner.mount.as_deref(),
+            },
             expiry: terms.expiry,
             will: terms.will.as_ref().map(|will| KeptWill {
                 message: &will.message,

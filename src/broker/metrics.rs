@@ -12,6 +12,7 @@
 //! Counters never go down for as long as the process lives; a [`Gauge`] is moved by whoever makes
 //! or ends what it counts, so it holds what there is now.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -21,6 +22,7 @@ use crate::message::Timestamp;
 use crate::queue::DropReason;
 use crate::session::Tally;
 
+use super::doors::{Door, DoorCount, Doors};
 use super::ending::Ending;
 
 /// Everything the broker counts.
@@ -42,8 +44,11 @@ pub struct Metrics {
     retained_refused: AtomicU64,
     sessions_expired: AtomicU64,
     sessions_evicted: AtomicU64,
+    sessions_refused: AtomicU64,
+    subscriptions_withdrawn: AtomicU64,
     gauges: [AtomicI64; Gauge::ALL.len()],
     connected_maximum: AtomicI64,
+    doors: Doors,
     reloads: Mutex<Reloads>,
 }
 
@@ -139,12 +144,18 @@ pub struct Snapshot {
     pub sessions_expired: u64,
     /// Sessions that ended because too many were without a connection.
     pub sessions_evicted: u64,
+    /// CONNECTs refused because the session of their Client Identifier is another user's.
+    pub sessions_refused: u64,
+    /// Subscriptions removed because they are not permitted any more.
+    pub subscriptions_withdrawn: u64,
     /// Gauges, in the order of [`Gauge::ALL`].
     pub gauges: [i64; Gauge::ALL.len()],
     /// The most sessions that were connected at once.
     pub connected_maximum: i64,
     /// The configuration, read again.
     pub reloads: Reloads,
+    /// Each listener.
+    pub doors: Vec<DoorCount>,
 }
 
 impl Default for Metrics {
@@ -166,9 +177,12 @@ impl Default for Metrics {
             retained_refused: AtomicU64::new(0),
             sessions_expired: AtomicU64::new(0),
             sessions_evicted: AtomicU64::new(0),
+            sessions_refused: AtomicU64::new(0),
+            subscriptions_withdrawn: AtomicU64::new(0),
             gauges: std::array::from_fn(|_| AtomicI64::new(0)),
             connected_maximum: AtomicI64::new(0),
             reloads: Mutex::default(),
+            doors: Doors::default(),
         }
     }
 }
@@ -230,6 +244,11 @@ impl Metrics {
         }
     }
 
+    /// The counters of the listener with this name.
+    pub fn door(&self, name: &Arc<str>) -> Arc<Door> {
+        self.doors.named(name)
+    }
+
     /// Counts a Network Connection that was accepted.
     pub fn opened(&self) {
         add(&self.connections_opened, 1);
@@ -282,6 +301,14 @@ impl Metrics {
         reloads.last_success = then.or(reloads.last_success);
     }
 
+    pub(super) fn session_refused(&self) {
+        add(&self.sessions_refused, 1);
+    }
+
+    pub(super) fn subscriptions_withdrawn(&self, count: usize) {
+        add(&self.subscriptions_withdrawn, count as u64);
+    }
+
     /// Moves a gauge. [`Gauge::Connected`] going up is a CONNECT accepted, and may be a new
     /// maximum.
     pub fn gauge(&self, gauge: Gauge, change: i64) {
@@ -317,9 +344,12 @@ impl Metrics {
             retained_refused: self.retained_refused.load(Ordering::Relaxed),
             sessions_expired: self.sessions_expired.load(Ordering::Relaxed),
             sessions_evicted: self.sessions_evicted.load(Ordering::Relaxed),
+            sessions_refused: self.sessions_refused.load(Ordering::Relaxed),
+            subscriptions_withdrawn: self.subscriptions_withdrawn.load(Ordering::Relaxed),
             gauges: std::array::from_fn(|i| self.gauges[i].load(Ordering::Relaxed)),
             connected_maximum: self.connected_maximum.load(Ordering::Relaxed),
             reloads: *self.reloads.lock(),
+            doors: self.doors.counts(),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! ```text
 //!   connection ── handshake   CONNECT, authentication, CONNACK
 //!        │     ── open        a turn of packets    (packets: one Control Packet to one action)
+//!        │     ── asking      whether a client may do what it wants to
 //!        │     ── ending      why a connection ended
 //!        v
 //!      core ── publish        route, fill queues, offer to groups        (routes: remembered)
@@ -16,6 +17,8 @@
 //!        │  ── groups         declared, not acknowledged in time, given up
 //!        │  ── sessions       open, take over, detach, end                (registry)
 //!        │  ── expiry         wills, sessions, retained: what happens later  (schedule)
+//!        │  ── review         whether a session may still have what it has
+//!        │  ── person         who may have what is delivered
 //!        │  ── admin          what an operator asks
 //!        v
 //!   shared: one session behind its two locks     port: what others may do to a connection
@@ -32,11 +35,13 @@
 //! Never two inbound sides, never two outbound sides.
 
 pub mod admin;
+mod asking;
 mod batch;
 mod connection;
 mod core;
 mod delayed;
 mod delivery;
+mod doors;
 mod ending;
 mod expiry;
 mod groups;
@@ -46,10 +51,12 @@ mod metrics;
 mod open;
 pub mod options;
 mod packets;
+mod person;
 mod port;
 mod publish;
 mod registry;
 mod restore;
+mod review;
 mod routes;
 mod schedule;
 mod sessions;
@@ -61,6 +68,7 @@ mod tickets;
 pub use batch::{Batch, Now};
 pub use connection::{Connection, Turn};
 pub use core::{Broker, Engines};
+pub use doors::{Door, DoorCount};
 pub use ending::Ending;
 pub use metrics::{Gauge, Metrics, Reloads, Snapshot};
 pub use port::{Link, Port};

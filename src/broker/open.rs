@@ -1,18 +1,20 @@
 //! An open connection: a turn of packets, and how it ends.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::auth::{Exchange, Identity, Who};
+use crate::auth::{Exchange, Who};
 use crate::cluster::Epoch;
 use crate::codec::{ReasonCode, Version, decode};
 use crate::session::{Fault, Terms};
 
-use super::batch::Batch;
+use super::asking::Asking;
+use super::batch::{Batch, Now};
 use super::connection::Turn;
 use super::core::Broker;
 use super::delivery::touch;
 use super::ending::Ending;
+use super::person::Person;
 use super::port::{Port, Signal};
 use super::routes::Routes;
 use super::sessions::{Detach, Opened};
@@ -24,7 +26,7 @@ pub(super) struct Open {
     pub epoch: Epoch,
     pub version: Version,
     pub silence_allowed: Option<Duration>,
-    pub identity: Identity,
+    pub person: Arc<Person>,
     /// Largest packet that the client accepts.
     pub packet_size_maximum: u32,
     /// Largest packet that it may send.
@@ -35,8 +37,14 @@ pub(super) struct Open {
     /// A re-authentication in progress.
     pub exchange: Option<Box<dyn Exchange>>,
     pub routes: Routes,
+    /// The answers that the next packet waits for.
+    pub asking: Option<Asking>,
+    /// The answers that it waits for to look again at what its session has.
+    pub reviewing: Option<Asking>,
     /// Whether the expiry that CONNECT asked for was 0, which DISCONNECT may not change.
     pub expires_at_once: bool,
+    /// When what the client has proved ends, and the connection with it.
+    pub proof_ends: Option<Instant>,
 }
 
 /// Packets that one turn handles at most.
@@ -71,35 +79,30 @@ pub(super) struct Work {
 }
 
 impl Open {
-    pub(super) fn new(
-        opened: Opened,
-        terms: &Terms,
-        identity: Identity,
-        method: Option<Box<str>>,
-    ) -> Self {
+    pub(super) fn new(opened: Opened, terms: &Terms, method: Option<Box<str>>, now: Now) -> Self {
+        let proof_ends = opened.person.proof_ends(now);
         Self {
             session: opened.session,
             epoch: opened.epoch,
             version: terms.version,
             silence_allowed: terms.silence_allowed(),
-            identity,
+            person: opened.person,
             packet_size_maximum: terms.packet_size_maximum,
             granted_packet_size: terms.granted.packet_size_maximum,
             problem_information: terms.problem_information,
             method,
             exchange: None,
             routes: Routes::default(),
+            asking: None,
+            reviewing: None,
             expires_at_once: terms.asked_for_no_expiry(),
+            proof_ends,
         }
     }
 
     /// Who the client is, for rules.
-    pub(super) fn who<'a>(&'a self, port: &'a Port) -> Who<'a> {
-        Who {
-            client_id: &self.session.client_id,
-            identity: &self.identity,
-            caller: Some(port.caller()),
-        }
+    pub(super) fn who(&self) -> Who<'_> {
+        self.person.who(&self.session.client_id)
     }
 
     /// Handles the packets at the front of `input`. An error is the end of the connection, whose
@@ -140,12 +143,13 @@ impl Open {
         if side.epoch != self.epoch {
             return Err(Leave::Late);
         }
+        self.review(broker, port, side, batch);
         let context = broker.context(self.version, self.granted_packet_size);
         loop {
             if !deliver_rest(broker, side, work, batch) {
                 return Ok(Turn::Again);
             }
-            if side.inbound.paused() {
+            if side.inbound.paused() || self.is_asking(batch.now.instant) {
                 return Ok(Turn::Pause);
             }
             if work.packets == 0 && self.is_clogged(broker) {
@@ -162,11 +166,30 @@ impl Open {
             else {
                 return Ok(Turn::Read);
             };
+            let Some(decided) = self.decide(broker, port, side, &packet, batch.now) else {
+                return Ok(Turn::Pause);
+            };
             *used += length;
             work.packets += 1;
             batch.tally.packets_received += 1;
-            self.packet(broker, port, side, &packet, work, batch)?;
+            self.packet(broker, port, side, (&packet, decided), work, batch)?;
         }
+    }
+
+    /// Whether the next packet waits for answers.
+    pub(super) fn is_asking(&self, now: Instant) -> bool {
+        self.asking.as_ref().is_some_and(|it| !it.is_over(now))
+    }
+
+    /// Whether it has waited for answers, and waits no longer.
+    pub(super) fn is_done_asking(&self, now: Instant) -> bool {
+        let mut asking = self.asking.iter().chain(&self.reviewing);
+        asking.any(|it| it.is_over(now))
+    }
+
+    /// Whether there is a reason not to go on with packets.
+    fn is_held_up(&self, broker: &Broker, side: &InboundSide, now: Instant) -> bool {
+        side.inbound.paused() || self.is_asking(now) || self.is_clogged(broker)
     }
 
     /// Whether the client takes so little that nothing more should be read from it: what it sends
@@ -200,7 +223,7 @@ impl Open {
         }
         match turn {
             // Replies that left may have made room.
-            Turn::Pause if !side.inbound.paused() && !self.is_clogged(broker) => Turn::Again,
+            Turn::Pause if !self.is_held_up(broker, side, batch.now.instant) => Turn::Again,
             turn => turn,
         }
     }
@@ -234,17 +257,18 @@ impl Open {
         batch: &mut Batch,
     ) -> Turn {
         let session = self.session.clone();
-        let side = session.inbound.lock();
+        let mut side = session.inbound.lock();
         if side.epoch != self.epoch {
             // The mail that says so is under way.
             return Turn::Pause;
         }
+        self.review(broker, port, &mut side, batch);
         if draw && broker.draw(&session, &side, batch) {
             port.signal(Signal::Draw);
         }
         if side.fan_out.is_some() {
             Turn::Again
-        } else if side.inbound.paused() || self.is_clogged(broker) {
+        } else if self.is_held_up(broker, &side, batch.now.instant) {
             Turn::Pause
         } else {
             Turn::Read

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::{Access, Permission, Request, Step, Who};
+use crate::auth::{Request, Step};
 use crate::codec::{
     Ack, Auth, Disconnect, Packet, PacketId, PacketType, Publish, QoS, ReasonCode, Suback,
     Subscribe, Unsuback, Unsubscribe, Version, encode,
@@ -13,15 +13,18 @@ use crate::store::Progress;
 use crate::store::record::Record;
 use crate::topic::name;
 
-use super::batch::Batch;
+use super::asking::Decided;
+use super::batch::{Batch, Now};
 use super::core::Broker;
 use super::delayed::is_for_later;
 use super::delivery::touch;
 use super::handshake::check_method;
 use super::keeping::ToKeep;
 use super::open::{Leave, Open, Work};
+use super::person::{PROOF_ENDED, Person, stands};
 use super::port::{Port, Signal};
 use super::publish::FanOut;
+use super::routes::Routes;
 use super::sessions::Detach;
 use super::shared::{InboundSide, SessionRef};
 use super::tickets::What;
@@ -37,18 +40,28 @@ impl Open {
         broker: &Arc<Broker>,
         port: &Arc<Port>,
         side: &mut InboundSide,
-        packet: &Packet<'_>,
+        (packet, decided): (&Packet<'_>, Decided),
         work: &mut Work,
         batch: &mut Batch,
     ) -> Result<(), Leave> {
         match packet {
-            Packet::Publish(publish) => self.publish(broker, port, side, publish, batch)?,
+            Packet::Publish(publish) => {
+                let refused = match decided {
+                    Decided::Publish(refused) => refused,
+                    _ => None,
+                };
+                self.publish(broker, side, publish, refused, batch)?;
+            }
             Packet::Puback(ack) | Packet::Pubrec(ack) | Packet::Pubcomp(ack) => {
                 work.draw |= self.acknowledged(broker, packet, ack, batch)?;
             }
             Packet::Pubrel(ack) => self.release(broker, side, ack),
             Packet::Subscribe(subscribe) => {
-                self.subscribe(broker, port, side, subscribe)?;
+                let permitted = match decided {
+                    Decided::Subscribe(permitted) => permitted,
+                    _ => Vec::new(),
+                };
+                self.subscribe(broker, side, subscribe, &permitted)?;
                 // At once, SUBACK first: a SUBSCRIBE that follows and replaces this one gets its
                 // retained messages again, not instead. [MQTT5-3.8.4-4] [MQTT311-3.8.4-3]
                 self.send_replies(broker, side, batch);
@@ -66,7 +79,7 @@ impl Open {
                 self.commit(broker, &PINGRESP, 1, batch);
             }
             Packet::Disconnect(disconnect) => return Err(self.disconnect(broker, side, disconnect)),
-            Packet::Auth(auth) => self.auth(broker, port, side, auth)?,
+            Packet::Auth(auth) => self.auth(broker, port, side, auth, batch.now)?,
             // [MQTT5-3.1.0-2] [MQTT311-3.1.0-2]; the codec lets no other packet of a client pass.
             _ => {
                 let what = "a second CONNECT";
@@ -79,9 +92,9 @@ impl Open {
     fn publish(
         &mut self,
         broker: &Arc<Broker>,
-        port: &Port,
         side: &mut InboundSide,
         publish: &Publish<'_>,
+        refused: Option<ReasonCode>,
         batch: &mut Batch,
     ) -> Result<(), Fault> {
         let arrival = side
@@ -97,16 +110,6 @@ impl Open {
         if message.retain() && !broker.options().pubsub.retained.available {
             self.retain_unavailable()?;
         }
-        if is_for_later(&message) {
-            let asked = (token, publish.packet_id);
-            return self.publish_later(broker, port, side, &message, asked, batch.now);
-        }
-        let access = Access::Publish {
-            topic: message.topic(),
-            qos: message.qos(),
-            retain: message.retain(),
-        };
-        let refused = broker.refuse_publish(&self.who(port), access);
         if let Some(code) = refused {
             broker.metrics.publish_refused(code);
             // QoS 0 cannot be answered.
@@ -115,7 +118,11 @@ impl Open {
             }
             return Ok(());
         }
-        self.route(broker, side, message, (token, publish.packet_id), batch)
+        let asked = (token, publish.packet_id);
+        if is_for_later(message.topic()) {
+            return self.publish_later(broker, side, &message, asked, batch.now);
+        }
+        self.route(broker, side, message, asked, batch)
     }
 
     // [MQTT5-3.2.2-14]
@@ -139,7 +146,7 @@ impl Open {
         (token, packet_id): (Option<Token>, Option<PacketId>),
         batch: &mut Batch,
     ) -> Result<(), Fault> {
-        let route = broker.route(message.topic(), &self.session, &mut self.routes);
+        let route = broker.route(message.topic(), &self.session, &mut self.routes, batch.now);
         if let Some(token) = token
             && broker.is_refused_by_group(&route, &message, batch)
         {
@@ -251,9 +258,9 @@ impl Open {
     fn subscribe(
         &mut self,
         broker: &Broker,
-        port: &Port,
         side: &mut InboundSide,
         packet: &Subscribe<'_>,
+        permitted: &[bool],
     ) -> Result<(), Fault> {
         let filters = packet.filters.iter();
         let unchanged = filters.map(|(filter, options)| {
@@ -261,7 +268,7 @@ impl Open {
             side.subscriptions.get(filter) == Some(Subscribed { options, id })
         });
         let unchanged: Vec<_> = unchanged.collect();
-        let codes = broker.subscribe(&self.session, side, &self.who(port), self.version, packet);
+        let codes = broker.subscribe(&self.session, side, permitted, self.version, packet);
         let mut suback = Suback {
             packet_id: packet.packet_id,
             reason_string: self.explain(&codes),
@@ -389,9 +396,10 @@ impl Open {
     fn auth(
         &mut self,
         broker: &Broker,
-        port: &Port,
+        port: &Arc<Port>,
         side: &mut InboundSide,
         auth: &Auth<'_>,
+        now: Now,
     ) -> Result<(), Fault> {
         check_method(self.method.as_deref(), auth)?;
         let method = self.method.as_deref().unwrap_or_default();
@@ -423,12 +431,20 @@ impl Open {
                 (ReasonCode::ContinueAuthentication, Some(data))
             }
             Step::Accept(identity, data) => {
-                // The session is the user's, and so is what it has subscribed to.
-                if identity.user != self.identity.user {
+                if self.session.owner.user != identity.user {
                     let what = "a re-authentication as another user";
                     return Err(Fault::new(ReasonCode::NotAuthorized, what));
                 }
-                self.identity = identity;
+                if !stands(&identity, now.wall) {
+                    return Err(PROOF_ENDED);
+                }
+                let port = Some(Arc::clone(port));
+                let person = Person { identity, port };
+                self.person = broker.introduce(&self.session, side, person);
+                // What was decided was decided about another.
+                self.routes = Routes::default();
+                side.reviewed = 0;
+                self.proof_ends = self.person.proof_ends(now);
                 (ReasonCode::Success, data)
             }
             Step::Refuse(code) => return Err(Fault::new(code, "not authenticated")),
@@ -447,23 +463,14 @@ impl Open {
 }
 
 impl Broker {
-    /// Why a client may not publish this, if it may not. `$SYS` is the broker's own.
-    pub(super) fn refuse_publish(&self, who: &Who<'_>, access: Access<'_>) -> Option<ReasonCode> {
-        if let Access::Publish { topic, .. } = access {
-            if topic == "$SYS" || topic.starts_with("$SYS/") {
-                return Some(ReasonCode::NotAuthorized);
-            }
-            if name::levels(topic).count() > self.options().session.topic_levels_maximum {
-                return Some(ReasonCode::TopicNameInvalid);
-            }
+    /// Why no client may publish to this topic, if none may. `$SYS` is the broker's own.
+    pub(super) fn refuse_topic(&self, topic: &str) -> Option<ReasonCode> {
+        if topic == "$SYS" || topic.starts_with("$SYS/") {
+            return Some(ReasonCode::NotAuthorized);
         }
-        (!self.allows(who, access)).then_some(ReasonCode::NotAuthorized)
-    }
-
-    /// Whether a client may do this; not, as long as nobody knows.
-    pub(super) fn allows(&self, who: &Who<'_>, access: Access<'_>) -> bool {
-        let allowed = self.auth.allows(who, access, &mut || Box::new(|| ()));
-        allowed == Permission::Allowed
+        let levels = name::levels(topic).count();
+        let too_deep = levels > self.options().session.topic_levels_maximum;
+        too_deep.then_some(ReasonCode::TopicNameInvalid)
     }
 
     /// Settles the replies whose outcomes the store has told.

@@ -39,6 +39,8 @@ pub(super) enum Signal {
     Mail = 2,
     /// There is room to draw messages into.
     Draw = 4,
+    /// Answers are there that it waits for.
+    Answer = 8,
 }
 
 /// What has been told to a connection since it last looked.

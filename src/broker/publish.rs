@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use crate::message::Message;
+use crate::pubsub::{Recipient, Route};
+use crate::queue::DropReason;
 use crate::store::{Failure, Progress, Receipt};
 
-use super::batch::Batch;
+use super::batch::{Batch, Now};
 use super::core::Broker;
 use super::delayed::is_for_later;
 use super::keeping::ToKeep;
-use super::routes::{Routes, SharedRoute};
-use super::shared::SessionRef;
+use super::routes::{Holds, Routes, SharedRoute};
+use super::shared::{GroupRef, SessionRef};
 
 /// Recipients that one step fills: a message for more is delivered in several steps, between which
 /// the turn may end, so that one publish does not keep a thread from everyone else.
@@ -46,20 +48,57 @@ impl Broker {
         topic: &str,
         publisher: &SessionRef,
         routes: &mut Routes,
+        now: Now,
     ) -> SharedRoute {
+        let permissions = self.permissions.generation();
         routes.get(
             topic,
-            |stamp| self.generations.holds(stamp),
+            |it| {
+                it.permissions == permissions
+                    && it.is_in_time(now.instant)
+                    && self.generations.holds(it.stamp)
+            },
             || {
                 // The stamp first: a change during the look-up makes the route stale, not wrong.
                 let stamp = self.generations.stamp(topic);
-                (stamp, self.look_up(topic, Some(publisher)))
+                let route = self.subscriptions.read().route(topic, Some(publisher));
+                let (route, asked) = self.withhold(topic, route);
+                let until = match asked {
+                    true => self.remembered_until(now.instant),
+                    false => None,
+                };
+                let holds = Holds {
+                    stamp,
+                    permissions,
+                    until,
+                };
+                (holds, Arc::new(route))
             },
         )
     }
 
     pub(super) fn look_up(&self, topic: &str, publisher: Option<&SessionRef>) -> SharedRoute {
-        Arc::new(self.subscriptions.read().route(topic, publisher))
+        let route = self.subscriptions.read().route(topic, publisher);
+        Arc::new(self.withhold(topic, route).0)
+    }
+
+    /// Leaves out who may not have what is published to a topic; returns also whether anybody was asked
+    /// about.
+    fn withhold(
+        &self,
+        topic: &str,
+        mut route: Route<SessionRef, GroupRef>,
+    ) -> (Route<SessionRef, GroupRef>, bool) {
+        let watched = |it: &Recipient<SessionRef>| it.subscriber.is_watched();
+        let asked = route.recipients.iter().any(watched);
+        if asked {
+            let before = route.recipients.len();
+            route
+                .recipients
+                .retain(|it| self.may_receive(&it.subscriber, topic));
+            route.withheld = before - route.recipients.len();
+        }
+        (route, asked)
     }
 
     /// Whether a message is to be the retained one of its topic, or to clear it.
@@ -109,6 +148,9 @@ impl Broker {
             route,
             done,
         } = fan_out;
+        if *done == 0 {
+            batch.tally.drop(DropReason::NotPermitted, route.withheld);
+        }
         let step = |len: usize, done: usize| done..len.min(done + RECIPIENTS_PER_STEP);
         let recipients = step(route.recipients.len(), *done);
         let count = if recipients.is_empty() {
@@ -129,8 +171,11 @@ impl Broker {
 
     /// Takes a message to everybody who has not had it.
     pub(super) fn fan_out_all(&self, fan_out: &mut FanOut, batch: &mut Batch) {
-        while !fan_out.is_done() {
+        loop {
             self.fan_out(fan_out, batch);
+            if fan_out.is_done() {
+                return;
+            }
         }
     }
 
@@ -142,7 +187,7 @@ impl Broker {
         publisher: Option<&SessionRef>,
         batch: &mut Batch,
     ) {
-        if is_for_later(&message) {
+        if is_for_later(message.topic()) {
             return self.delay_will(&message, publisher, batch);
         }
         let route = self.look_up(message.topic(), publisher);

@@ -7,6 +7,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::auth::Identity;
 use crate::message::{Message, Timestamp};
 use crate::queue::Delivery;
 use crate::session::{Inbound, NEVER, Outbound, Subscribed, Will};
@@ -16,6 +17,7 @@ use crate::store::state::{KeptGroup, KeptRetained, KeptSession, Numbered, State 
 use super::batch::{Batch, Now};
 use super::core::Broker;
 use super::metrics::Gauge;
+use super::person::{Owner, Person};
 use super::shared::{Absence, GroupRef, InboundSide, SessionRef, State};
 
 /// How much was taken up.
@@ -120,7 +122,11 @@ impl Broker {
     }
 
     fn restore_session(&self, kept: KeptSession, batch: &mut Batch) {
-        let session = SessionRef::new(kept.number, kept.client_id.into());
+        let owner = Owner {
+            user: kept.owner.user.map(Arc::from),
+            mount: kept.owner.mount.map(Arc::from),
+        };
+        let session = SessionRef::new(kept.number, kept.client_id.into(), owner);
         let mut side = session.inbound.lock();
         if !self.registry.add(&session) {
             return;
@@ -151,6 +157,17 @@ impl Broker {
             (&**filter, subscribed)
         });
         self.resubscribe(&session, &mut side, subscriptions);
+        let identity = Identity {
+            user: session.owner.user.clone(),
+            ..Identity::default()
+        };
+        let person = Person {
+            identity,
+            port: None,
+        };
+        self.introduce(&session, &side, person);
+        // Whether it was in doubt before is not kept.
+        session.outbound.lock().outbound.doubt();
         self.restore_absence(&session, &mut side, kept.left, batch.now);
     }
 

@@ -1,8 +1,10 @@
-//! The routes that a connection remembers of the topics it publishes to.
+//! What a connection remembers of the topics it publishes to: where they go, and whether it may.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
+use crate::codec::{QoS, ReasonCode};
 use crate::pubsub::{Route, Stamp};
 
 use super::shared::{GroupRef, SessionRef};
@@ -10,8 +12,9 @@ use super::shared::{GroupRef, SessionRef};
 /// A route as the broker uses it.
 pub(super) type SharedRoute = Arc<Route<SessionRef, GroupRef>>;
 
-/// Remembered routes, each with the stamp under which it holds. Small and forgetful: at a bound it
-/// forgets everything, for a publisher with more topics than that gains little from memory.
+/// What is remembered of topics: their routes and whether the client may publish to them, each with what
+/// makes it hold. Small and forgetful: at a bound it forgets everything, for a publisher with more topics
+/// than that gains little from memory.
 #[derive(Default)]
 pub(super) struct Routes {
     entries: Vec<Remembered>,
@@ -24,8 +27,49 @@ pub(super) struct Routes {
 
 struct Remembered {
     topic: Box<str>,
-    stamp: Stamp,
-    route: SharedRoute,
+    route: Option<(Holds, SharedRoute)>,
+    rulings: Rulings,
+}
+
+/// For how long a route holds: until subscriptions, permissions or the time say otherwise.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Holds {
+    pub stamp: Stamp,
+    /// The generation of permissions.
+    pub permissions: u64,
+    pub until: Option<Instant>,
+}
+
+impl Holds {
+    pub(super) fn is_in_time(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// With which QoS, and whether to be retained.
+pub(super) type How = (QoS, bool);
+
+/// Whether a client may publish to a topic, for each [`How`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Rulings {
+    /// The generation of permissions under which they were made; there is none with number 0.
+    generation: u64,
+    until: Option<Instant>,
+    /// 0: not known. Otherwise a Reason Code, or [`PERMITTED`].
+    codes: [u8; 6],
+}
+
+/// No Reason Code that refuses.
+const PERMITTED: u8 = 1;
+
+impl Rulings {
+    fn index((qos, retain): How) -> usize {
+        qos as usize * 2 + usize::from(retain)
+    }
+
+    fn hold(&self, generation: u64, now: Instant) -> bool {
+        self.generation == generation && self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// Topics remembered per connection, and the longest worth it.
@@ -36,52 +80,105 @@ const TOPIC_LENGTH: usize = 512;
 const RECIPIENTS: usize = 16_384;
 
 impl Routes {
+    /// The entry of a topic, if there is one.
+    fn find(&mut self, topic: &str) -> Option<&mut Remembered> {
+        let last = self.entries.get(self.last);
+        if last.is_none_or(|entry| *entry.topic != *topic) {
+            self.last = *self.index.get(topic)?;
+        }
+        self.entries.get_mut(self.last)
+    }
+
+    /// The entry of a topic, a new one if need be; nothing if it is not worth remembering.
+    fn entry(&mut self, topic: &str) -> Option<&mut Remembered> {
+        if self.find(topic).is_none() {
+            if topic.len() > TOPIC_LENGTH {
+                return None;
+            }
+            if self.entries.len() >= TOPICS {
+                *self = Self::default();
+            }
+            self.last = self.entries.len();
+            self.index.insert(topic.into(), self.last);
+            self.entries.push(Remembered {
+                topic: topic.into(),
+                route: None,
+                rulings: Rulings::default(),
+            });
+        }
+        self.entries.get_mut(self.last)
+    }
+
+    /// Whether a message may be published to `topic`, if that is remembered: then with what it is refused,
+    /// if it is.
+    pub(super) fn ruling(
+        &mut self,
+        topic: &str,
+        how: How,
+        generation: u64,
+        now: Instant,
+    ) -> Option<Option<ReasonCode>> {
+        let rulings = &self.find(topic)?.rulings;
+        let code = rulings.codes[Rulings::index(how)];
+        match code {
+            0 => None,
+            _ if !rulings.hold(generation, now) => None,
+            PERMITTED => Some(None),
+            code => ReasonCode::from_byte(code).map(Some),
+        }
+    }
+
+    /// Remembers a ruling that was made under this generation of permissions, now, to hold until then at
+    /// most.
+    pub(super) fn remember_ruling(
+        &mut self,
+        topic: &str,
+        how: How,
+        (generation, now, until): (u64, Instant, Option<Instant>),
+        refused: Option<ReasonCode>,
+    ) {
+        let Some(entry) = self.entry(topic) else {
+            return;
+        };
+        // What is added to others holds no longer than they do.
+        if !entry.rulings.hold(generation, now) {
+            entry.rulings = Rulings {
+                generation,
+                until,
+                codes: [0; 6],
+            };
+        }
+        entry.rulings.codes[Rulings::index(how)] = refused.map_or(PERMITTED, |code| code as u8);
+    }
+
     /// The route of `topic`, remembered if it still holds, or made by `look_up`.
     pub(super) fn get(
         &mut self,
         topic: &str,
-        holds: impl Fn(Stamp) -> bool,
-        look_up: impl FnOnce() -> (Stamp, SharedRoute),
+        holds: impl Fn(&Holds) -> bool,
+        look_up: impl FnOnce() -> (Holds, SharedRoute),
     ) -> SharedRoute {
-        let last = self
-            .entries
-            .get(self.last)
-            .filter(|entry| *entry.topic == *topic);
-        if last.is_none() {
-            match self.index.get(topic) {
-                Some(index) => self.last = *index,
-                None => return self.remember(topic, look_up()),
-            }
+        let known = self.find(topic).and_then(|entry| entry.route.as_ref());
+        if let Some((_, route)) = known.filter(|(until, _)| holds(until)) {
+            return Arc::clone(route);
         }
-        let entry = &mut self.entries[self.last];
-        if !holds(entry.stamp) {
-            self.recipients -= entry.route.recipients.len();
-            (entry.stamp, entry.route) = look_up();
-            self.recipients += entry.route.recipients.len();
-        }
-        let route = Arc::clone(&entry.route);
-        if self.recipients > RECIPIENTS {
-            *self = Self::default();
+        let (until, route) = look_up();
+        if route.recipients.len() <= RECIPIENTS {
+            self.remember(topic, until, &route);
         }
         route
     }
 
-    fn remember(&mut self, topic: &str, (stamp, route): (Stamp, SharedRoute)) -> SharedRoute {
-        if topic.len() > TOPIC_LENGTH || route.recipients.len() > RECIPIENTS {
-            return route;
-        }
-        if self.entries.len() >= TOPICS || self.recipients + route.recipients.len() > RECIPIENTS {
+    fn remember(&mut self, topic: &str, until: Holds, route: &SharedRoute) {
+        let Some(entry) = self.entry(topic) else {
+            return;
+        };
+        let before = entry.route.replace((until, Arc::clone(route)));
+        self.recipients -= before.map_or(0, |(_, route)| route.recipients.len());
+        self.recipients += route.recipients.len();
+        if self.recipients > RECIPIENTS {
             *self = Self::default();
         }
-        self.recipients += route.recipients.len();
-        self.last = self.entries.len();
-        self.index.insert(topic.into(), self.last);
-        self.entries.push(Remembered {
-            topic: topic.into(),
-            stamp,
-            route: Arc::clone(&route),
-        });
-        route
     }
 }
 
@@ -94,7 +191,16 @@ mod tests {
         Arc::new(Route {
             recipients: Vec::new(),
             groups: Vec::new(),
+            withheld: 0,
         })
+    }
+
+    fn holds(generations: &Generations, topic: &str) -> Holds {
+        Holds {
+            stamp: generations.stamp(topic),
+            permissions: 1,
+            until: None,
+        }
     }
 
     #[test]
@@ -105,10 +211,10 @@ mod tests {
         let mut get = |topic: &str| {
             routes.get(
                 topic,
-                |stamp| generations.holds(stamp),
+                |until| generations.holds(until.stamp),
                 || {
                     look_ups += 1;
-                    (generations.stamp(topic), empty())
+                    (holds(&generations, topic), empty())
                 },
             );
             look_ups
@@ -125,11 +231,38 @@ mod tests {
     fn memory_of_routes_is_bounded() {
         let generations = Generations::default();
         let mut routes = Routes::default();
+        let now = Instant::now();
         for n in 0..1000 {
             let topic = format!("t/{n}");
-            routes.get(&topic, |_| true, || (generations.stamp(&topic), empty()));
+            let look_up = || (holds(&generations, &topic), empty());
+            routes.get(&topic, |_| true, look_up);
+            let how = (QoS::AtMostOnce, false);
+            routes.remember_ruling(&format!("only asked/{n}"), how, (1, now, None), None);
         }
         assert!(routes.entries.len() <= TOPICS);
         assert_eq!(routes.entries.len(), routes.index.len());
+    }
+
+    // Breaks if: a ruling is taken for one about another topic, QoS or RETAIN flag, or outlives its
+    // generation or its time.
+    #[test]
+    fn a_ruling_is_remembered_for_what_was_asked_and_no_longer_than_it_holds() {
+        let mut routes = Routes::default();
+        let now = Instant::now();
+        let (zero, one) = ((QoS::AtMostOnce, false), (QoS::AtLeastOnce, false));
+        let no = ReasonCode::NotAuthorized;
+        assert_eq!(routes.ruling("a", zero, 1, now), None);
+        routes.remember_ruling("a", zero, (1, now, None), None);
+        routes.remember_ruling("a", one, (1, now, None), Some(no));
+        assert_eq!(routes.ruling("a", zero, 1, now), Some(None));
+        assert_eq!(routes.ruling("a", one, 1, now), Some(Some(no)));
+        assert_eq!(routes.ruling("a", (QoS::AtLeastOnce, true), 1, now), None);
+        assert_eq!(routes.ruling("b", zero, 1, now), None);
+        assert_eq!(routes.ruling("a", zero, 2, now), None);
+        let until = now + std::time::Duration::from_secs(5);
+        routes.remember_ruling("a", one, (2, now, Some(until)), None);
+        assert_eq!(routes.ruling("a", one, 2, now), Some(None));
+        assert_eq!(routes.ruling("a", zero, 2, now), None, "of before");
+        assert_eq!(routes.ruling("a", one, 2, until), None);
     }
 }

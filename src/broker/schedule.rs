@@ -5,10 +5,11 @@
 //! happen to it; so clients that come and go leave nothing behind in it. A group is in it at most once,
 //! while a member has something of it that has to be acknowledged in time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use super::delayed::{Delayed, Waiting};
+use super::review::Doubtful;
 use super::shared::{Absence, GroupRef, SessionRef};
 
 /// What is due when.
@@ -21,6 +22,8 @@ pub(super) struct Schedule {
     groups: BTreeMap<(Instant, u64), GroupRef>,
     /// Messages that are to be published later.
     pub delayed: Delayed,
+    /// Wills that are due, by when it is asked again whether they are allowed.
+    doubtful: VecDeque<(Instant, Doubtful)>,
     /// Where the sweep of retained messages goes on, and when the last one was.
     pub sweep: Option<Box<str>>,
     pub swept: Option<Instant>,
@@ -109,6 +112,20 @@ impl Schedule {
         Some(due.filter(|entry| entry.key().0 <= now)?.remove())
     }
 
+    /// Notes that it is asked again then whether a Will is allowed: later than for all others.
+    pub(super) fn doubt(&mut self, at: Instant, will: Doubtful) {
+        let before = self.next();
+        self.doubtful.push_back((at, will));
+        self.tell(at, before);
+    }
+
+    /// Takes the next Will that is to be asked about again.
+    pub(super) fn take_doubtful(&mut self, now: Instant) -> Option<Doubtful> {
+        let due = self.doubtful.front().is_some_and(|(at, _)| *at <= now);
+        let (_, will) = due.then(|| self.doubtful.pop_front()).flatten()?;
+        Some(will)
+    }
+
     /// Takes the next thing that is due.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<(What, SessionRef, Absence)> {
         let due = self
@@ -124,6 +141,8 @@ impl Schedule {
         let due = self.due.first_key_value().map(|((at, _, _), _)| *at);
         let groups = self.groups.first_key_value().map(|((at, _), _)| *at);
         let delayed = self.delayed.next();
-        due.into_iter().chain(groups).chain(delayed).min()
+        let doubtful = self.doubtful.front().map(|(at, _)| *at);
+        let due = due.into_iter().chain(groups);
+        due.chain(delayed).chain(doubtful).min()
     }
 }

@@ -14,18 +14,22 @@
 //! lost it keeps its wire, with a DISCONNECT at its end, and finds by the epoch that it is late.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::auth::{Identity, Who};
 use crate::cluster::Epoch;
 use crate::codec::{Disconnect, Packet, PacketType, ReasonCode, Sender, Version, encode};
 use crate::queue::{Delivery, DropReason};
-use crate::session::{Inbound, Line, Source, Terms};
+use crate::session::{Inbound, Judge, Line, Source, Terms};
 use crate::store::record::Record;
 
+use super::asking::Questions;
 use super::batch::Batch;
 use super::core::Broker;
 use super::metrics::Gauge;
+use super::person::{Claim, Owner, Person};
 use super::port::{Port, Signal};
+use super::review::Forbidden;
 use super::shared::{Absence, InboundSide, SessionRef, State};
 use super::tickets::Tickets;
 
@@ -33,6 +37,42 @@ use super::tickets::Tickets;
 pub(super) struct Opened {
     pub session: SessionRef,
     pub epoch: Epoch,
+    pub person: Arc<Person>,
+}
+
+/// What a connection wants a session for.
+pub(super) struct Wanted<'a> {
+    pub terms: &'a Terms,
+    /// What the store was asked to keep.
+    pub asked: Option<&'a Asked>,
+    pub identity: &'a Identity,
+    pub owner: &'a Owner,
+}
+
+impl Wanted<'_> {
+    /// Who wants it.
+    pub(super) fn who<'a>(&'a self, port: &'a Port) -> Who<'a> {
+        Who {
+            client_id: &self.terms.client_id,
+            identity: self.identity,
+            caller: Some(port.caller()),
+        }
+    }
+
+    /// What it gets if there is none.
+    fn new_session(&self, number: u64) -> SessionRef {
+        let client_id = Arc::clone(&self.terms.client_id);
+        SessionRef::new(number, client_id, self.owner.clone())
+    }
+
+    /// Whether a session that is there may be gone on with, or ended, on these terms.
+    fn may_have(&self, session: &SessionRef) -> bool {
+        match session.owner.claimed_by(self.owner) {
+            Claim::Own => true,
+            Claim::Anew => self.terms.clean_start,
+            Claim::None => false,
+        }
+    }
 }
 
 /// Which session the store was asked to keep for a connection.
@@ -119,21 +159,23 @@ impl Broker {
         }
     }
 
-    /// Opens the session that `terms` name for the connection behind `port`: a new one, or what is
+    /// Opens the session that the terms name for the connection behind `port`: a new one, or what is
     /// there. If it outlives the connection, the store was asked to keep it as comes with the terms.
     /// `connack` makes the CONNACK, which is told whether there was a session.
     ///
     /// # Errors
     ///
     /// The store was asked for another session than it would be: one has ended, or another connection
-    /// has made one, in the meantime. It has to be asked again.
+    /// has made one, in the meantime. It has to be asked again. Or so has whoever knows what the client may
+    /// have of it.
     pub(super) fn open(
         &self,
-        (terms, asked): (&Terms, Option<&Asked>),
+        wanted: &Wanted<'_>,
         port: &Arc<Port>,
         connack: impl Fn(bool) -> Vec<u8>,
         batch: &mut Batch,
     ) -> Result<Opened, AskAgain> {
+        let Wanted { terms, asked, .. } = *wanted;
         loop {
             let found = self.registry.find(&terms.client_id);
             let (session, is_new) = match found {
@@ -144,12 +186,21 @@ impl Broker {
                         Some(asked) => asked.number,
                         None => self.number().get(),
                     };
-                    let client_id = Arc::clone(&terms.client_id);
-                    (SessionRef::new(number, client_id), true)
+                    (wanted.new_session(number), true)
                 }
             };
             let mut side = session.inbound.lock();
-            let resumes = !is_new && side.state != State::Ended && side.is_resumed_by(terms);
+            let is_there = !is_new && side.state != State::Ended;
+            let resumes = is_there && side.is_resumed_by(terms);
+            if is_there && !wanted.may_have(&session) {
+                return Err(AskAgain { ended: None });
+            }
+            // Before it is told: what it finds may be less than it left.
+            let generation = self.permissions.generation();
+            let forbidden = match resumes {
+                true => self.forbidden_to(wanted, port, &side, batch.now.instant)?,
+                false => Forbidden::default(),
+            };
             let was_kept = session.is_kept();
             let knows = asked.is_some_and(|asked| asked.number == session.number);
             if resumes && was_kept && !knows {
@@ -170,13 +221,40 @@ impl Broker {
             let epoch = self.cluster.claim(&terms.client_id);
             // [MQTT5-3.2.2-2] [MQTT5-3.2.2-3] [MQTT311-3.2.2-1] [MQTT311-3.2.2-2] [MQTT311-3.2.2-3]
             let connack = connack(!is_new);
-            self.attach(&session, &mut side, terms, epoch, port, &connack, batch);
+            side.epoch = epoch;
+            side.reviewed = generation;
+            self.withdraw_all(&session, &mut side, &forbidden, batch);
+            let person = self.attach(&session, &mut side, wanted, port, &connack, batch);
             drop(side);
             // Stopping closes every session that it finds: this one it may have missed.
             if self.is_stopping() {
                 port.close(ReasonCode::ServerShuttingDown);
             }
-            return Ok(Opened { session, epoch });
+            return Ok(Opened {
+                session,
+                epoch,
+                person,
+            });
+        }
+    }
+
+    /// What a session has that whoever comes back to it may not have any more.
+    ///
+    /// # Errors
+    ///
+    /// Not all of that is known yet.
+    fn forbidden_to(
+        &self,
+        wanted: &Wanted<'_>,
+        port: &Arc<Port>,
+        side: &InboundSide,
+        now: Instant,
+    ) -> Result<Forbidden, AskAgain> {
+        let mut questions = Questions::new(port, now);
+        let forbidden = self.forbidden(side, &wanted.who(port), &mut questions);
+        match questions.are_answered(&mut None) {
+            true => Ok(forbidden.and_unknown()),
+            false => Err(AskAgain { ended: None }),
         }
     }
 
@@ -209,26 +287,21 @@ impl Broker {
         resumed
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call, made where all of this is at hand"
-    )]
     fn attach(
         &self,
         session: &SessionRef,
         side: &mut InboundSide,
-        terms: &Terms,
-        epoch: Epoch,
+        wanted: &Wanted<'_>,
         port: &Arc<Port>,
         connack: &[u8],
         batch: &mut Batch,
-    ) {
+    ) -> Arc<Person> {
+        let terms = wanted.terms;
         // Outcomes that came while nobody was there: those who waited for them are gone, but a QoS 2
         // message that could not be kept has its id freed, and one that could has it held.
         let _ = self.settle_outcomes(session, side, terms.version);
         side.state = State::Attached;
         side.attached = Some(batch.now.instant);
-        side.epoch = epoch;
         side.expiry = terms.expiry;
         side.will.clone_from(&terms.will);
         side.inbound.attach(
@@ -237,6 +310,11 @@ impl Broker {
             terms.granted.topic_alias_maximum,
         );
         self.metrics.gauge(Gauge::Connected, 1);
+        let person = Person {
+            identity: wanted.identity.clone(),
+            port: Some(Arc::clone(port)),
+        };
+        let person = self.introduce(session, side, person);
         {
             let mut outbound = session.outbound.lock();
             // A wire that carried packets before the session opened (AUTH) is empty by now: they
@@ -248,9 +326,10 @@ impl Broker {
             let memory = kept.then_some(self.options().queue_memory);
             session.set_kept(&mut outbound, memory);
             self.open_gates(session, &mut outbound, session.safe(), batch);
-            outbound
-                .outbound
-                .attach(terms, connack, &mut batch.context(self));
+            let may_have = |topic: &str| self.may_have(session, side, topic);
+            let mut cx = batch.context(self);
+            cx.judge = Some(Judge(&may_have));
+            outbound.outbound.attach(terms, connack, &mut cx);
             super::delivery::touch(session, &mut outbound, batch);
             self.tell_steps(session, &mut outbound, batch);
         }
@@ -261,6 +340,7 @@ impl Broker {
         if self.draw(session, side, batch) {
             port.signal(Signal::Draw);
         }
+        person
     }
 
     /// Takes the connection away from a session: its wire goes back to the port with a last word
@@ -311,6 +391,11 @@ impl Broker {
             end: side.expires().then(|| after(side.expiry)),
         };
         side.state = State::Away(absence);
+        let person = Person {
+            identity: session.person().identity.clone(),
+            port: None,
+        };
+        self.introduce(session, side, person);
         self.tell_left(session, side, batch.now.wall, side.will.is_some());
         let maximum = self.options().abandoned_sessions_maximum;
         self.schedule.lock().left(session, absence, maximum);
@@ -407,7 +492,7 @@ impl Broker {
         batch: &mut Batch,
     ) {
         if let Some(will) = side.will.take() {
-            self.publish(will.publish(batch.now.wall), Some(session), batch);
+            self.publish_permitted(&will, session, side.reviewed, batch);
             if session.is_kept() {
                 let session = session.number;
                 self.store.append(Record::WillDone { session }, None);
@@ -429,6 +514,7 @@ impl Broker {
         side.state = State::Ended;
         self.publish_will(session, side, batch);
         // Whoever still holds the session, as remembered routes do, holds next to nothing.
+        session.introduce(Arc::default(), false);
         side.inbound = Inbound::default();
         side.tickets = Tickets::default();
         for (filter, _) in std::mem::take(&mut side.subscriptions).iter() {

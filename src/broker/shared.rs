@@ -18,6 +18,7 @@ use crate::pubsub::{Granted, Group};
 use crate::session::{Inbound, NEVER, Outbound, Source, Subscriptions, Terms, Will};
 use crate::store::{Failure, Recalls, Receipt, Safety, Waits};
 
+use super::person::{Owner, Person};
 use super::port::{Port, Signal};
 use super::publish::FanOut;
 use super::tickets::Tickets;
@@ -29,6 +30,8 @@ use super::tickets::Tickets;
 pub(super) struct Session {
     pub number: u64,
     pub client_id: Arc<str>,
+    /// Who may have it.
+    pub owner: Owner,
     /// What the client's own connection works with; taken for a turn at a time.
     pub inbound: Mutex<InboundSide>,
     /// What everybody works with who delivers to the client; taken for a moment.
@@ -40,6 +43,10 @@ pub(super) struct Session {
     kept: AtomicBool,
     /// The last gate of its outbound side before which everything is safe.
     safe: AtomicU64,
+    /// Who its client is. Changes under the inbound lock.
+    person: Mutex<Arc<Person>>,
+    /// Whether its deliveries have to be asked about.
+    watched: AtomicBool,
 }
 
 /// Marks the ticket of a gate.
@@ -59,6 +66,23 @@ impl Session {
     pub(super) fn set_kept(&self, side: &mut OutboundSide, memory: Option<usize>) {
         self.kept.store(memory.is_some(), Ordering::Release);
         side.outbound.keep(memory);
+    }
+
+    /// Who its client is.
+    pub(super) fn person(&self) -> Arc<Person> {
+        Arc::clone(&self.person.lock())
+    }
+
+    /// Says who its client is, and whether its deliveries have to be asked about; returns whether they had
+    /// to be before.
+    pub(super) fn introduce(&self, person: Arc<Person>, watched: bool) -> bool {
+        *self.person.lock() = person;
+        self.watched.swap(watched, Ordering::SeqCst)
+    }
+
+    /// Whether deliveries have to be asked about.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::SeqCst)
     }
 
     pub(super) fn has_outcomes(&self) -> bool {
@@ -122,6 +146,8 @@ pub(super) struct InboundSide {
     pub state: State,
     /// When it was attached last.
     pub attached: Option<Instant>,
+    /// The generation of permissions under which all that it has was looked at.
+    pub reviewed: u64,
 }
 
 /// Whether a session has a connection.
@@ -184,7 +210,7 @@ pub(super) struct Feed {
 pub(super) struct SessionRef(Arc<Session>);
 
 impl SessionRef {
-    pub(super) fn new(number: u64, client_id: Arc<str>) -> Self {
+    pub(super) fn new(number: u64, client_id: Arc<str>, owner: Owner) -> Self {
         let inbound = InboundSide {
             inbound: Inbound::default(),
             subscriptions: Subscriptions::default(),
@@ -196,6 +222,7 @@ impl SessionRef {
             epoch: Epoch::default(),
             state: State::Attached,
             attached: None,
+            reviewed: 0,
         };
         let outbound = OutboundSide {
             outbound: Outbound::default(),
@@ -208,11 +235,14 @@ impl SessionRef {
         Self(Arc::new(Session {
             number,
             client_id,
+            owner,
             inbound: Mutex::new(inbound),
             outbound: Mutex::new(outbound),
             outcomes: Mutex::default(),
             kept: AtomicBool::new(false),
             safe: AtomicU64::new(0),
+            person: Mutex::default(),
+            watched: AtomicBool::new(false),
         }))
     }
 }

@@ -1,6 +1,5 @@
 //! SUBSCRIBE and UNSUBSCRIBE: the trie, groups, and retained messages for new subscriptions.
 
-use crate::auth::{Access, Who};
 use crate::codec::{ReasonCode, RetainHandling, Subscribe, Unsubscribe, Version};
 use crate::pubsub::{Granted, Subscriptions};
 use crate::queue::DropReason;
@@ -17,25 +16,28 @@ use super::shared::{Feed, GroupRef, InboundSide, SessionRef};
 type Accepted<'a> = (&'a str, Subscribed, Option<Subscribed>);
 
 impl Broker {
-    /// Carries out a SUBSCRIBE as if each of its filters had come alone; returns a Reason Code for
-    /// each. Retained messages are only noted: they are drawn afterwards.
+    /// Carries out a SUBSCRIBE as if each of its filters had come alone, of which some are permitted;
+    /// returns a Reason Code for each. Retained messages are only noted: they are drawn afterwards.
     // [MQTT5-3.8.4-5] [MQTT5-3.8.4-6] [MQTT311-3.8.4-4] [MQTT311-3.8.4-5]
     pub(super) fn subscribe(
         &self,
         session: &SessionRef,
         side: &mut InboundSide,
-        who: &Who<'_>,
+        permitted: &[bool],
         version: Version,
         packet: &Subscribe<'_>,
     ) -> Vec<u8> {
         let mut codes = Vec::with_capacity(packet.filters.count());
         let mut accepted = Vec::with_capacity(packet.filters.count());
-        for (text, options) in packet.filters.iter() {
+        for (index, (text, options)) in packet.filters.iter().enumerate() {
             let subscribed = Subscribed {
                 options,
                 id: packet.subscription_id,
             };
-            if let Some(code) = self.refuse_subscription(session, side, who, text, subscribed) {
+            let refused = self.refuse_subscription(session, side, text, subscribed);
+            let permitted = permitted.get(index).is_some_and(|it| *it);
+            let refused = refused.or((!permitted).then_some(ReasonCode::NotAuthorized));
+            if let Some(code) = refused {
                 self.metrics.subscription_refused(code);
                 // [MQTT311-3.9.3-2] [MQTT5-3.9.3-2]
                 codes.push(if version == Version::V5 {
@@ -93,12 +95,11 @@ impl Broker {
         }
     }
 
-    /// Why a subscription is not granted, if it is not.
+    /// Why a subscription is not granted whoever asks for it, if it is not.
     fn refuse_subscription(
         &self,
         session: &SessionRef,
         side: &InboundSide,
-        who: &Who<'_>,
         text: &str,
         subscribed: Subscribed,
     ) -> Option<ReasonCode> {
@@ -109,24 +110,14 @@ impl Broker {
         }
         let options = self.options();
         let limits = &options.session;
-        let (plain, share) = match filter::parse(text) {
-            Ok(parsed) => (parsed.filter, parsed.share),
-            Err(_) => (text, None),
-        };
+        let plain = filter::parse(text).map_or(text, |parsed| parsed.filter);
         let full = side.subscriptions.len() >= limits.subscriptions_maximum
             || side.subscriptions.bytes() + cost(text) > limits.subscription_bytes_maximum;
         if full && !side.subscriptions.contains(text) {
             return Some(ReasonCode::QuotaExceeded);
         }
-        if name::levels(plain).count() > limits.topic_levels_maximum {
-            return Some(ReasonCode::TopicFilterInvalid);
-        }
-        let access = Access::Subscribe {
-            filter: plain,
-            share,
-            qos: subscribed.options.qos,
-        };
-        (!self.allows(who, access)).then_some(ReasonCode::NotAuthorized)
+        let too_deep = name::levels(plain).count() > limits.topic_levels_maximum;
+        too_deep.then_some(ReasonCode::TopicFilterInvalid)
     }
 
     fn note_feeds(&self, session: &SessionRef, accepted: &[Accepted<'_>]) {

@@ -291,6 +291,11 @@ fn session(it: &SessionDetails) -> String {
         let _ = writeln!(text, "{name:<15}{what}");
     };
     row("client", shown(&of.client_id));
+    let nobody = || "nobody in particular".to_owned();
+    row("user", it.user.as_deref().map_or_else(nobody, shown));
+    if let Some(mount) = &it.mount {
+        row("mount point", shown(mount));
+    }
     let from = it
         .peer
         .as_ref()

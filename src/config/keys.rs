@@ -8,18 +8,16 @@
 //! only those that make sense. Durations have an upper bound so that adding one to the time of day
 //! cannot overflow, and so that a typing error does not become a hundred years.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::options::WayName;
 use crate::auth::token::options::{Algorithm, Field};
-use crate::listener::options::TlsVersion;
 use crate::pubsub::options::Strategy;
 use crate::queue::options::Overflow;
 use crate::store::options::Durability;
 
 use super::groups::GROUP_KEYS;
+use super::listeners::LISTENER_KEYS;
 use super::log::Level;
 use super::settings::Settings;
 use super::value::{Expected, Value};
@@ -93,51 +91,11 @@ impl Array {
     /// The keys whose values say which table is which. Without any, all tables of the array apply together.
     pub fn identity(self) -> &'static [&'static str] {
         match self {
-            Self::Listener => &["address"],
+            Self::Listener => &["address", "path"],
             Self::StoreTopics | Self::Groups => &[],
         }
     }
 }
-
-/// What is known of one listener before its parts are put together.
-#[derive(Clone, Debug, Default)]
-pub struct ListenerSettings {
-    /// What is spoken on it.
-    pub kind: Option<ListenerKind>,
-    /// Where it listens.
-    pub address: Option<SocketAddr>,
-    /// The certificate's file.
-    pub certificate: Option<PathBuf>,
-    /// The private key's file.
-    pub key: Option<PathBuf>,
-    /// The oldest TLS version accepted.
-    pub minimum_version: Option<TlsVersion>,
-}
-
-/// What is spoken on a listener, without what it takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenerKind {
-    /// MQTT on plain TCP.
-    Tcp,
-    /// MQTT inside TLS.
-    Tls,
-}
-
-/// The settings of each `[[listener]]`.
-pub const LISTENER_KEYS: &[Key<ListenerSettings>] = &[
-    restart("kind", |v, to| v.choice(LISTENER_KINDS, &mut to.kind)),
-    restart("address", |v, to| v.address(&mut to.address)),
-    key("tls.certificate", |v, to| v.path(&mut to.certificate)),
-    key("tls.key", |v, to| v.path(&mut to.key)),
-    key("tls.minimum_version", |v, to| {
-        v.choice(TLS_VERSIONS, &mut to.minimum_version)
-    }),
-];
-
-const LISTENER_KINDS: &[(&str, ListenerKind)] =
-    &[("tcp", ListenerKind::Tcp), ("tls", ListenerKind::Tls)];
-
-const TLS_VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
 
 /// What is known of one `[[store.topics]]` before its parts are put together.
 #[derive(Clone, Debug, Default)]
@@ -386,11 +344,11 @@ pub const KEYS: &[Key<Settings>] = &[
 ];
 
 pub(super) const ANY: u64 = u64::MAX;
-const GIBIBYTE: u64 = 1 << 30;
+pub(super) const GIBIBYTE: u64 = 1 << 30;
 /// Room for a few segments, and for one that is carried forward.
 const STORE_LEAST: u64 = 16 << 20;
 pub(super) const TENTH: Duration = Duration::from_millis(100);
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);

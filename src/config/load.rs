@@ -9,7 +9,7 @@ use crate::auth::options::Options as AuthOptions;
 use crate::broker::options::Options as BrokerOptions;
 use crate::control::options::Options as ControlOptions;
 use crate::http::options::Options as HttpOptions;
-use crate::listener::options::{Kind, Options as ListenerOptions};
+use crate::listener::options::{Options as ListenerOptions, TlsOptions};
 use crate::store::options::Options as StoreOptions;
 
 use super::assignments::Assignments;
@@ -135,18 +135,15 @@ impl Config {
     /// file's or a variable's certificate is its owner's to provide.
     pub fn development_certificates(&self) -> Option<&'static Path> {
         let directory = Path::new(CERTIFICATES);
-        let shown = |kind: &Kind| match kind {
-            Kind::Tcp => false,
-            Kind::Tls(tls) => {
-                tls.certificate.parent() == Some(directory) && tls.key.parent() == Some(directory)
-            }
+        let shown = |tls: &TlsOptions| {
+            tls.certificate.parent() == Some(directory) && tls.key.parent() == Some(directory)
         };
         let wanted = self.origin == Origin::BuiltIn
             && self
                 .listener
                 .listeners
                 .iter()
-                .any(|listener| shown(&listener.kind));
+                .any(|listener| listener.tls.as_ref().is_some_and(shown));
         wanted.then_some(directory)
     }
 }

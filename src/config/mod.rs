@@ -33,11 +33,13 @@
 
 mod assignments;
 mod changes;
+mod conflicts;
 mod environment;
 mod error;
 mod file;
 mod groups;
 mod keys;
+mod listeners;
 mod load;
 mod log;
 mod settings;

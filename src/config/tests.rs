@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::assignments::Slot;
 use super::keys::{Applies, Array, KEYS, paths};
 use super::load::{BUILT_IN, BUILT_IN_NAME, Config, Origin};
 use super::settings::Settings;
@@ -12,14 +13,14 @@ use super::{Error, file};
 use crate::auth::options::WayName;
 use crate::listener::certificates;
 use crate::listener::certificates::tests::Directory;
-use crate::listener::options::{Kind, TlsOptions, TlsVersion};
+use crate::listener::options::{TlsOptions, TlsVersion};
 use crate::pubsub::options::Strategy;
 use crate::queue::options::Overflow;
 use crate::store::options::Durability;
 
 const LISTENER: &str = "[[listener]]\nkind = \"tcp\"\naddress = \"127.0.0.1:1\"\n";
 
-type Variables<'a> = &'a [(&'a str, &'a str)];
+pub(super) type Variables<'a> = &'a [(&'a str, &'a str)];
 
 fn environment(variables: Variables<'_>) -> impl Iterator<Item = (OsString, OsString)> {
     variables
@@ -31,13 +32,13 @@ fn built_in(variables: Variables<'_>) -> Result<Config, Error> {
     Config::load(None, environment(variables))
 }
 
-fn load(text: &str, variables: Variables<'_>) -> Result<Config, Error> {
+pub(super) fn load(text: &str, variables: Variables<'_>) -> Result<Config, Error> {
     let home = Directory::new();
     Config::load(Some(&home.file("c.toml", text)), environment(variables))
 }
 
 /// The errors of a file, without the directory in front of its name.
-fn complaints(text: &str, variables: Variables<'_>) -> String {
+pub(super) fn complaints(text: &str, variables: Variables<'_>) -> String {
     let home = Directory::new();
     let path = home.file("c.toml", text);
     let error = Config::load(Some(&path), environment(variables)).unwrap_err();
@@ -47,10 +48,8 @@ fn complaints(text: &str, variables: Variables<'_>) -> String {
 }
 
 fn tls_options(config: &Config, index: usize) -> &TlsOptions {
-    match &config.listener.listeners[index].kind {
-        Kind::Tls(options) => options,
-        Kind::Tcp => panic!("listener {index} is not TLS"),
-    }
+    let tls = config.listener.listeners[index].tls.as_ref();
+    tls.unwrap_or_else(|| panic!("listener {index} is not TLS"))
 }
 
 #[test]
@@ -58,21 +57,47 @@ fn the_built_in_file_spells_out_every_key() {
     let mut problems = Vec::new();
     let written = file::read(BUILT_IN_NAME, BUILT_IN, &mut problems).unwrap();
     assert!(problems.is_empty(), "{problems:?}");
-    let spelt: BTreeSet<&str> = written.values.keys().map(|slot| slot.path).collect();
+    let examples = file::read("examples", &examples(), &mut problems).unwrap();
+    assert!(problems.is_empty(), "{problems:?}");
+    let of_listeners = |slot: &&Slot| matches!(slot.within, Some((Array::Listener, _)));
+    let examples = examples.values.keys().filter(of_listeners);
+    let spelt: BTreeSet<&str> = written
+        .values
+        .keys()
+        .chain(examples)
+        .map(|slot| slot.path)
+        .collect();
     let listener = Array::Listener.keys();
     let known: BTreeSet<&str> = paths(KEYS).chain(listener).collect();
     assert_eq!(spelt, known);
 }
 
 /// What is not there by default is there as an example, in a comment that is moved to the right.
-#[test]
-fn the_built_in_file_has_an_example_of_every_other_array() {
+fn examples() -> String {
     let examples: Vec<&str> = BUILT_IN
         .lines()
         .filter_map(|line| line.strip_prefix("#     "))
         .skip_while(|line| !line.starts_with("[["))
         .collect();
-    let config = load(&format!("{LISTENER}{}", examples.join("\n")), &[]).unwrap();
+    examples.join("\n")
+}
+
+/// What else may be said of a listener has its default there.
+#[test]
+fn the_built_in_file_has_examples_of_listeners_with_their_defaults() {
+    let config = load(&examples(), &[]).unwrap();
+    let listeners = &config.listener.listeners;
+    assert_eq!(listeners.len(), 2);
+    let plain = "[[listener]]\nkind = \"wss\"\naddress = \"127.0.0.1:8084\"\nname = \"browsers\"\n\
+                 [listener.tls]\ncertificate = \"certs/server.pem\"\nkey = \"certs/server.key\"\n\
+                 [[listener]]\nkind = \"unix\"\npath = \"/run/postbud/mqtt\"\n";
+    let plain = load(plain, &[]).unwrap();
+    assert_eq!(*listeners, plain.listener.listeners);
+}
+
+#[test]
+fn the_built_in_file_has_an_example_of_every_other_array() {
+    let config = load(&examples(), &[]).unwrap();
     assert_eq!(
         config.store.promise.topics,
         [
@@ -107,9 +132,9 @@ fn the_built_in_listeners_are_on_loopback_with_and_without_tls() {
     let config = built_in(&[]).unwrap();
     let listeners = &config.listener.listeners;
     assert_eq!(listeners.len(), 2);
-    assert_eq!(listeners[0].address.to_string(), "127.0.0.1:1883");
-    assert_eq!(listeners[0].kind, Kind::Tcp);
-    assert_eq!(listeners[1].address.to_string(), "127.0.0.1:8883");
+    assert_eq!(listeners[0].place.to_string(), "127.0.0.1:1883");
+    assert_eq!(listeners[0].kind(), "tcp");
+    assert_eq!(listeners[1].place.to_string(), "127.0.0.1:8883");
     let tls = tls_options(&config, 1);
     assert_eq!(tls.minimum_version, TlsVersion::V1_2);
     // Where the development certificates are made, under the names they get.
@@ -167,6 +192,18 @@ fn the_built_in_file_marks_what_needs_a_restart() {
         let marked = comment.contains("(restart)");
         assert_eq!(marked, expected, "the comment of {path}");
     }
+}
+
+// Breaks if: what is said of a listener is told to be in force before it is bound anew, or what is read again
+// for its certificates is told to wait.
+#[test]
+fn of_a_listener_what_is_about_tls_applies_at_once() {
+    for (path, applies) in Array::Listener.settings() {
+        let at_once = applies == Applies::AtOnce;
+        assert_eq!(at_once, path.starts_with("tls."), "{path}");
+    }
+    let words = "needs a restart, but for what\n# is under [listener.tls]. (restart)";
+    assert!(BUILT_IN.contains(words));
 }
 
 /// Arrays that are there as examples only are marked before the first of them.
@@ -382,7 +419,7 @@ fn variables_change_and_add_listeners() {
         .listener
         .listeners
         .iter()
-        .map(|it| it.address.to_string())
+        .map(|it| it.place.to_string())
         .collect();
     assert_eq!(addresses, ["0.0.0.0:2883", "127.0.0.1:8883", "[::1]:1883"]);
     assert_eq!(tls_options(&config, 1).certificate, Path::new("mine.pem"));
@@ -504,7 +541,7 @@ fn a_listener_needs_a_kind_and_an_address() {
     );
     assert_eq!(
         complaints("[[listener]]\naddress = \"127.0.0.1:1\"\n", &[]),
-        "c.toml:1:1: listener.0 has no kind; expected kind = \"tcp\" or \"tls\""
+        "c.toml:1:1: listener.0 has no kind; expected kind = \"tcp\", \"tls\", \"ws\", \"wss\" or \"unix\""
     );
     assert_eq!(
         complaints(LISTENER, &[("POSTBUD_LISTENER_1_KIND", "tcp")]),
@@ -537,7 +574,7 @@ fn tls_needs_its_certificate_and_key() {
 fn a_certificate_for_a_plain_listener_is_refused() {
     let text = format!("{LISTENER}[listener.tls]\nkey = \"k\"\n");
     let expected = "listener.0.tls.key is given but listener.0.kind is \"tcp\"; \
-                    expected kind = \"tls\", or no TLS settings";
+                    expected kind = \"tls\" or \"wss\", or no TLS settings";
     assert_eq!(complaints(&text, &[]), format!("c.toml:5:7: {expected}"));
     assert_eq!(
         complaints(LISTENER, &[("POSTBUD_LISTENER_0_TLS_KEY", "k")]),
@@ -545,7 +582,7 @@ fn a_certificate_for_a_plain_listener_is_refused() {
     );
     // But a variable can turn TLS off, as it cannot take the file's lines away.
     let config = built_in(&[("POSTBUD_LISTENER_1_KIND", "tcp")]).unwrap();
-    assert_eq!(config.listener.listeners[1].kind, Kind::Tcp);
+    assert_eq!(config.listener.listeners[1].kind(), "tcp");
     assert_eq!(config.development_certificates(), None);
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::units;
 use crate::auth::web::Url;
+use crate::listener::network::Network;
 use crate::topic::{filter, name};
 
 /// A value as it was written.
@@ -116,12 +117,12 @@ impl Value {
     }
 
     /// As [`Self::size`], or zero, which stands for no bound at all.
-    pub fn size_or_zero(
+    pub fn size_or_zero<T: TryFrom<u64> + Default>(
         &self,
         bounds: RangeInclusive<u64>,
-        target: &mut Option<u64>,
+        target: &mut Option<T>,
     ) -> Result<(), Expected> {
-        let mut bytes = 0;
+        let mut bytes = T::default();
         if self.size(0..=0, &mut bytes).is_ok() {
             *target = None;
             return Ok(());
@@ -278,6 +279,84 @@ impl Value {
         })
     }
 
+    /// A name of at most `most` bytes, by which people know something.
+    pub fn name(&self, most: usize, target: &mut Option<String>) -> Result<(), Expected> {
+        let mut name = String::new();
+        match self.text(most, &mut name) {
+            Ok(()) if !name.trim().is_empty() => {
+                *target = Some(name);
+                Ok(())
+            }
+            _ => Err(Expected(format!(
+                "a name of 1 to {most} bytes without control characters"
+            ))),
+        }
+    }
+
+    /// The permissions of a file, in octal digits.
+    pub fn mode(&self, target: &mut Option<u32>) -> Result<(), Expected> {
+        let mode = match self {
+            Self::String(text) | Self::Text(text) => Some(text),
+            _ => None,
+        };
+        let octal = |text: &&String| {
+            (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte))
+        };
+        let mode = mode.filter(octal);
+        let mode = mode.and_then(|text| u32::from_str_radix(text, 8).ok());
+        let mode = mode.filter(|mode| *mode <= 0o777);
+        store(mode.map(Some), target, || {
+            "permissions in octal, such as \"660\"".to_owned()
+        })
+    }
+
+    /// The path of a resource of HTTP.
+    pub fn url_path(&self, target: &mut Option<String>) -> Result<(), Expected> {
+        let path = match self {
+            Self::String(text) | Self::Text(text) => Some(text),
+            _ => None,
+        };
+        let sound = |text: &&String| {
+            let plain = |byte: u8| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&byte);
+            text.len() <= 1024 && text.starts_with('/') && text.bytes().all(plain)
+        };
+        store(path.filter(sound).cloned().map(Some), target, || {
+            "a path such as \"/mqtt\", without ? and #".to_owned()
+        })
+    }
+
+    /// Origins of web pages, as browsers tell them.
+    pub fn origins(&self, target: &mut Vec<String>) -> Result<(), Expected> {
+        let is_origin = |text: &&str| {
+            let (scheme, rest) = text.split_once("://").unwrap_or(("", ""));
+            let host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+            *text == "null"
+                || scheme
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+                    && !scheme.is_empty()
+                    && !rest.is_empty()
+                    && rest.bytes().all(host)
+        };
+        let origins = self.list();
+        let origins = origins.filter(|origins| origins.iter().all(is_origin));
+        let lower = |origins: Vec<&str>| origins.iter().map(|it| it.to_ascii_lowercase()).collect();
+        store(origins.map(lower), target, || {
+            "an array of origins such as \"https://example.org\", without a path".to_owned()
+        })
+    }
+
+    /// Networks, or single addresses.
+    pub fn networks(&self, target: &mut Vec<Network>) -> Result<(), Expected> {
+        let networks = self.list().and_then(|texts| {
+            let networks = texts.iter().map(|text| text.parse().ok());
+            networks.collect::<Option<Vec<Network>>>()
+        });
+        store(networks, target, || {
+            "an array of addresses and networks such as \"10.0.0.0/8\"".to_owned()
+        })
+    }
+
     /// Text of at most `most` bytes, which may be empty.
     pub fn text(&self, most: usize, target: &mut String) -> Result<(), Expected> {
         let value = match self {
@@ -325,6 +404,17 @@ impl Value {
                 None => String::new(),
             }
         })
+    }
+
+    /// The strings of an array; of a single string, that one; of a variable, those between commas.
+    fn list(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Strings(texts) => Some(texts.iter().map(String::as_str).collect()),
+            Self::String(text) => Some(vec![text]),
+            Self::Text(text) if text.is_empty() => Some(Vec::new()),
+            Self::Text(text) => Some(text.split(',').map(str::trim).collect()),
+            _ => None,
+        }
     }
 
     /// Any of a few words, each once, in an order that means something; in an environment variable with commas

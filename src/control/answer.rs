@@ -210,6 +210,8 @@ fn details(it: admin::SessionDetails) -> SessionDetails {
     cut(&mut subscriptions, |it| it.filter.len());
     SessionDetails {
         session: session(it.summary),
+        user: it.user.map(|it| it.to_string()),
+        mount: it.mount.map(|it| it.to_string()),
         version: it.version.map(|it| it as u8),
         peer: it.peer.map(|it| it.to_string()),
         kept: it.kept,

@@ -4,11 +4,11 @@
 //!   options    where the socket is
 //!   protocol   what is asked and answered: a line of JSON each
 //!   answer     from what is asked to what the broker does and says
-//!   socket     the file, who may open it, and one request after the other
+//!   socket     one request after the other
 //! ```
 //!
-//! There is no authentication: the file belongs to who runs the broker and nobody else may open it. A
-//! connection carries one request and its answer. As over HTTP, what a peer can hold on to has a bound:
+//! There is no authentication: the file belongs to who runs the broker and nobody else may open it, which
+//! is for who binds it to see to. A connection carries one request and its answer. As over HTTP, what a peer can hold on to has a bound:
 //! so many at once, so many bytes, so long.
 
 mod answer;
@@ -17,4 +17,4 @@ pub mod protocol;
 mod socket;
 
 pub use answer::{House, Reload, Snapshots};
-pub use socket::{Bound, serve};
+pub use socket::serve;

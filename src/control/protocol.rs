@@ -166,6 +166,10 @@ pub struct Session {
 pub struct SessionDetails {
     /// What a list says of it.
     pub session: Session,
+    /// The user whose it is.
+    pub user: Option<String>,
+    /// The mount point that its topics are below.
+    pub mount: Option<String>,
     /// The protocol version of its connection, as in CONNECT: 3, 4 or 5.
     pub version: Option<u8>,
     /// Where its connection comes from.

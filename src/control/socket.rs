@@ -1,14 +1,10 @@
-//! The socket's file, and one request after the other.
+//! One request after the other.
 
-use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{self, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
@@ -17,92 +13,12 @@ use super::protocol::{Answer, REQUEST_MAXIMUM};
 
 /// How many are heard at once; others wait to be accepted.
 const AT_ONCE: usize = 8;
-/// How many may wait.
-const BACKLOG: i32 = 16;
 /// How long a request may take to come.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer may take to be read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long accepting rests when the process has run out of descriptors.
 const BACK_OFF: Duration = Duration::from_millis(200);
-
-/// The socket, bound and not yet served. Its file is removed when this is dropped.
-#[derive(Debug)]
-pub struct Bound {
-    listener: Option<UnixListener>,
-    path: PathBuf,
-    /// Device and inode of the file, so that only our own is removed.
-    file: (u64, u64),
-}
-
-impl Bound {
-    /// Binds the socket, for its owner only, in place of one that was left behind. Must be called inside
-    /// the runtime.
-    ///
-    /// # Errors
-    ///
-    /// The path is taken by something else, somebody listens there, or it is not allowed.
-    pub fn new(path: &Path) -> io::Result<Self> {
-        clear(path)?;
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.bind(&SockAddr::unix(path)?)?;
-        let mut bound = Self {
-            listener: None,
-            path: path.to_owned(),
-            file: identity(path)?,
-        };
-        // Nobody can connect before it listens, so there is no moment in which others could.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        socket.set_nonblocking(true)?;
-        socket.listen(BACKLOG)?;
-        let listener = UnixListener::from_std(net::UnixListener::from(socket))?;
-        bound.listener = Some(listener);
-        Ok(bound)
-    }
-
-    /// Takes what is to be served.
-    pub fn listener(&mut self) -> Option<UnixListener> {
-        self.listener.take()
-    }
-}
-
-impl Drop for Bound {
-    fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|file| file == self.file) {
-            // The next start removes it otherwise.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let file = fs::symlink_metadata(path)?;
-    Ok((file.dev(), file.ino()))
-}
-
-/// Removes a socket that nobody listens on any more.
-fn clear(path: &Path) -> io::Result<()> {
-    let file = match fs::symlink_metadata(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if !file.file_type().is_socket() {
-        let what = "there is something else than a socket";
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
-    }
-    let knock = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    knock.set_nonblocking(true)?;
-    match knock.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
-        Ok(()) | Err(_) => {
-            let what = "another process listens there";
-            Err(io::Error::new(io::ErrorKind::AddrInUse, what))
-        }
-    }
-}
 
 /// Answers requests for as long as it is polled.
 pub async fn serve(listener: UnixListener, house: House) {

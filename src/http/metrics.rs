@@ -12,7 +12,7 @@
 //! Names follow the Prometheus conventions: `postbud_` first, base units, `_total` at the end of
 //! what only goes up. Every series whose labels are known beforehand is there from the first scrape,
 //! at zero, so that a rate over it misses nothing; its handle is made once. Labels have few values:
-//! a direction, a QoS, a reason; never a client or a topic.
+//! a direction, a QoS, a reason, a listener; never a client or a topic.
 
 use std::fmt;
 use std::sync::Arc;
@@ -142,6 +142,7 @@ const DIRECTIONS: [&str; 2] = ["received", "sent"];
 impl Series {
     /// Registers every family with its help text, and every series that can be known.
     fn register(snapshot: &Snapshot, proofs: &Counts) -> Self {
+        describe_listeners();
         let closed = snapshot.connections_closed.iter().map(|(label, _)| *label);
         let disconnect = errors_in(PacketType::Disconnect);
         let dropped = snapshot.dropped.iter().map(|(reason, _)| reason.label());
@@ -238,6 +239,11 @@ impl Series {
         self.retained_messages.set(retained.0 as f64);
         self.retained_bytes.set(retained.1 as f64);
         self.reloads.set(&now.reloads);
+        for door in &now.doors {
+            let listener = door.name.to_string();
+            counter!(OPENED_BY_LISTENER, "listener" => listener.clone()).absolute(door.opened);
+            gauge!(OPEN_BY_LISTENER, "listener" => listener).set(door.open as f64);
+        }
     }
 }
 
@@ -279,6 +285,17 @@ impl OfReloads {
             .map_or(0.0, |it| it.as_millis() as f64 / 1e3);
         self.last_success.set(seconds);
     }
+}
+
+/// The families with a series for each listener. Their names are those of the configuration.
+const OPENED_BY_LISTENER: &str = "postbud_listener_connections_opened_total";
+const OPEN_BY_LISTENER: &str = "postbud_listener_connections";
+
+fn describe_listeners() {
+    let opened = "Network Connections accepted, by listener.";
+    describe_counter!(OPENED_BY_LISTENER, opened);
+    let open = "Network Connections, with or without a session, by listener.";
+    describe_gauge!(OPEN_BY_LISTENER, open);
 }
 
 /// How the store is. All zero where nothing is stored.
@@ -345,6 +362,8 @@ struct Refusals {
     publishes: ByReason,
     subscriptions: ByReason,
     retained: Counter,
+    sessions: Counter,
+    withdrawn: Counter,
 }
 
 impl Refusals {
@@ -369,6 +388,14 @@ impl Refusals {
                 "postbud_retained_refused_total",
                 "Messages not retained because the store of retained messages was full.",
             ),
+            sessions: new_counter(
+                "postbud_sessions_refused_total",
+                "CONNECTs refused because the session of their Client Identifier is another user's.",
+            ),
+            withdrawn: new_counter(
+                "postbud_subscriptions_withdrawn_total",
+                "Subscriptions removed because they are not permitted any more.",
+            ),
         }
     }
 
@@ -380,6 +407,8 @@ impl Refusals {
         self.subscriptions
             .set(now.subscriptions_refused.iter().map(by_code));
         self.retained.absolute(now.retained_refused);
+        self.sessions.absolute(now.sessions_refused);
+        self.withdrawn.absolute(now.subscriptions_withdrawn);
     }
 }
 

@@ -1,28 +1,34 @@
-//! Binds listeners, accepts connections, and gives each to a driver.
+//! Binds listeners, accepts connections, and sends each on its way.
+//!
+//! ```text
+//!   accept ──> counted ──> room for one more? ──> from a proxy that is trusted? ──> a task: `arrival`
+//! ```
+//!
+//! Whoever is turned away here is closed without a word, and without a task.
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::auth::Caller;
-use crate::broker::{Broker, Ending, Gauge};
+use crate::broker::{self, Broker, Ending, Gauge};
 
-use super::driver::{Driver, Patience};
-use super::options::{Kind, ListenerOptions, Options};
-use super::tls;
-use super::transport::{Metered, Stream, Tcp};
+use super::arrival::{Acceptor, Arrival, Counted, Door};
+use super::driver::Patience;
+use super::options::{ListenerOptions, Options, Place};
+use super::transport::Direct;
+use super::{tcp, tls, unix};
 
-/// Connections that may wait to be accepted, if the system allows as many.
-const BACKLOG: i32 = 4096;
+/// Connections that may wait to be accepted at a Unix domain socket.
+const UNIX_BACKLOG: i32 = 4096;
 
 /// How long accepting rests when the process has run out of descriptors or memory.
 const BACK_OFF: Duration = Duration::from_millis(200);
@@ -30,19 +36,35 @@ const BACK_OFF: Duration = Duration::from_millis(200);
 /// A listener that is bound and not yet served.
 #[derive(Debug)]
 pub struct Bound {
-    listener: TcpListener,
-    /// What it is called in the log, in metrics and in rules.
-    name: Arc<str>,
-    address: SocketAddr,
-    acceptor: Option<Acceptor>,
+    sockets: Sockets,
+    door: Arc<Door>,
+    kind: &'static str,
 }
 
-#[derive(Clone)]
-struct Acceptor(TlsAcceptor);
+/// Where connections come from.
+#[derive(Debug)]
+enum Sockets {
+    Internet(TcpListener, SocketAddr),
+    Unix(UnixListener, unix::File),
+}
 
-impl fmt::Debug for Acceptor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Acceptor")
+/// A connection as the system gives it.
+enum Accepted {
+    Internet(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Sockets {
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Internet(listener, _) => {
+                let (stream, peer) = listener.accept().await?;
+                // A socket for both families tells of IPv4 addresses in the clothes of IPv6.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                Ok(Accepted::Internet(stream, peer))
+            }
+            Self::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0)),
+        }
     }
 }
 
@@ -51,15 +73,18 @@ impl fmt::Debug for Acceptor {
 pub enum Error {
     /// The address cannot be bound.
     Bind(SocketAddr, io::Error),
+    /// The file cannot be made a socket of ours.
+    BindFile(PathBuf, io::Error),
     /// Its certificate cannot be used.
-    Tls(SocketAddr, Box<tls::Error>),
+    Tls(String, Box<tls::Error>),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(address, _) => write!(f, "cannot listen on {address}"),
-            Self::Tls(address, _) => write!(f, "cannot serve TLS on {address}"),
+            Self::BindFile(path, _) => write!(f, "cannot listen at {}", path.display()),
+            Self::Tls(place, _) => write!(f, "cannot serve TLS on {place}"),
         }
     }
 }
@@ -67,28 +92,10 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Bind(_, error) => Some(error),
+            Self::Bind(_, error) | Self::BindFile(_, error) => Some(error),
             Self::Tls(_, error) => Some(&**error),
         }
     }
-}
-
-/// Binds one address for any protocol. The port is free again at once after a stop.
-///
-/// # Errors
-///
-/// The address is taken, not this machine's, or not allowed.
-pub fn bind_address(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 impl Bound {
@@ -98,172 +105,163 @@ impl Bound {
     ///
     /// See [`Error`].
     pub fn new(options: &ListenerOptions) -> Result<Self, Error> {
-        let address = options.address;
-        let acceptor = match &options.kind {
-            Kind::Tcp => None,
-            Kind::Tls(options) => {
-                let config =
-                    tls::server_config(options).map_err(|e| Error::Tls(address, Box::new(e)))?;
+        let kind = options.kind();
+        let tls = match &options.tls {
+            None => None,
+            Some(tls) => {
+                let config = tls::server_config(tls)
+                    .map_err(|error| Error::Tls(options.place.to_string(), Box::new(error)))?;
                 Some(Acceptor(TlsAcceptor::from(config)))
             }
         };
-        let listener = bind_address(address).map_err(|error| Error::Bind(address, error))?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| Error::Bind(address, error))?;
-        let kind = if acceptor.is_some() { "tls" } else { "tcp" };
+        let (sockets, name, proxy) = match &options.place {
+            Place::Internet(internet) => {
+                let wrong = |error| Error::Bind(internet.address, error);
+                let listener = tcp::bind(internet.address, &internet.tcp).map_err(wrong)?;
+                let address = listener.local_addr().map_err(wrong)?;
+                let name = format!("{kind}:{address}");
+                let sockets = Sockets::Internet(listener, address);
+                (sockets, name, internet.proxy.clone())
+            }
+            Place::Unix(unix) => {
+                let wrong = |error| Error::BindFile(unix.path.clone(), error);
+                let bound = unix::bind(&unix.path, unix.mode, UNIX_BACKLOG).map_err(wrong)?;
+                let name = format!("{kind}:{}", unix.path.display());
+                (Sockets::Unix(bound.0, bound.1), name, None)
+            }
+        };
+        let name = options.name.as_deref().unwrap_or(&name).into();
         Ok(Self {
-            listener,
-            name: format!("{kind}:{address}").into(),
-            address,
-            acceptor,
+            sockets,
+            door: Arc::new(Door {
+                name,
+                proxy,
+                tls,
+                websocket: options.websocket.clone(),
+            }),
+            kind,
         })
     }
 
-    /// Where it listens: with port 0 in the options, the port that the system chose.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it listens, if that is an address: with port 0 in the options, the port that the system chose.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.sockets {
+            Sockets::Internet(_, address) => Some(*address),
+            Sockets::Unix(..) => None,
+        }
+    }
+
+    /// Where it listens, if that is a file.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.sockets {
+            Sockets::Internet(..) => None,
+            Sockets::Unix(_, file) => Some(file.path()),
+        }
     }
 
     /// What is spoken on it, as the configuration names it.
     pub fn kind(&self) -> &'static str {
-        if self.acceptor.is_some() {
-            "tls"
-        } else {
-            "tcp"
-        }
+        self.kind
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &Arc<str> {
+        &self.door.name
     }
 
     /// Accepts connections until told to stop. Each is treated by the options that are in force when it comes.
-    pub async fn serve(
+    pub fn serve(
         self,
         broker: Arc<Broker>,
         options: Arc<ArcSwap<Options>>,
         stop: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send {
+        // From now on it is counted, even if nobody ever comes.
+        let counters = broker.metrics().door(&self.door.name);
+        self.accept(broker, counters, options, stop)
+    }
+
+    async fn accept(
+        self,
+        broker: Arc<Broker>,
+        counters: Arc<broker::Door>,
+        options: Arc<ArcSwap<Options>>,
+        stop: watch::Receiver<bool>,
     ) {
         let mut stopped = stop;
+        let listener = &*self.door.name;
         loop {
             let accepted = tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stop| *stop) => return,
-                accepted = self.listener.accept() => accepted,
+                accepted = self.sockets.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.accepted(stream, peer, &broker, &options.load()),
+                Ok(accepted) => self.accepted(accepted, &broker, &counters, &options.load()),
                 Err(error) if is_exhausted(&error) => {
                     broker.metrics().accept_failed();
-                    tracing::warn!(address = %self.address, "cannot accept: {error}");
+                    tracing::warn!(listener, "cannot accept: {error}");
                     // The queue stays as it is; whoever closes meanwhile makes room.
                     tokio::time::sleep(BACK_OFF).await;
                 }
                 // The peer was gone before it was accepted.
                 Err(error) if is_peers(&error) => {}
                 Err(error) => {
-                    tracing::warn!(address = %self.address, "cannot accept: {error}");
+                    tracing::warn!(listener, "cannot accept: {error}");
                     tokio::time::sleep(BACK_OFF).await;
                 }
             }
         }
     }
 
+    /// Looks at a connection before anything is read from it.
     fn accepted(
         &self,
-        stream: TcpStream,
-        peer: SocketAddr,
+        accepted: Accepted,
         broker: &Arc<Broker>,
+        counters: &Arc<broker::Door>,
         options: &Options,
     ) {
-        broker.metrics().opened();
+        let listener = &*self.door.name;
+        let mut counted = Counted::new(broker, counters);
+        let peer = match &accepted {
+            Accepted::Internet(_, peer) => Some(*peer),
+            Accepted::Unix(_) => None,
+        };
         let present = broker.metrics().read(Gauge::Connections);
         if usize::try_from(present).unwrap_or(0) > options.connections_maximum {
-            tracing::info!(%peer, "refused: too many connections");
-            broker.metrics().closed(Ending::TooMany);
+            let peer = peer.map(tracing::field::display);
+            tracing::info!(peer, listener, "refused: too many connections");
+            counted.ending = Ending::TooMany;
             return;
         }
-        // An acknowledgement is worth sending at once; batches are made before the socket.
-        let _ = stream.set_nodelay(true);
-        let patience = Patience {
-            connect_by: Instant::now() + options.connect_timeout,
-            write: options.write_timeout,
-        };
-        let broker = Arc::clone(broker);
-        let caller = Caller {
-            listener: Arc::clone(&self.name),
-            peer: Some(peer),
-            ..Caller::default()
-        };
-        match self.acceptor.clone() {
-            None => spawn(plain(stream, caller, broker, patience)),
-            Some(acceptor) => spawn(secure(acceptor, stream, caller, broker, patience)),
+        if let (Some(proxy), Some(peer)) = (&self.door.proxy, peer)
+            && !proxy.trusts(peer)
+        {
+            // Neither believed nor taken for a client: its header may say anything, and a client that could
+            // do without one would come around whatever the proxy is there for.
+            tracing::info!(%peer, listener, "refused: not an address of a trusted proxy");
+            counted.ending = Ending::UntrustedProxy;
+            return;
         }
-    }
-}
-
-/// Starts a connection's task. All of them start here, so that the shape of the runtime can be
-/// chosen in one place.
-fn spawn(connection: impl Future<Output = ()> + Send + 'static) {
-    drop(tokio::spawn(connection));
-}
-
-async fn plain(stream: TcpStream, caller: Caller, broker: Arc<Broker>, patience: Patience) {
-    let mut counted = Counted::new(&broker);
-    let driver = Driver::new(Tcp::new(stream), broker, caller, patience);
-    counted.ending = driver.run().await;
-}
-
-async fn secure(
-    acceptor: Acceptor,
-    stream: TcpStream,
-    caller: Caller,
-    broker: Arc<Broker>,
-    patience: Patience,
-) {
-    let peer = caller.peer.map(tracing::field::display);
-    let mut counted = Counted::new(&broker);
-    // Boxed: the handshake's state is large and soon gone, the connection's task is neither.
-    let (stream, meter) = Metered::new(stream);
-    let handshake = Box::pin(acceptor.0.accept(stream));
-    broker.metrics().gauge(Gauge::Handshaking, 1);
-    let shaken = tokio::time::timeout_at(patience.connect_by.into(), handshake).await;
-    broker.metrics().gauge(Gauge::Handshaking, -1);
-    counted.ending = match shaken {
-        Ok(Ok(stream)) => {
-            let transport = Stream::new(Box::new(stream), meter);
-            Driver::new(transport, broker, caller, patience).run().await
-        }
-        Ok(Err(error)) => {
-            tracing::info!(peer, "TLS handshake failed: {error}");
-            Ending::TlsError
-        }
-        Err(_) => {
-            tracing::info!(
+        let arrival = Arrival {
+            door: Arc::clone(&self.door),
+            caller: Caller {
+                listener: Arc::clone(&self.door.name),
                 peer,
-                reason = Ending::NoConnect.label(),
-                "closed: no TLS handshake in time"
-            );
-            Ending::NoConnect
-        }
-    };
-}
-
-/// Counts a connection as closed when its task ends, however it does.
-struct Counted {
-    broker: Arc<Broker>,
-    ending: Ending,
-}
-
-impl Counted {
-    fn new(broker: &Arc<Broker>) -> Self {
-        Self {
+                ..Caller::default()
+            },
             broker: Arc::clone(broker),
-            ending: Ending::TransportError,
+            patience: Patience {
+                connect_by: Instant::now() + options.connect_timeout,
+                write: options.write_timeout,
+            },
+            counted,
+        };
+        match accepted {
+            Accepted::Unix(stream) => arrival.drive(Direct::new(stream)),
+            Accepted::Internet(stream, _) => arrival.set_out(stream),
         }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.broker.metrics().closed(self.ending);
     }
 }
 

@@ -26,7 +26,7 @@ use crate::broker::{Batch, Broker, Connection, Ending, Gauge, Now, Port, Turn};
 use crate::message::Timestamp;
 use crate::session::Written;
 
-use super::transport::{Alarm, Transport};
+use super::transport::{Alarm, Breach, Transport};
 
 /// Bytes read at once.
 const READ_SIZE: usize = 64 * 1024;
@@ -370,7 +370,16 @@ impl<T: Transport> Driver<T> {
     /// The peer sends nothing more. It may still read: it gets what was committed to it, and the
     /// end in good order, which TLS demands of both sides (RFC 8446, section 6.1).
     fn heard_out(&mut self, batch: &mut Batch) {
-        self.connection.end(Ending::Eof, batch);
+        let ending = match self.transport.breach() {
+            None => Ending::Eof,
+            Some(Breach { ending, what }) => {
+                let peer = self.port.peer().map(tracing::field::display);
+                let listener = &*self.port.caller().listener;
+                tracing::info!(peer, listener, reason = ending.label(), "closed: {what}");
+                ending
+            }
+        };
+        self.connection.end(ending, batch);
         self.state = State::Closing(batch.now.instant + LINGER);
     }
 
@@ -441,12 +450,8 @@ impl<T: Transport> Driver<T> {
     fn due(&self) -> Option<Instant> {
         let own = match self.state {
             State::Closing(by) | State::Lingering(by) => return Some(by),
-            // Who is not listened to is not blamed for silence; but a handshake that waits for
-            // somebody else does not wait for ever.
-            State::Paused if self.connection.is_open() => None,
             State::Closed => None,
-            State::Paused => self.connection.deadline(),
-            State::Reading | State::Handling => self.connection.deadline(),
+            State::Paused | State::Reading | State::Handling => self.connection.deadline(),
         };
         own.into_iter().chain(self.write_due()).min()
     }

@@ -14,7 +14,8 @@
 //! The protocols in [`ALPN`] are offered. A client that names none is welcome, as most MQTT clients
 //! are of that kind. A client that names only others is refused with `no_application_protocol`, as
 //! RFC 7301 section 3.2 demands: it wants to speak something else, say HTTP, and an attacker must
-//! not be able to lead a browser's request into a broker whose certificate covers the same host.
+//! not be able to lead a browser's request into a broker whose certificate covers the same host. Where
+//! WebSocket is spoken inside, the protocol is HTTP.
 //!
 //! # Memory
 //!
@@ -35,11 +36,14 @@ use rustls::server::ServerSessionMemoryCache;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, ServerConfig, SupportedProtocolVersion};
 
-use super::options::{TlsOptions, TlsVersion};
+use super::options::{Inside, TlsOptions, TlsVersion};
 
 /// Names under which clients ask for MQTT: the registered one, and the one that devices made for a
 /// large cloud's shared port 443 send. Both mean MQTT from the first byte.
 pub const ALPN: [&[u8]; 2] = [b"mqtt", b"x-amzn-mqtt-ca"];
+
+/// The name under which browsers ask for a WebSocket: it begins as a request of HTTP/1.1.
+pub const ALPN_HTTP: [&[u8]; 1] = [b"http/1.1"];
 
 /// Sessions kept for TLS 1.2 clients that cannot hold a ticket. About 300 bytes each.
 pub const STORED_SESSIONS: usize = 256;
@@ -57,7 +61,11 @@ pub fn server_config(options: &TlsOptions) -> Result<Arc<ServerConfig>, Error> {
         .map_err(|source| Error::Setup { source })?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
-    config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+    let protocols = match options.inside {
+        Inside::Mqtt => &ALPN[..],
+        Inside::Http => &ALPN_HTTP,
+    };
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config.session_storage = ServerSessionMemoryCache::new(STORED_SESSIONS);
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(|source| Error::Setup { source })?;
     // A ticket is used once and an MQTT client holds one connection: a second one would only cost

@@ -1,10 +1,11 @@
 //! What carries the bytes of one Network Connection.
 //!
-//! A driver works on any [`Transport`]. [`Tcp`] can be written to by other tasks as well, straight
-//! from the one that filled the connection; a [`Stream`] (TLS, or a pipe in memory) keeps state of
-//! its own between bytes and socket, so only the driver's task writes to it.
+//! A driver works on any [`Transport`]. A [`Direct`] one can be written to by other tasks as well,
+//! straight from the one that filled the connection; a [`Stream`] (TLS, or a pipe in memory) keeps state
+//! of its own between bytes and socket, so only the driver's task writes to it.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,9 +13,9 @@ use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
-use crate::broker::Link;
+use crate::broker::{Ending, Link};
 
 /// A byte stream, polled by its driver.
 pub trait Transport: Send + 'static {
@@ -34,8 +35,23 @@ pub trait Transport: Send + 'static {
     /// linger, or any other number that changes whenever that one does.
     fn moved(&self) -> u64;
 
+    /// How the peer broke the rules of what lies between bytes and socket, if that is why [`Self::poll_read`]
+    /// told of an end.
+    fn breach(&self) -> Option<Breach> {
+        None
+    }
+
     /// Closes the sending half in good order.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// How a peer broke the rules of what lies between bytes and socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// How its connection ends.
+    pub ending: Ending,
+    /// What it did.
+    pub what: &'static str,
 }
 
 /// Wakes a driver from anywhere.
@@ -64,35 +80,85 @@ impl Alarm {
     }
 }
 
-/// Plain TCP.
+/// A socket of the system: several tasks may use it at once.
+pub trait Socket: AsFd + Send + Sync + 'static {
+    /// Waits until something may have come.
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Waits until something may leave.
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Reads what has come. What fails with `WouldBlock` is not tried again before more comes.
+    fn try_read_io(&self, read: impl FnOnce(&Self) -> io::Result<usize>) -> io::Result<usize>;
+
+    /// Reads what is there.
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes what is taken.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+}
+
+macro_rules! socket {
+    ($stream:ty) => {
+        impl Socket for $stream {
+            fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_read_ready(cx)
+            }
+
+            fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_write_ready(cx)
+            }
+
+            fn try_read_io(
+                &self,
+                read: impl FnOnce(&Self) -> io::Result<usize>,
+            ) -> io::Result<usize> {
+                self.try_io(Interest::READABLE, || read(self))
+            }
+
+            fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.try_read(buffer)
+            }
+
+            fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+                self.try_write(bytes)
+            }
+        }
+    };
+}
+
+socket!(TcpStream);
+socket!(UnixStream);
+
+/// A socket with nothing in between: plain TCP, or a Unix domain socket.
 #[derive(Debug)]
-pub struct Tcp {
-    stream: Arc<TcpStream>,
+pub struct Direct<S> {
+    socket: Arc<S>,
     moved: u64,
 }
 
-impl Tcp {
+impl<S: Socket> Direct<S> {
     /// A connection as accepted.
-    pub fn new(stream: TcpStream) -> Self {
+    pub fn new(socket: S) -> Self {
         Self {
-            stream: Arc::new(stream),
+            socket: Arc::new(socket),
             moved: 0,
         }
     }
 }
 
-struct TcpLink {
-    stream: Arc<TcpStream>,
+struct DirectLink<S> {
+    socket: Arc<S>,
     alarm: Arc<Alarm>,
 }
 
-impl Link for TcpLink {
+impl<S: Socket> Link for DirectLink<S> {
     fn is_direct(&self) -> bool {
         true
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.try_write(bytes)
+        self.socket.try_write(bytes)
     }
 
     fn wake(&self) {
@@ -100,23 +166,23 @@ impl Link for TcpLink {
     }
 }
 
-impl Transport for Tcp {
+impl<S: Socket> Transport for Direct<S> {
     fn link(&self, alarm: Arc<Alarm>) -> Box<dyn Link> {
-        Box::new(TcpLink {
-            stream: Arc::clone(&self.stream),
+        Box::new(DirectLink {
+            socket: Arc::clone(&self.socket),
             alarm,
         })
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.stream.poll_read_ready(cx))?;
+            ready!(self.socket.poll_read_ready(cx))?;
             // A read that leaves room in the buffer has taken all there was. Saying so from within
             // `try_io` saves the read that would find nothing: what arrives meanwhile is a new event
             // and is not forgotten, nor is the end of the stream.
             let mut drained = None;
-            let read = self.stream.try_io(Interest::READABLE, || {
-                let count = self.stream.try_read(buffer)?;
+            let read = self.socket.try_read_io(|socket| {
+                let count = socket.try_read(buffer)?;
                 if (1..buffer.len()).contains(&count) {
                     drained = Some(count);
                     return Err(io::ErrorKind::WouldBlock.into());
@@ -135,8 +201,8 @@ impl Transport for Tcp {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.stream.poll_write_ready(cx))?;
-            match self.stream.try_write(bytes) {
+            ready!(self.socket.poll_write_ready(cx))?;
+            match self.socket.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => {
                     self.moved += *written.as_ref().unwrap_or(&0) as u64;
@@ -155,7 +221,7 @@ impl Transport for Tcp {
     }
 
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(socket2::SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write))
+        Poll::Ready(socket2::SockRef::from(&*self.socket).shutdown(std::net::Shutdown::Write))
     }
 }
 
@@ -170,6 +236,13 @@ pub struct Metered<S> {
 /// What a [`Metered`] stream has taken so far.
 #[derive(Clone, Debug, Default)]
 pub struct Meter(Arc<AtomicU64>);
+
+impl Meter {
+    /// How much that is.
+    pub(super) fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 impl<S> Metered<S> {
     /// A stream, and the meter that is in it.
@@ -246,7 +319,8 @@ impl<S> Stream<S> {
     }
 }
 
-struct StreamLink(Arc<Alarm>);
+/// The link of what only the driver's own task writes to.
+pub(super) struct StreamLink(pub Arc<Alarm>);
 
 impl Link for StreamLink {
     fn is_direct(&self) -> bool {
@@ -282,7 +356,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for Stream<S>
     }
 
     fn moved(&self) -> u64 {
-        self.meter.0.load(Ordering::Relaxed)
+        self.meter.read()
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

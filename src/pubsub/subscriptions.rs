@@ -61,6 +61,8 @@ pub struct Route<S, G> {
     pub recipients: Vec<Recipient<S>>,
     /// Groups, each of which gives it to one member.
     pub groups: Vec<G>,
+    /// How many sessions are left out that have subscribed, but may not have it.
+    pub withheld: usize,
 }
 
 impl<S, G> Route<S, G> {
@@ -251,6 +253,7 @@ impl<S: Clone + Ord + Hash, G: Clone> Subscriptions<S, G> {
         Route {
             recipients: merge(&matched),
             groups,
+            withheld: 0,
         }
     }
 }

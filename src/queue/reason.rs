@@ -20,11 +20,13 @@ pub enum DropReason {
     Unreadable,
     /// An operator gave it up.
     Purged,
+    /// Its recipient, or every member of its group, may not have it.
+    NotPermitted,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::QueueFull,
         Self::Expired,
         Self::PacketTooLarge,
@@ -33,6 +35,7 @@ impl DropReason {
         Self::DeliveryLimit,
         Self::Unreadable,
         Self::Purged,
+        Self::NotPermitted,
     ];
 
     /// The reason as a metric label.
@@ -46,6 +49,7 @@ impl DropReason {
             Self::DeliveryLimit => "delivery_limit",
             Self::Unreadable => "unreadable",
             Self::Purged => "purged",
+            Self::NotPermitted => "not_permitted",
         }
     }
 }

@@ -103,6 +103,7 @@ impl Reloader {
         self.broker.replace_options(config.broker.clone());
         self.listener.store(Arc::new(config.listener.clone()));
         self.gate.replace(parts);
+        self.broker.permissions_changed();
         self.replaced.notify_one();
     }
 

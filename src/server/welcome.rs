@@ -1,13 +1,36 @@
 //! What the broker says when it is ready.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::broker::Restored;
 use crate::config::Config;
+use crate::listener::accept::Bound;
 use crate::listener::certificates::{AUTHORITY, Generated};
 use crate::store::options::Options;
 
 use super::store::Kept;
+
+/// Where a listener is.
+pub(super) struct Door {
+    kind: &'static str,
+    name: Arc<str>,
+    at: String,
+    port: Option<u16>,
+}
+
+impl Door {
+    pub(super) fn of(bound: &Bound) -> Self {
+        let address = bound.address().map(|address| format!("address={address}"));
+        let path = bound.path().map(|path| format!("path={}", path.display()));
+        Self {
+            kind: bound.kind(),
+            name: Arc::clone(bound.name()),
+            at: address.or(path).unwrap_or_default(),
+            port: bound.address().map(|address| address.port()),
+        }
+    }
+}
 
 /// Says where it listens, what that means, and what to try.
 pub(super) fn say(
@@ -15,11 +38,11 @@ pub(super) fn say(
     generated: Generated,
     kept: &Kept,
     restored: Restored,
-    addresses: &[(&'static str, SocketAddr)],
+    doors: &[Door],
     http: Option<SocketAddr>,
 ) {
-    for (kind, address) in addresses {
-        tracing::info!("listening kind={kind} address={address}");
+    for Door { kind, at, name, .. } in doors {
+        tracing::info!("listening kind={kind} {at} listener={name}");
     }
     if let Some(address) = http {
         tracing::info!("listening kind=http address={address}");
@@ -43,7 +66,7 @@ pub(super) fn say(
         tracing::info!("anonymous clients are refused");
     }
     if let Some(directory) = config.development_certificates() {
-        suggest(addresses, &directory.join(AUTHORITY).display().to_string());
+        suggest(doors, &directory.join(AUTHORITY).display().to_string());
     }
 }
 
@@ -75,12 +98,10 @@ fn say_store(options: &Options, restored: Restored) {
 }
 
 /// Lines to try, for a first start without a configuration file.
-fn suggest(addresses: &[(&'static str, SocketAddr)], authority: &str) {
+fn suggest(doors: &[Door], authority: &str) {
     let port = |wanted| {
-        addresses
-            .iter()
-            .find(|(kind, _)| *kind == wanted)
-            .map(|(_, a)| a.port())
+        let door = doors.iter().find(|door| door.kind == wanted);
+        door.and_then(|door| door.port)
     };
     let mut lines = String::from("try, in two terminals:\n");
     if let Some(port) = port("tcp") {

@@ -14,6 +14,14 @@ pub(super) struct InboundAliases {
 }
 
 impl InboundAliases {
+    /// The Topic Name that `alias` stands for.
+    pub(super) fn known(&self, alias: NonZeroU16) -> Option<&str> {
+        let known = self.topics.get(usize::from(alias.get()) - 1);
+        known
+            .map(|topic| &**topic)
+            .filter(|topic| !topic.is_empty())
+    }
+
     /// The Topic Name of a PUBLISH that carries `alias`, which sets the alias if it also carries a
     /// topic. `maximum` is what the broker announced.
     // [MQTT5-3.3.2-9] [MQTT5-3.3.2-12] [MQTT5-3.2.2-17]

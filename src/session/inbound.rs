@@ -194,6 +194,19 @@ impl Inbound {
         ))
     }
 
+    /// The Topic Name of a PUBLISH that is not taken yet; nothing if taking it is going to break the rules
+    /// for Topic Aliases, or if it repeats a message.
+    pub fn topic_of<'a>(&'a self, publish: &Publish<'a>) -> Option<&'a str> {
+        let repeats = |id| self.held.iter().any(|held| held.id == id);
+        if publish.qos == QoS::ExactlyOnce && publish.packet_id.is_some_and(repeats) {
+            return None;
+        }
+        match publish.properties.topic_alias {
+            Some(alias) if publish.topic.is_empty() => self.aliases.known(alias),
+            _ => Some(publish.topic),
+        }
+    }
+
     /// Whether this QoS 2 id is held; if so, puts its PUBREC into the line.
     fn repeated(&mut self, id: PacketId) -> Result<bool, Fault> {
         let held = self.held.iter().position(|held| held.id == id);

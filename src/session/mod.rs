@@ -34,7 +34,7 @@ mod wire;
 pub use fault::Fault;
 pub use inbound::{Arrival, Forwarded, Inbound};
 pub use journal::Step;
-pub use outbound::{Acked, Context, Line, Outbound};
+pub use outbound::{Acked, Context, Judge, Line, Outbound};
 pub use replies::Token;
 pub use subscriptions::{Subscribed, Subscriptions, cost};
 pub use tally::Tally;

@@ -17,6 +17,8 @@
 //!   [MQTT311-4.6.0-6];
 //! - no packet is larger than what the client accepts [MQTT5-3.1.2-24].
 
+use std::fmt;
+
 use crate::codec::{
     MAXIMUM_PACKET_SIZE, PacketId, PacketType, PublishFrame, QoS, ReasonCode, Version, encode_ack,
 };
@@ -40,6 +42,9 @@ pub struct Outbound {
     unsent: Queue,
     line: Option<Box<Line>>,
     journal: Journal,
+    /// Whether what waits may hold what the client may not have any more: nothing of it is sent before
+    /// somebody has judged it.
+    doubtful: bool,
 }
 
 /// What belongs to one Network Connection.
@@ -64,6 +69,18 @@ pub struct Context<'a> {
     pub spare: &'a mut Spare,
     /// What happens is counted here.
     pub tally: &'a mut Tally,
+    /// Who says what the client may still have of what has waited in doubt.
+    pub judge: Option<Judge<'a>>,
+}
+
+/// Says whether the client may have a message with this topic.
+#[derive(Clone, Copy)]
+pub struct Judge<'a>(pub &'a dyn Fn(&str) -> bool);
+
+impl fmt::Debug for Judge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Judge")
+    }
 }
 
 /// Messages that go back to their groups, oldest first.
@@ -94,6 +111,7 @@ impl Default for Outbound {
             unsent: Queue::new(),
             line: None,
             journal: Journal::default(),
+            doubtful: false,
         }
     }
 }
@@ -240,25 +258,40 @@ impl Outbound {
     pub fn draw(&mut self, cx: &mut Context<'_>) -> bool {
         let mut wrote = self.resend(cx);
         let before = self.queued();
+        if self.doubtful && cx.judge.is_none() {
+            return wrote;
+        }
         // In turns, so that a flood of QoS 0 to a slow client does not starve what was promised.
         loop {
             let mut drew = false;
             if self.has_room(cx)
                 && let Some(delivery) = self.unsent.pop()
             {
-                wrote |= self.send(delivery, None, cx);
+                wrote |= self.send_judged(delivery, cx);
                 drew = true;
             }
             let able = !self.window.has_unsent() && self.has_room(cx) && self.quota() > 0;
             if able && let Some(delivery) = self.waiting.pop() {
-                wrote |= self.send(delivery, None, cx);
+                wrote |= self.send_judged(delivery, cx);
                 drew = true;
             }
             if !drew {
+                self.doubtful &= self.queued() > 0;
                 cx.tally.queue_changed(before, self.queued());
                 return wrote;
             }
         }
+    }
+
+    /// Sends what has waited, if the client may still have it.
+    fn send_judged(&mut self, delivery: Delivery, cx: &mut Context<'_>) -> bool {
+        let judge = cx.judge.filter(|_| self.doubtful);
+        if judge.is_some_and(|Judge(may_have)| !may_have(delivery.message.topic())) {
+            self.journal.dropped(Gone::from(&delivery), None);
+            cx.tally.drop(DropReason::NotPermitted, 1);
+            return false;
+        }
+        self.send(delivery, None, cx)
     }
 
     /// How many more messages may be in flight: none without a connection.

@@ -1,6 +1,7 @@
 //! What one session has subscribed to.
 
 use crate::codec::SubscriptionOptions;
+use crate::topic::filter;
 
 /// One subscription as granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,14 @@ impl Subscriptions {
             .map(|(filter, subscribed)| (&**filter, subscribed))
     }
 
+    /// Whether any of them matches a Topic Name, by itself or for a group.
+    pub fn match_any(&self, topic: &str) -> bool {
+        self.sorted.iter().any(|(text, _)| {
+            let plain = filter::parse(text).map_or(&**text, |parsed| parsed.filter);
+            filter::matches(plain, topic)
+        })
+    }
+
     fn find(&self, filter: &str) -> Result<usize, usize> {
         self.sorted
             .binary_search_by(|(known, _)| (**known).cmp(filter))
@@ -133,6 +142,15 @@ mod tests {
             .map(|(filter, s)| (filter, s.id))
             .collect();
         assert_eq!(all, [("a", None), ("b", Some(7))]);
+    }
+
+    #[test]
+    fn a_topic_is_matched_by_any_of_them() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.insert("a/+", SUBSCRIBED);
+        subscriptions.insert("$share/g/b/#", SUBSCRIBED);
+        assert!(subscriptions.match_any("a/x") && subscriptions.match_any("b"));
+        assert!(!subscriptions.match_any("a/x/y") && !subscriptions.match_any("$share/g/b"));
     }
 
     #[test]

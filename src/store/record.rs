@@ -161,6 +161,8 @@ pub struct Opened<'a> {
     pub session: u64,
     /// Its Client Identifier.
     pub client_id: &'a str,
+    /// Whose it is.
+    pub owner: Owner<'a>,
     /// Its Session Expiry Interval in seconds.
     pub expiry: u32,
     /// The Will of the new connection.
@@ -168,6 +170,15 @@ pub struct Opened<'a> {
     /// Whether it was there before. Such a one is taken even if there is no room, if its Will is small:
     /// what waits for it may be what takes the room.
     pub back: bool,
+}
+
+/// Whose a session is: nobody's in particular, unless something is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner<'a> {
+    /// The user.
+    pub user: Option<&'a str>,
+    /// The mount point that its topics are below.
+    pub mount: Option<&'a str>,
 }
 
 /// A Will to keep.

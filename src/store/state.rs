@@ -4,6 +4,8 @@ use crate::codec::{PacketId, SubscriptionOptions};
 use crate::message::{Message, Timestamp};
 use crate::queue::{Delivery, Stored};
 
+use super::record::Owner;
+
 /// Everything that was kept.
 #[derive(Debug, Default)]
 pub struct State {
@@ -26,6 +28,8 @@ pub struct KeptSession {
     pub number: u64,
     /// Its Client Identifier.
     pub client_id: Box<str>,
+    /// Whose it is.
+    pub owner: KeptOwner,
     /// Its Session Expiry Interval in seconds.
     pub expiry: u32,
     /// Since when it has been away; for one that was connected, when the store last heard of anything.
@@ -40,6 +44,34 @@ pub struct KeptSession {
     pub in_flight: Vec<KeptInFlight>,
     /// What waited, in its order.
     pub waiting: Vec<Stored>,
+}
+
+/// Whose a session is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptOwner {
+    /// The user, if it is anybody's.
+    pub user: Option<Box<str>>,
+    /// The mount point that its topics are below, if there is one.
+    pub mount: Option<Box<str>>,
+}
+
+impl KeptOwner {
+    /// As it is recorded.
+    pub fn as_recorded(&self) -> Owner<'_> {
+        Owner {
+            user: self.user.as_deref(),
+            mount: self.mount.as_deref(),
+        }
+    }
+}
+
+impl From<Owner<'_>> for KeptOwner {
+    fn from(owner: Owner<'_>) -> Self {
+        Self {
+            user: owner.user.map(Box::from),
+            mount: owner.mount.map(Box::from),
+        }
+    }
 }
 
 /// A delivery and the number of its message.

@@ -1,6 +1,7 @@
 //! Who is let in, and what it may do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use postbud::broker::{Ending, Gauge};
 use postbud::codec::{Packet, QoS, ReasonCode, SubscriptionOptions, Version};
@@ -421,4 +422,95 @@ fn an_identity_may_publish_what_it_is_not_refused() {
     )));
     let got = client.take();
     assert_eq!(got.len(), 2, "{got:?}");
+}
+
+/// A moment so many seconds from now, by the clock on the wall.
+fn in_seconds(house: &House, seconds: u64) -> Option<postbud::message::Timestamp> {
+    Some(house.now().wall.after(Duration::from_secs(seconds)))
+}
+
+// [MQTT5-4.13.2-1]
+// Breaks if: a proof that has ended is as good as one that has not, for who is silent, who talks, or who is
+// not listened to.
+#[test]
+fn a_connection_ends_with_its_proof() {
+    for version in VERSIONS {
+        for busy in [false, true] {
+            let doorman = Doorman::that(|_| {});
+            let house = House::with_auth(doorman.clone());
+            let watcher = house.v5("watcher").open();
+            watcher.subscribe("gone", QoS::AtMostOnce);
+            let expires = in_seconds(&house, 60);
+            doorman.now(|mind| {
+                mind.expires = expires;
+                mind.ponders = busy.then_some("slow");
+            });
+            let client = house.hello(version, "c").will("gone", "x").open();
+            if busy {
+                client.publish1(1, "slow", "x");
+                assert!(client.is_paused());
+            }
+            house.seconds(59);
+            assert_eq!(client.ending(), None, "{version}");
+            house.seconds(1);
+            client.assert_closed(NO);
+            assert_eq!(watcher.payloads(), ["x"], "{version} {busy}");
+        }
+    }
+}
+
+#[test]
+fn a_proof_that_has_ended_already_lets_nobody_in() {
+    let doorman = Doorman::that(|_| {});
+    let house = House::with_auth(doorman.clone());
+    let expires = in_seconds(&house, 0);
+    doorman.now(|mind| mind.expires = expires);
+    assert_eq!(house.v5("c").send().welcome().code, NO);
+}
+
+// Breaks if: a new proof does not count, or the old one counts longer than it says.
+#[test]
+fn a_new_proof_lasts_as_long_as_it_says() {
+    let doorman = Doorman::that(|_| {});
+    let house = House::with_auth(doorman.clone());
+    let expires = in_seconds(&house, 60);
+    doorman.now(|mind| mind.expires = expires);
+    let client = house.v5("c").method(RIDDLE, Some(b"right")).open();
+    house.seconds(50);
+    let expires = in_seconds(&house, 60);
+    doorman.now(|mind| mind.expires = expires);
+    client.auth(ReasonCode::ReAuthenticate, Some(RIDDLE), Some(b"right"));
+    client.take();
+    house.seconds(59);
+    assert_eq!((client.take(), client.ending()), (vec![], None));
+    house.seconds(1);
+    client.assert_closed(NO);
+}
+
+// Breaks if: a certificate's Client Identifier is not used, or another one is accepted beside it.
+#[test]
+fn a_certificate_may_say_what_a_client_is_called() {
+    for version in VERSIONS {
+        let mut house = House::new();
+        house.caller.client_id = Some("device-7".into());
+        let same = house.hello(version, "device-7").open();
+        let other = house.hello(version, "device-8").send();
+        let welcome = other.welcome();
+        assert_eq!(
+            welcome.code,
+            ReasonCode::ClientIdentifierNotValid,
+            "{version}"
+        );
+        assert_eq!(same.ending(), None);
+        if version != Version::V31 {
+            let client = house.hello(version, "").send();
+            let assigned = (version == Version::V5).then(|| "device-7".to_owned());
+            assert_eq!(client.welcome().assigned_id, assigned, "{version}");
+            assert!(house.broker.session("device-7", house.now()).is_some());
+            assert!(
+                same.ending().is_some(),
+                "{version}: its session is taken over"
+            );
+        }
+    }
 }

@@ -60,6 +60,12 @@ impl<'a> Hello<'a> {
         self
     }
 
+    /// With this User Name.
+    pub fn user(mut self, name: &'a str) -> Self {
+        self.connect.user_name = Some(name);
+        self
+    }
+
     /// A Will at QoS 0.
     pub fn will(mut self, topic: &'a str, payload: &'a str) -> Self {
         self.connect.will = Some(Will {

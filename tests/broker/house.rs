@@ -31,6 +31,8 @@ pub struct House {
     batch: RefCell<Batch>,
     /// A store that reads messages back in its own time.
     reads: Option<HandOut>,
+    /// Where everybody comes from who connects from now on.
+    pub caller: Caller,
 }
 
 /// Hands out what a store has read back; returns whether more is under way.
@@ -120,6 +122,7 @@ impl House {
             peers: RefCell::default(),
             batch: RefCell::new(Batch::new(now)),
             reads: None,
+            caller: Caller::default(),
         }
     }
 
@@ -144,10 +147,22 @@ impl House {
         wall: Timestamp,
         change: impl FnOnce(&mut Options),
     ) -> Self {
+        let doorman = Doorman::that(|_| {});
+        Self::found_by(doorman, (store, hand_out), state, wall, change)
+    }
+
+    /// As [`Self::found`], with this one at the door.
+    pub fn found_by(
+        auth: Arc<dyn Auth>,
+        (store, hand_out): (Arc<dyn Store>, HandOut),
+        state: Kept,
+        wall: Timestamp,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
         let mut options = Options::default();
         change(&mut options);
         let engines = Engines {
-            auth: Doorman::that(|_| {}),
+            auth,
             store,
             cluster: Arc::new(Single::default()),
         };
@@ -201,7 +216,7 @@ impl House {
     pub fn accept(&self, version: Version, direct: bool) -> Client<'_> {
         let pipe = Pipe::new(direct);
         let link = Box::new(PipeLink(Arc::clone(&pipe)));
-        let port = Arc::new(Port::new(link, Caller::default()));
+        let port = Arc::new(Port::new(link, self.caller.clone()));
         let now = self.now().instant;
         let broker = Arc::clone(&self.broker);
         let connection = Connection::new(broker, Arc::clone(&port), now, now + CONNECT_WITHIN);
@@ -233,9 +248,8 @@ impl House {
         let count = self.peers.borrow().len();
         for index in 0..count {
             self.with_peer(index, |peer, batch| {
-                // As in the driver: who is not listened to is not blamed for silence.
-                let listens = matches!(peer.state, State::Reading | State::Handling);
-                let due = peer.connection.deadline().filter(|_| listens);
+                let lives = !matches!(peer.state, State::Closing | State::Closed);
+                let due = peer.connection.deadline().filter(|_| lives);
                 if due.is_some_and(|due| due <= batch.now.instant) {
                     let turn = peer.connection.timed_out(batch);
                     peer.follow(turn);

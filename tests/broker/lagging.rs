@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use postbud::codec::{QoS, SubscriptionOptions};
 use postbud::store::record::{Accepted, KeptWill, Opened, Record, Replaces, Target};
-use postbud::store::state::State;
+use postbud::store::state::{KeptOwner, State};
 use postbud::store::{Failure, Health, Progress, Recalls, Receipt, Store};
 
 use crate::stores::{Folder, Settled};
@@ -243,6 +243,7 @@ fn plain_owned(record: &Record<'_>) -> Owned {
 fn opened_owned(opened: &Opened<'_>) -> Owned {
     let (session, expiry, back) = (opened.session, opened.expiry, opened.back);
     let client_id = opened.client_id.to_owned();
+    let owner = KeptOwner::from(opened.owner);
     let will = opened.will.as_ref();
     let will = will.map(|it| (it.message.clone(), it.delay, it.expiry));
     Box::new(move |disk| {
@@ -257,6 +258,7 @@ fn opened_owned(opened: &Opened<'_>) -> Owned {
             Record::Opened(Opened {
                 session,
                 client_id,
+                owner: owner.as_recorded(),
                 expiry,
                 will,
                 back,

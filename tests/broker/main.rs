@@ -25,6 +25,9 @@
 //! | `delayed` | what is published later |
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
+//! | `permissions` | what a client may do: remembered, and waited for |
+//! | `owners` | whose a session is |
+//! | `deliveries` | who is sent what, and what goes when permissions do |
 //! | `admin` | what an operator sees and does |
 //! | `options` | what is replaced while it is in use |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
@@ -44,6 +47,7 @@ mod auth;
 mod bad_input;
 mod cuts;
 mod delayed;
+mod deliveries;
 mod exactly_once;
 mod expiry;
 mod failures;
@@ -53,6 +57,8 @@ mod gates;
 mod keep_alive;
 mod memory;
 mod options;
+mod owners;
+mod permissions;
 mod queues;
 mod restart;
 mod retained;

@@ -10,6 +10,7 @@ use postbud::message::Timestamp;
 use postbud::queue::DropReason;
 
 use crate::client::{numbers, publish};
+use crate::engines::Doorman;
 use crate::house::House;
 use crate::received::Got;
 use crate::stores::{Folder, Settled};
@@ -35,11 +36,33 @@ impl Home {
     }
 
     fn with(folder: Folder, wall: Timestamp, change: impl FnOnce(&mut Options)) -> Self {
+        Self::guarded_by(Doorman::that(|_| {}), folder, wall, change)
+    }
+
+    fn guarded_by(
+        doorman: Arc<Doorman>,
+        folder: Folder,
+        wall: Timestamp,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
         let (store, state) = Settled::open(folder);
         let reads = Arc::clone(&store);
         let hand_out = Box::new(move || reads.hand_out());
-        let house = House::found((Arc::clone(&store) as _, hand_out), state, wall, change);
+        let found = (Arc::clone(&store) as _, hand_out as _);
+        let house = House::found_by(doorman, found, state, wall, change);
         Self { store, house }
+    }
+
+    /// A new one with this one at the door.
+    pub fn guarded(doorman: Arc<Doorman>) -> Self {
+        let wall = Timestamp::from_millis(now());
+        Self::guarded_by(doorman, Folder::new(), wall, |_| {})
+    }
+
+    /// As [`Self::killed`], with this one at the door from then on.
+    pub fn killed_and_guarded(self, doorman: Arc<Doorman>) -> Self {
+        let wall = self.house.now().wall;
+        Self::guarded_by(doorman, self.store.killed(), wall, |_| {})
     }
 
     /// The process is killed now, and another begins so many seconds later.

@@ -17,8 +17,9 @@
 //!
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
-//! [`observability`], [`store`], [`archive`], [`control`], [`reload`]; about who gets in: [`credentials`], [`tokens`],
-//! [`callback`]; and about sockets that behave as clients of a library never do:
+//! [`observability`], [`store`], [`archive`], [`control`], [`reload`]; about the ways in beside TCP and TLS: [`websocket`],
+//! [`browser`], [`unix_sockets`], [`proxies`]; about who gets in: [`credentials`], [`tokens`], [`callback`]; and
+//! about sockets that behave as clients of a library never do:
 //! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
@@ -67,6 +68,7 @@ macro_rules! features {
 }
 
 mod archive;
+mod browser;
 mod callback;
 mod configuration;
 mod control;
@@ -78,6 +80,7 @@ mod lifecycle;
 mod limits;
 mod mosquitto;
 mod observability;
+mod proxies;
 mod reload;
 mod rumqttc;
 mod scripts;
@@ -91,6 +94,8 @@ mod streams;
 )]
 mod support;
 mod tokens;
+mod unix_sockets;
+mod websocket;
 mod work_queues;
 
 /// What a client is asked to do; see the table above.
@@ -135,5 +140,17 @@ mod mqttjs {
     }
     mod v5 {
         features!(crate::scripts::mqttjs, crate::Version::V5);
+    }
+}
+
+mod mqttjs_in_websocket {
+    mod v31 {
+        features!(crate::scripts::mqttjs_in_websocket, crate::Version::V31);
+    }
+    mod v311 {
+        features!(crate::scripts::mqttjs_in_websocket, crate::Version::V311);
+    }
+    mod v5 {
+        features!(crate::scripts::mqttjs_in_websocket, crate::Version::V5);
     }
 }

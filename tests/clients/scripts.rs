@@ -10,6 +10,7 @@ use crate::support::broker::Broker;
 use crate::support::certificates::Certificates;
 use crate::support::folder::Folder;
 use crate::support::process::Process;
+use crate::support::websocket::{WS, WSS};
 use crate::{Feature, Version};
 
 /// The folder of the tests.
@@ -23,20 +24,40 @@ pub fn paho(version: Version, feature: Feature) {
     command
         .arg("-B")
         .arg(tests.join("clients/paho/features.py"));
-    run(command, version, feature);
+    run(command, version, feature, Over::Tcp);
 }
 
 /// Does a feature with MQTT.js.
 pub fn mqttjs(version: Version, feature: Feature) {
+    run(node(), version, feature, Over::Tcp);
+}
+
+/// Does a feature with MQTT.js in a WebSocket.
+pub fn mqttjs_in_websocket(version: Version, feature: Feature) {
+    run(node(), version, feature, Over::WebSocket);
+}
+
+fn node() -> Command {
     let tests = Path::new(TESTS);
     let mut command = Command::new("node");
     command.env("NODE_PATH", tests.join(".tools/mqttjs/node_modules"));
     command.arg(tests.join("clients/mqttjs/features.cjs"));
-    run(command, version, feature);
+    command
 }
 
-fn run(mut command: Command, version: Version, feature: Feature) {
-    let broker = Broker::start();
+/// What a client connects over; with TLS in between where the feature is that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    Tcp,
+    WebSocket,
+}
+
+fn run(mut command: Command, version: Version, feature: Feature, over: Over) {
+    let broker = Broker::configured(&format!("[auth]\nanonymous = true\n{WS}{WSS}"));
+    let (plain, secure) = match over {
+        Over::Tcp => (broker.tcp, broker.tls),
+        Over::WebSocket => (broker.listening("ws"), broker.listening("wss")),
+    };
     let port = |address: SocketAddr| address.port().to_string();
     // The script's own deadline comes first: it knows what it was waiting for.
     let deadline = (DEADLINE - DEADLINE / 5).as_secs().to_string();
@@ -47,9 +68,12 @@ fn run(mut command: Command, version: Version, feature: Feature) {
         let stranger = Certificates::generate(&elsewhere);
         command.arg("--ca").arg(&broker.certificates.authority);
         command.arg("--stranger").arg(&stranger.authority);
-        command.args(["--port", &port(broker.tls)]);
+        command.args(["--port", &port(secure)]);
     } else {
-        command.args(["--port", &port(broker.tcp)]);
+        command.args(["--port", &port(plain)]);
+    }
+    if over == Over::WebSocket {
+        command.args(["--path", "/mqtt"]);
     }
     Process::start(command).succeed();
 }

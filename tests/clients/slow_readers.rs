@@ -11,6 +11,7 @@ use crate::support::raw::{
     publish_311_qos1, published_311_qos1,
 };
 use crate::support::tls;
+use crate::support::websocket::{self, WS};
 
 /// Bytes of each message of a flood.
 const SIZE: usize = 64 * 1024;
@@ -19,6 +20,7 @@ const SIZE: usize = 64 * 1024;
 enum Over {
     Tcp,
     Tls,
+    WebSocket,
 }
 
 /// A client whose socket is soon full.
@@ -30,6 +32,7 @@ fn slow(broker: &Broker, over: Over) -> RawClient {
             let authority = &broker.certificates.authority;
             RawClient::over(tls::connect(narrow(broker.tls), authority))
         }
+        Over::WebSocket => RawClient::over(websocket::connect(narrow(broker.listening("ws")))),
     }
 }
 
@@ -60,7 +63,8 @@ fn take(subscriber: &mut RawClient, number: u16) {
 
 fn lose_nothing_to_backpressure(over: Over) {
     const COUNT: u16 = 384;
-    let broker = Broker::configured("[auth]\nanonymous = true\n[queue]\nbytes = \"32MiB\"\n");
+    let queue = "[queue]\nbytes = \"32MiB\"\n";
+    let broker = Broker::configured(&format!("[auth]\nanonymous = true\n{queue}{WS}"));
     let mut subscriber = slow(&broker, over);
     subscriber.open(&connect_311("subscriber"));
     subscriber.subscribe_311("flood", 1);
@@ -93,12 +97,17 @@ fn backpressure_loses_nothing_over_tls() {
     lose_nothing_to_backpressure(Over::Tls);
 }
 
+#[test]
+fn backpressure_loses_nothing_over_websocket() {
+    lose_nothing_to_backpressure(Over::WebSocket);
+}
+
 const WRITE_TIMEOUTS: &str = "postbud_connections_closed_total{reason=\"write_timeout\"}";
 
 fn end_whoever_does_not_read(over: Over) {
     const COUNT: u16 = 200;
     let limits = "[auth]\nanonymous = true\n[limits]\nwrite_timeout = \"700ms\"\n";
-    let broker = Broker::configured(limits);
+    let broker = Broker::configured(&format!("{limits}{WS}"));
     let mut stuck = slow(&broker, over);
     stuck.open(&connect_311_again("stuck"));
     stuck.subscribe_311("flood", 1);
@@ -147,10 +156,15 @@ fn whoever_does_not_read_is_ended_over_tls() {
 }
 
 #[test]
+fn whoever_does_not_read_is_ended_over_websocket() {
+    end_whoever_does_not_read(Over::WebSocket);
+}
+
+#[test]
 fn whoever_asks_and_does_not_read_is_not_listened_to() {
     let limits = "[auth]\nanonymous = true\n[limits]\nwrite_timeout = \"700ms\"\n";
-    let broker = Broker::configured(limits);
-    for over in [Over::Tcp, Over::Tls] {
+    let broker = Broker::configured(&format!("{limits}{WS}"));
+    for over in [Over::Tcp, Over::Tls, Over::WebSocket] {
         let mut client = slow(&broker, over);
         client.open(&connect_311("client"));
         // Every question has an answer as long as itself, which nobody takes: were they kept, there
@@ -163,14 +177,14 @@ fn whoever_asks_and_does_not_read_is_not_listened_to() {
         let address = client.address().to_string();
         broker.wait_for_log(&["write_timeout", "client", &address]);
     }
-    broker.wait_for_samples(&[(WRITE_TIMEOUTS, 2.0), ("postbud_connections", 0.0)]);
+    broker.wait_for_samples(&[(WRITE_TIMEOUTS, 3.0), ("postbud_connections", 0.0)]);
 }
 
 #[test]
 fn whoever_does_not_read_delays_the_stop_no_longer_than_allowed() {
     let limits = "write_timeout = \"1h\"\ndrain_timeout = \"200ms\"\n";
-    let broker = Broker::configured(&format!("[auth]\nanonymous = true\n[limits]\n{limits}"));
-    let stuck = [Over::Tcp, Over::Tls].map(|over| {
+    let broker = Broker::configured(&format!("[auth]\nanonymous = true\n[limits]\n{limits}{WS}"));
+    let stuck = [Over::Tcp, Over::Tls, Over::WebSocket].map(|over| {
         let mut stuck = slow(&broker, over);
         stuck.open(&connect_311(&format!("{over:?}")));
         stuck.subscribe_311("flood", 1);

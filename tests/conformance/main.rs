@@ -25,6 +25,7 @@ mod statements;
     reason = "each test binary uses its part of what they share"
 )]
 mod support;
+mod websocket;
 
 /// Postbud beside mosquitto
 mod differential {
@@ -87,6 +88,7 @@ mod mqtt311 {
     mod s4_errors;
     mod s4_order;
     mod s4_topics;
+    mod s6_websocket;
 }
 
 /// MQTT 5.0
@@ -121,5 +123,6 @@ mod mqtt5 {
     mod s4_09_flow_control;
     mod s4_12_authentication;
     mod s4_13_errors;
+    mod s6_websocket;
     pub(crate) mod steps;
 }

@@ -99,6 +99,18 @@ impl Broker {
         }
     }
 
+    /// Where a listener of this kind is that the configuration names beside the usual ones.
+    #[track_caller]
+    pub fn listening(&self, kind: &str) -> SocketAddr {
+        listening(&self.process, kind)
+    }
+
+    /// Where the listener with this name is.
+    #[track_caller]
+    pub fn named(&self, name: &str) -> SocketAddr {
+        announced(&self.process, &format!("listener={name}"))
+    }
+
     /// Asks the broker to stop and waits until it has.
     #[track_caller]
     pub fn stop(self) -> Finished {
@@ -170,9 +182,14 @@ fn binary() -> PathBuf {
 /// Waits until the broker says where it listens: `listening kind=tcp address=127.0.0.1:41235`.
 #[track_caller]
 pub fn listening(process: &Process, kind: &str) -> SocketAddr {
-    let kind = format!("kind={kind}");
-    let line = process.wait_for(&format!("`listening {kind}`"), |line| {
-        line.contains("listening") && line.split_whitespace().any(|word| word == kind)
+    announced(process, &format!("kind={kind}"))
+}
+
+/// The address in the line that announces a listener with this word.
+#[track_caller]
+fn announced(process: &Process, word: &str) -> SocketAddr {
+    let line = process.wait_for(&format!("`listening {word}`"), |line| {
+        line.contains("listening") && line.split_whitespace().any(|it| it == word)
     });
     let address = line
         .split_whitespace()

@@ -2,7 +2,8 @@
 //!
 //! - [`broker::Broker`]: the real binary in a folder of its own, ended with the test;
 //! - [`process::Process`]: any child process, its lines, and a deadline on everything;
-//! - [`raw::RawClient`]: exact bytes to and from a socket, or through TLS ([`tls::connect`]);
+//! - [`raw::RawClient`]: exact bytes to and from a socket, or through TLS ([`tls::connect`])
+//!   or a WebSocket ([`websocket::connect`]);
 //! - [`metrics`]: waiting for what the broker counts;
 //! - [`service::Service`]: a web server that the broker asks;
 //! - [`http::get`], [`folder::Folder`], [`certificates`]: what the others need.
@@ -19,6 +20,7 @@ pub mod process;
 pub mod raw;
 pub mod service;
 pub mod tls;
+pub mod websocket;
 
 use std::time::Duration;
 

@@ -95,7 +95,8 @@ fn an_unknown_key_is_told_what_was_meant() {
     );
     refused(
         "[[listener]]\nport = 1883",
-        "f.toml:2:1: unknown key listener.0.port; expected one of kind, address, tls",
+        "f.toml:2:1: unknown key listener.0.port; expected one of name, kind, address, path, mode, \
+         proxy_protocol, trusted_proxies, proxy_user, tcp, websocket, tls",
     );
     refused(
         "[colours]",

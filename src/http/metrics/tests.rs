@@ -105,6 +105,10 @@ fn what_the_broker_counts_is_shown() {
     metrics.opened();
     metrics.closed(Ending::WriteTimeout);
     metrics.accept_failed();
+    let front = metrics.door(&"front".into());
+    front.opened();
+    front.opened();
+    front.closed();
     for (value, gauge) in (10..).zip(Of::ALL) {
         metrics.gauge(gauge, value - metrics.read(gauge));
     }
@@ -123,6 +127,11 @@ fn what_the_broker_counts_is_shown() {
             1.0,
         ),
         ("postbud_accept_failures_total", 1.0),
+        (
+            "postbud_listener_connections_opened_total{listener=\"front\"}",
+            2.0,
+        ),
+        ("postbud_listener_connections{listener=\"front\"}", 1.0),
         ("postbud_network_bytes_total{direction=\"received\"}", 30.0),
         ("postbud_network_bytes_total{direction=\"sent\"}", 40.0),
         ("postbud_connections", 10.0),
@@ -164,6 +173,8 @@ postbud_reloads_total{result="success"} 50
 postbud_reloads_total{result="failure"} 51
 postbud_reload_failing 1
 postbud_reload_last_success_timestamp_seconds 52.5
+postbud_sessions_refused_total 185
+postbud_subscriptions_withdrawn_total 19
 "#;
 
 /// Each number of a snapshot goes to a series of its own: none is forgotten, none is mixed up.
@@ -184,6 +195,8 @@ fn every_number_of_a_snapshot_has_its_series() {
         failing: true,
         last_success: Some(Timestamp::from_millis(52_500)),
     };
+    snapshot.sessions_refused = 185;
+    snapshot.subscriptions_withdrawn = 19;
     snapshot.refused = vec![(ReasonCode::Banned, 12)];
     snapshot.publishes_refused = vec![(ReasonCode::TopicNameInvalid, 13)];
     snapshot.subscriptions_refused = vec![(ReasonCode::NotAuthorized, 14)];

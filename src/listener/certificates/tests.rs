@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use super::super::options::{TlsOptions, TlsVersion};
+use super::super::options::{Inside, TlsOptions, TlsVersion};
 use super::super::tls;
 use super::{AUTHORITY, CERTIFICATE, Error, Existing, Generated, KEY, Set, VALIDITY, ensure, plan};
 
@@ -60,6 +60,7 @@ fn options(directory: &Path) -> TlsOptions {
         certificate: directory.join(CERTIFICATE),
         key: directory.join(KEY),
         minimum_version: TlsVersion::V1_2,
+        inside: Inside::Mqtt,
     }
 }
 

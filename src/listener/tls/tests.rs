@@ -16,7 +16,7 @@ use rustls::{
 
 use super::super::certificates::tests::Directory;
 use super::super::certificates::{self, AUTHORITY, CERTIFICATE, KEY};
-use super::{Error, TlsOptions, TlsVersion, server_config};
+use super::{Error, Inside, TlsOptions, TlsVersion, server_config};
 
 const TLS12: &SupportedProtocolVersion = &rustls::version::TLS12;
 const TLS13: &SupportedProtocolVersion = &rustls::version::TLS13;
@@ -29,6 +29,7 @@ fn home() -> (Directory, TlsOptions) {
         certificate: home.path().join(CERTIFICATE),
         key: home.path().join(KEY),
         minimum_version: TlsVersion::V1_2,
+        inside: Inside::Mqtt,
     };
     (home, options)
 }

@@ -147,6 +147,7 @@ macro_rules! context {
             options: &$bench.options,
             spare: &mut $bench.spare,
             tally: &mut $bench.tally,
+            judge: None,
         }
     };
 }

@@ -8,6 +8,16 @@ impl Outbound {
         self.waiting.bytes() + self.unsent.bytes()
     }
 
+    /// What the client may have has changed: what waits is judged before it is sent.
+    pub fn doubt(&mut self) {
+        self.doubtful = self.queued() > 0;
+    }
+
+    /// Whether what waits has to be judged.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
     /// Gives up all that waits, and notes what the store has to be told; what is in flight goes on.
     /// Returns how many messages that were.
     pub fn purge(&mut self) -> usize {

@@ -101,6 +101,12 @@ pub struct Session {
     pub number: u64,
     /// Its Client Identifier.
     pub client_id: String,
+    /// The user whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The mount point that its topics are below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<String>,
     /// Its Session Expiry Interval.
     pub expiry: u32,
     /// Since when it has been away.

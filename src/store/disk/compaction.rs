@@ -308,8 +308,8 @@ impl<F: Files> Engine<F> {
             in_flight: it.in_flight.iter().cloned().collect(),
         };
         let mut rest = Vec::new();
-        entry::write_holder(&mut rest, &holder);
-        self.carry(format::HOLDER, &rest)?;
+        let kind = entry::write_holder(&mut rest, &holder);
+        self.carry(kind, &rest)?;
         Ok(rest.len() as u64)
     }
 

@@ -4,8 +4,8 @@ use super::bytes::{Reader, number, stretch};
 use super::format::{self, LATER, body_flags, numbers, options_byte, options_from};
 use crate::codec::{PacketId, QoS, SubscriptionOptions};
 use crate::message::{Message, Parts, Timestamp};
-use crate::store::record::Replaces;
-use crate::store::state::OwnedWill;
+use crate::store::record::{Owner, Replaces};
+use crate::store::state::{KeptOwner, OwnedWill};
 
 /// A record, borrowed from its frame.
 #[derive(Clone, Debug)]
@@ -14,6 +14,7 @@ pub(super) enum Entry<'a> {
         session: u64,
         expiry: u32,
         client_id: &'a str,
+        owner: Owner<'a>,
         /// Empty if there is none.
         will: &'a [u8],
     },
@@ -158,6 +159,7 @@ pub(super) struct Holder {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Session {
     pub client_id: Box<str>,
+    pub owner: KeptOwner,
     pub expiry: u32,
     /// Since when it is away, unless it is connected.
     pub left: Option<u64>,
@@ -200,12 +202,18 @@ pub(super) fn message_in(frame: &[u8], number: u64) -> Option<Body<'_>> {
 pub(super) fn decode(kind: u8, rest: &[u8]) -> Option<Entry<'_>> {
     let mut r = Reader(rest);
     let entry = match kind {
-        format::OPENED | format::BACK => Entry::Opened {
-            session: r.number()?,
-            expiry: r.small()?,
-            client_id: r.text()?,
-            will: r.rest(),
-        },
+        format::OPENED | format::BACK | format::OPENED_OWNED | format::BACK_OWNED => {
+            Entry::Opened {
+                session: r.number()?,
+                expiry: r.small()?,
+                client_id: r.text()?,
+                owner: match kind {
+                    format::OPENED | format::BACK => Owner::default(),
+                    _ => owner(&mut r)?,
+                },
+                will: r.rest(),
+            }
+        }
         format::LEFT => Entry::Left {
             session: r.number()?,
             at: r.number()?,
@@ -270,7 +278,8 @@ fn decode_more(kind: u8, mut r: Reader<'_>) -> Option<Entry<'_>> {
         format::CLOCK => Entry::Clock(r.number()?, r.number()?),
         format::CARRIED => Entry::Carried(body(&mut r)?),
         format::AGAIN => Entry::Again(r.number()?, targets(r.rest())?),
-        format::HOLDER => Entry::Holder(holder(&mut r)?),
+        format::HOLDER => Entry::Holder(holder(false, &mut r)?),
+        format::HOLDER_OWNED => Entry::Holder(holder(true, &mut r)?),
         format::LOST | format::LOST_CARRIED => {
             Entry::Lost(lost(kind == format::LOST_CARRIED, &mut r)?)
         }
@@ -370,14 +379,34 @@ pub(super) fn will(bytes: &[u8]) -> Option<OwnedWill> {
     })
 }
 
+fn owner<'a>(r: &mut Reader<'a>) -> Option<Owner<'a>> {
+    let flags = r.byte()?;
+    let mut text = |flag: u8| match flags & flag {
+        0 => Some(None),
+        _ => r.text().map(Some),
+    };
+    Some(Owner {
+        user: text(1)?,
+        mount: text(2)?,
+    })
+}
+
+/// Appends a holder, and says as which kind of record.
+///
 /// A holder: number, 1 and the session or 0, and what is in flight: id, number plus one or 0, group or
-/// 0, flags, Subscription Identifiers behind their count. A session: client id, expiry, time plus one or 0, will, count of subscriptions and they,
+/// 0, flags, Subscription Identifiers behind their count. A session: client id, whose it is if that is said, expiry, time plus one or 0, will, count of subscriptions and they,
 /// count of ids that are held and they.
-pub(super) fn write_holder(into: &mut Vec<u8>, holder: &Holder) {
+pub(super) fn write_holder(into: &mut Vec<u8>, holder: &Holder) -> u8 {
+    let session = holder.session.as_ref();
+    let owner = session.map(|it| it.owner.as_recorded());
+    let owner = owner.filter(|it| *it != Owner::default());
     number(into, holder.number);
     into.push(u8::from(holder.session.is_some()));
     if let Some(it) = &holder.session {
         stretch(into, it.client_id.as_bytes());
+        if let Some(owner) = owner {
+            format::write_owner(into, owner);
+        }
         let left = it.left.map_or(0, |it| it.saturating_add(1));
         numbers(into, &[u64::from(it.expiry), left]);
         stretch(into, &it.will);
@@ -401,9 +430,13 @@ pub(super) fn write_holder(into: &mut Vec<u8>, holder: &Holder) {
             number(into, u64::from(*id));
         }
     }
+    match owner {
+        Some(_) => format::HOLDER_OWNED,
+        None => format::HOLDER,
+    }
 }
 
-fn holder(r: &mut Reader<'_>) -> Option<Holder> {
+fn holder(owned: bool, r: &mut Reader<'_>) -> Option<Holder> {
     let mut holder = Holder {
         number: r.number()?,
         ..Holder::default()
@@ -411,6 +444,10 @@ fn holder(r: &mut Reader<'_>) -> Option<Holder> {
     if r.byte()? != 0 {
         let mut it = Session {
             client_id: r.text()?.into(),
+            owner: match owned {
+                true => owner(r)?.into(),
+                false => KeptOwner::default(),
+            },
             expiry: r.small()?,
             left: r.number()?.checked_sub(1),
             will: r.stretch()?.into(),

@@ -149,6 +149,8 @@ fn write_session(
     out.line(&Line::Session(SessionLine {
         number,
         client_id: session.client_id.to_string(),
+        user: session.owner.user.as_deref().map(str::to_owned),
+        mount: session.owner.mount.as_deref().map(str::to_owned),
         expiry: session.expiry,
         left: session.left.unwrap_or(mirror.clock),
     }))?;

@@ -33,13 +33,16 @@
 //! | 24 | *LostCarried* | the same of Carried |
 //! | 25 | Due | number, topic, targets; behind a topic that is not empty, whether it is cleared, publisher |
 //! | 26 | Returned | holder, Packet Identifier |
+//! | 27 | Opened | as 1, of a session that is somebody's: whose behind the client id |
+//! | 28 | Opened | as 22, likewise |
+//! | 29 | *Holder* | as 21, likewise |
 //!
-//! A will: delay, expiry plus one or 0, message as bytes. Options: as in SUBSCRIBE.
+//! Whose: a byte, in which 1 stands for a user and 2 for a mount point, and what there is of the two. A will: delay, expiry plus one or 0, message as bytes. Options: as in SUBSCRIBE.
 
 use super::bytes::{Reader, number, stretch};
 use crate::codec::{RetainHandling, SubscriptionOptions};
 use crate::message::{Message, Timestamp};
-use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Replaces, Target};
+use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Owner, Record, Replaces, Target};
 
 pub(super) const OPENED: u8 = 1;
 pub(super) const LEFT: u8 = 2;
@@ -67,6 +70,9 @@ pub(super) const LOST: u8 = 23;
 pub(super) const LOST_CARRIED: u8 = 24;
 pub(super) const DUE: u8 = 25;
 pub(super) const RETURNED: u8 = 26;
+pub(super) const OPENED_OWNED: u8 = 27;
+pub(super) const BACK_OWNED: u8 = 28;
+pub(super) const HOLDER_OWNED: u8 = 29;
 
 /// How large the topic and the payload of a small Will may be.
 const SMALL_WILL: usize = 1024;
@@ -74,16 +80,22 @@ const SMALL_WILL: usize = 1024;
 /// Whether a record of this kind makes the store larger, so that it is refused when there is no room.
 /// What only the store itself writes never does.
 pub(super) fn grows(kind: u8) -> bool {
-    matches!(kind, OPENED | SUBSCRIBED | GROUP | MESSAGE | FED | DUE)
+    let opened = matches!(kind, OPENED | OPENED_OWNED);
+    opened || matches!(kind, SUBSCRIBED | GROUP | MESSAGE | FED | DUE)
 }
 
 /// The kind that a record is written as.
 pub(super) fn kind(record: &Record<'_>) -> u8 {
     match record {
-        Record::Opened(it) => match it.back && it.will.as_ref().is_none_or(is_small) {
-            true => BACK,
-            false => OPENED,
-        },
+        Record::Opened(it) => {
+            let small = it.back && it.will.as_ref().is_none_or(is_small);
+            match (small, it.owner == Owner::default()) {
+                (true, true) => BACK,
+                (false, true) => OPENED,
+                (true, false) => BACK_OWNED,
+                (false, false) => OPENED_OWNED,
+            }
+        }
         Record::Left { .. } => LEFT,
         Record::WillDone { .. } => WILL_DONE,
         Record::Ended { .. } => ENDED,
@@ -222,8 +234,19 @@ fn due(rest: &mut Vec<u8>, of: u64, retained: Option<Replaces<'_>>, targets: &[T
 fn opened(rest: &mut Vec<u8>, it: &Opened<'_>) {
     numbers(rest, &[it.session, u64::from(it.expiry)]);
     stretch(rest, it.client_id.as_bytes());
+    if it.owner != Owner::default() {
+        write_owner(rest, it.owner);
+    }
     if let Some(it) = &it.will {
         will(rest, it);
+    }
+}
+
+/// Whose a session is, that is not nobody's.
+pub(super) fn write_owner(into: &mut Vec<u8>, it: Owner<'_>) {
+    into.push(u8::from(it.user.is_some()) | u8::from(it.mount.is_some()) << 1);
+    for text in [it.user, it.mount].into_iter().flatten() {
+        stretch(into, text.as_bytes());
     }
 }
 

@@ -29,6 +29,7 @@ use crate::message::{Message, Parts, Timestamp};
 use crate::store::archive::line::{self, FORMAT, Line};
 use crate::store::archive::report::{ImportError, Imported};
 use crate::store::record::{DELAYED, KeptWill};
+use crate::store::state::KeptOwner;
 use crate::topic::{filter, name};
 
 /// Where a store is made before it is whole.
@@ -371,6 +372,10 @@ impl Taken {
             number: it.number,
             session: Some(Session {
                 client_id: it.client_id.into(),
+                owner: KeptOwner {
+                    user: it.user.map(Box::from),
+                    mount: it.mount.map(Box::from),
+                },
                 expiry: it.expiry,
                 left: Some(it.left),
                 ..Session::default()
@@ -576,8 +581,8 @@ impl Taken {
     fn settle_holder(&mut self) -> Result<(), Refusal> {
         if let Some(holder) = self.holder.take() {
             self.rest.clear();
-            entry::write_holder(&mut self.rest, &holder);
-            self.sink.put(format::HOLDER, &self.rest)?;
+            let kind = entry::write_holder(&mut self.rest, &holder);
+            self.sink.put(kind, &self.rest)?;
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::messages::{Messages, Slot};
 use super::numbers::Numbered;
 use super::sets::Sets;
 use crate::codec::{QoS, SubscriptionOptions};
-use crate::store::record::{DELAYED, Replaces};
+use crate::store::record::{DELAYED, Owner, Replaces};
 
 /// How long nothing is said of the time while somebody is connected, in milliseconds: so much too late a
 /// session may be thought to have been left by a crash.
@@ -111,8 +111,9 @@ impl Mirror {
                 session,
                 expiry,
                 client_id,
+                owner,
                 will,
-            } => self.opened(place, session, expiry, client_id, will),
+            } => self.opened(place, session, expiry, (client_id, owner), will),
             Entry::Left {
                 session,
                 at,
@@ -248,14 +249,21 @@ impl Mirror {
 
     /// One client may have two sessions: a new one is kept before it is known whether it will be opened, and
     /// the broker ends the one or the other.
-    fn opened(&mut self, place: Place, number: u64, expiry: u32, client_id: &str, will: &[u8]) {
+    fn opened(
+        &mut self,
+        place: Place,
+        number: u64,
+        expiry: u32,
+        (client_id, owner): (&str, Owner<'_>),
+        will: &[u8],
+    ) {
         self.seen(number);
         let held = self.holders.entry(number).or_default();
         if held.session.is_none() {
             held.since = place.segment;
         }
         let it = held.session.get_or_insert_default();
-        it.client_id = client_id.into();
+        (it.client_id, it.owner) = (client_id.into(), owner.into());
         (it.expiry, it.left, it.will) = (expiry, None, will.into());
     }
 

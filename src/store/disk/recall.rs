@@ -187,6 +187,7 @@ fn recall_session(
     KeptSession {
         number,
         client_id: session.client_id.clone(),
+        owner: session.owner.clone(),
         expiry: session.expiry,
         left: Timestamp::from_millis(session.left.unwrap_or(mirror.clock)),
         will: recall_will(session),

@@ -1,7 +1,9 @@
 // One feature of MQTT, done by MQTT.js against a running broker.
 //
 //   node features.cjs FEATURE --version 3|4|5 --host HOST --port PORT --deadline SECONDS
-//                     [--ca FILE --stranger FILE]
+//                     [--ca FILE --stranger FILE] [--path PATH]
+//
+// With a path it speaks MQTT in a WebSocket.
 //
 // Exits with 0 if the broker did what was expected, else with 1, and says on standard error what was
 // expected, what came, and which connections had ended. FEATURE is one of the functions at the end;
@@ -24,7 +26,7 @@ const PAYLOADS = [
 const text = { type: 'string' }
 const { values: given, positionals } = parseArgs({
   allowPositionals: true,
-  options: { version: text, host: text, port: text, deadline: text, ca: text, stranger: text },
+  options: { version: text, host: text, port: text, deadline: text, ca: text, stranger: text, path: text },
 })
 const [feature] = positionals
 const version = Number(given.version)
@@ -63,7 +65,8 @@ class Peer {
     this.options = {
       host: given.host,
       port: Number(given.port),
-      protocol: ca ? 'mqtts' : 'mqtt',
+      protocol: given.path ? (ca ? 'wss' : 'ws') : (ca ? 'mqtts' : 'mqtt'),
+      path: given.path,
       protocolVersion: version,
       protocolId: version === 3 ? 'MQIsdp' : 'MQTT',
       clientId: name,

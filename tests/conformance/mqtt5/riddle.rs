@@ -22,7 +22,7 @@ use postbud::broker::{Broker, Engines};
 use postbud::cluster::single::Single;
 use postbud::codec::ReasonCode;
 use postbud::listener::accept::Bound;
-use postbud::listener::options::{Kind, ListenerOptions, Options};
+use postbud::listener::options::{ListenerOptions, Options};
 use postbud::store::memory::Memory;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -81,16 +81,13 @@ impl House {
         let mut options = BrokerOptions::default();
         options.session.packet_size_maximum = 256;
         let broker = Arc::new(Broker::new(options, engines));
-        let listener = ListenerOptions {
-            address: (Ipv4Addr::LOCALHOST, 0).into(),
-            kind: Kind::Tcp,
-        };
+        let listener = ListenerOptions::tcp((Ipv4Addr::LOCALHOST, 0).into());
         let bound = {
             let _inside = runtime.enter();
             Bound::new(&listener).expect("a port of the system's choice")
         };
         let (stop, stopped) = watch::channel(false);
-        let address = bound.address();
+        let address = bound.address().expect("an address");
         drop(runtime.spawn(bound.serve(
             broker,
             Arc::new(ArcSwap::from_pointee(Options::default())),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::codec::{PacketId, QoS, RetainHandling, SubscriptionOptions};
 use crate::message::{Message, Parts, Timestamp};
-use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Record, Replaces, Target};
+use crate::store::record::{Accepted, DELAYED, KeptWill, Opened, Owner, Record, Replaces, Target};
 use crate::store::state::State;
 
 /// A record that owns what it says.
@@ -98,6 +98,25 @@ pub fn id(id: u16) -> PacketId {
     PacketId::new(id).expect("not zero")
 }
 
+/// Whose a session is: every second one is nobody's.
+pub fn owner_of(session: u64) -> Owner<'static> {
+    match session % 6 {
+        1 => Owner {
+            user: Some("ann"),
+            mount: None,
+        },
+        3 => Owner {
+            user: Some(""),
+            mount: Some("floor/2/"),
+        },
+        5 => Owner {
+            user: None,
+            mount: Some("m/"),
+        },
+        _ => Owner::default(),
+    }
+}
+
 impl Op {
     /// The record, as bytes.
     pub fn encode(&self, into: &mut Vec<u8>) {
@@ -119,6 +138,7 @@ impl Op {
                 call(Record::Opened(Opened {
                     session: *session,
                     client_id: &name,
+                    owner: owner_of(*session),
                     expiry: 60,
                     will: will.then_some(kept),
                     back: false,
@@ -470,7 +490,12 @@ impl Model {
         for (number, it) in &self.sessions {
             let will = it.will.then(|| format!("{:?}", message(*number, 0)));
             let held: Vec<_> = it.held.iter().collect();
-            let _ = writeln!(said, "c{number} {} {will:?} {held:?}", it.expiry);
+            let _ = writeln!(
+                said,
+                "c{number} {:?} {} {will:?} {held:?}",
+                owner_of(*number),
+                it.expiry
+            );
             for (filter, qos) in &it.subscriptions {
                 let _ = writeln!(said, "  {filter} {:?}", options(*qos));
             }
@@ -528,7 +553,12 @@ pub fn say(state: &State, mut read: impl FnMut(u64) -> Option<Message>) -> Strin
         });
         let mut held = it.held.clone();
         held.sort_unstable();
-        let _ = writeln!(said, "{} {} {will:?} {held:?}", it.client_id, it.expiry);
+        let owner = it.owner.as_recorded();
+        let _ = writeln!(
+            said,
+            "{} {owner:?} {} {will:?} {held:?}",
+            it.client_id, it.expiry
+        );
         let mut subscriptions = it.subscriptions.clone();
         subscriptions.sort_by(|a, b| a.0.cmp(&b.0));
         for (filter, options, id) in subscriptions {

@@ -1,0 +1,257 @@
+//! A connection's way from its socket to MQTT, through what its listener has in between.
+//!
+//! ```text
+//!   socket ──> PROXY header ──> TLS handshake ──> request for a WebSocket ──> Driver
+//!              who it is         certificate       path, origin
+//! ```
+//!
+//! Each step is there if the listener has it, in this order, and all of them together with CONNECT have one
+//! deadline. What comes after the first step sees the address that a proxy told, and never the proxy's.
+//!
+//! The way is a task of its own. Its driver gets a new one, so that nothing of a handshake stays with the
+//! connection.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::auth::Caller;
+use crate::broker::{self, Broker, Ending, Gauge};
+
+use super::driver::{Driver, Patience};
+use super::options::{ProxyOptions, WebSocketOptions};
+use super::proxy;
+use super::transport::{Direct, Metered, Stream, Transport};
+use super::upgrade;
+use super::websocket::WebSocket;
+
+/// What the connections of one listener have in common.
+#[derive(Debug)]
+pub(super) struct Door {
+    /// What the listener is called in the log, in metrics and in rules.
+    pub name: Arc<str>,
+    pub proxy: Option<ProxyOptions>,
+    pub tls: Option<Acceptor>,
+    pub websocket: Option<WebSocketOptions>,
+}
+
+impl Door {
+    /// Whether there is nothing between a socket and MQTT.
+    pub(super) fn is_plain(&self) -> bool {
+        self.proxy.is_none() && self.tls.is_none() && self.websocket.is_none()
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Acceptor(pub TlsAcceptor);
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Acceptor")
+    }
+}
+
+/// A connection that has been accepted and does not speak MQTT yet.
+pub(super) struct Arrival {
+    pub door: Arc<Door>,
+    pub caller: Caller,
+    pub broker: Arc<Broker>,
+    pub patience: Patience,
+    pub counted: Counted,
+}
+
+/// Why a connection did not come as far as MQTT.
+struct Refused {
+    ending: Ending,
+    why: String,
+}
+
+impl Refused {
+    fn new(ending: Ending, why: impl fmt::Display) -> Self {
+        let why = why.to_string();
+        Self { ending, why }
+    }
+}
+
+impl Arrival {
+    /// Sends it on its way.
+    pub(super) fn set_out(self, stream: TcpStream) {
+        match self.door.is_plain() {
+            true => self.drive(Direct::new(stream)),
+            false => spawn(self.walk(stream)),
+        }
+    }
+
+    /// The whole way.
+    async fn walk(mut self, stream: TcpStream) {
+        let shaking = Shaking::new(&self.broker);
+        let way = self.steps(stream).await;
+        drop(shaking);
+        match way {
+            Ok(Way::Direct(transport)) => self.drive(transport),
+            Ok(Way::Tls(transport)) => self.drive(transport),
+            Ok(Way::WebSocket(transport)) => self.drive(transport),
+            Ok(Way::WebSocketInTls(transport)) => self.drive(transport),
+            Err(Refused { ending, why }) => {
+                let peer = self.caller.peer.map(tracing::field::display);
+                let (listener, reason) = (&*self.door.name, ending.label());
+                tracing::info!(peer, listener, reason, "closed: {why}");
+                self.counted.ending = ending;
+            }
+        }
+    }
+
+    async fn steps(&mut self, mut stream: TcpStream) -> Result<Way, Refused> {
+        let door = Arc::clone(&self.door);
+        if let Some(options) = &door.proxy {
+            self.introduce(options, &mut stream).await?;
+        }
+        match (&door.tls, &door.websocket) {
+            (None, None) => Ok(Way::Direct(Direct::new(stream))),
+            (None, Some(options)) => {
+                let (mut stream, meter) = Metered::new(stream);
+                self.upgrade(options, &mut stream).await?;
+                Ok(Way::WebSocket(WebSocket::new(stream, meter)))
+            }
+            (Some(acceptor), None) => {
+                let (stream, meter) = Metered::new(stream);
+                let stream = self.shake_hands(acceptor, stream).await?;
+                Ok(Way::Tls(Stream::new(Box::new(stream), meter)))
+            }
+            (Some(acceptor), Some(options)) => {
+                let (stream, meter) = Metered::new(stream);
+                let mut stream = Box::new(self.shake_hands(acceptor, stream).await?);
+                self.upgrade(options, &mut stream).await?;
+                Ok(Way::WebSocketInTls(WebSocket::new(stream, meter)))
+            }
+        }
+    }
+
+    /// Has a proxy say on whose behalf it connects.
+    async fn introduce(
+        &mut self,
+        options: &ProxyOptions,
+        stream: &mut TcpStream,
+    ) -> Result<(), Refused> {
+        let header = self.in_time("no PROXY header", proxy::read(stream)).await?;
+        let header = header.map_err(|error| Refused::new(Ending::ProxyError, error))?;
+        let proxy = self.caller.peer.map(tracing::field::display);
+        if options.common_name {
+            self.caller.user = header.common_name.map(Arc::from);
+        }
+        let peer = header.source.or(self.caller.peer);
+        let user = self.caller.user.as_deref();
+        let shown = peer.map(tracing::field::display);
+        tracing::debug!(peer = shown, user, proxy, "introduced by a proxy");
+        self.caller.peer = peer;
+        Ok(())
+    }
+
+    async fn shake_hands(
+        &self,
+        acceptor: &Acceptor,
+        stream: Metered<TcpStream>,
+    ) -> Result<TlsStream<Metered<TcpStream>>, Refused> {
+        let handshake = acceptor.0.accept(stream);
+        let shaken = self.in_time("no TLS handshake", handshake).await?;
+        shaken.map_err(|error| {
+            let why = format!("TLS handshake failed: {error}");
+            Refused::new(Ending::TlsError, why)
+        })
+    }
+
+    async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        options: &WebSocketOptions,
+        stream: &mut S,
+    ) -> Result<(), Refused> {
+        let upgrade = upgrade::upgrade(options, stream);
+        let upgraded = self.in_time("no request for a WebSocket", upgrade).await?;
+        upgraded.map_err(|error| Refused::new(Ending::WebSocketRefused, error))
+    }
+
+    /// Does a step, unless the deadline comes first.
+    async fn in_time<T>(&self, missing: &str, step: impl Future<Output = T>) -> Result<T, Refused> {
+        let by = self.patience.connect_by.into();
+        let done = tokio::time::timeout_at(by, step).await;
+        done.map_err(|_| Refused::new(Ending::NoConnect, format!("{missing} in time")))
+    }
+
+    /// The end of the way: starts the task that drives the connection.
+    pub(super) fn drive(self, transport: impl Transport) {
+        let Self {
+            caller,
+            broker,
+            patience,
+            counted,
+            ..
+        } = self;
+        spawn(async move {
+            // All of it, and not just the field that is set: it counts when it goes.
+            let mut counted = counted;
+            let driver = Driver::new(transport, broker, caller, patience);
+            counted.ending = driver.run().await;
+        });
+    }
+}
+
+/// What a connection's bytes go through, at the end of the way.
+enum Way {
+    Direct(Direct<TcpStream>),
+    Tls(Stream<Box<TlsStream<Metered<TcpStream>>>>),
+    WebSocket(WebSocket<Metered<TcpStream>>),
+    WebSocketInTls(WebSocket<Box<TlsStream<Metered<TcpStream>>>>),
+}
+
+/// Starts a connection's task. All of them start here, so that the shape of the runtime can be
+/// chosen in one place.
+fn spawn(connection: impl Future<Output = ()> + Send + 'static) {
+    drop(tokio::spawn(connection));
+}
+
+/// Counts a connection from accept until it ends, however it does.
+pub(super) struct Counted {
+    broker: Arc<Broker>,
+    counters: Arc<broker::Door>,
+    pub ending: Ending,
+}
+
+impl Counted {
+    pub(super) fn new(broker: &Arc<Broker>, counters: &Arc<broker::Door>) -> Self {
+        broker.metrics().opened();
+        counters.opened();
+        Self {
+            broker: Arc::clone(broker),
+            counters: Arc::clone(counters),
+            ending: Ending::TransportError,
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.counters.closed();
+        self.broker.metrics().closed(self.ending);
+    }
+}
+
+/// Counts a connection as one in a handshake, until its driver does.
+struct Shaking(Arc<Broker>);
+
+impl Shaking {
+    fn new(broker: &Arc<Broker>) -> Self {
+        broker.metrics().gauge(Gauge::Handshaking, 1);
+        Self(Arc::clone(broker))
+    }
+}
+
+impl Drop for Shaking {
+    fn drop(&mut self) {
+        self.0.metrics().gauge(Gauge::Handshaking, -1);
+    }
+}
