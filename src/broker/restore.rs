@@ -87,7 +87,7 @@ impl Broker {
         shared.set_kept();
         batch.tally.queue_changed(0, kept.backlog.len());
         let mut group = shared.group.lock();
-        group.restore(kept.backlog.into_iter(), self.options().queue_memory);
+        group.restore(kept.backlog, self.options().queue_memory);
         drop(group);
         shared
     }
@@ -143,9 +143,8 @@ impl Broker {
         {
             let in_flight = kept.in_flight.into_iter();
             let in_flight = in_flight.map(|it| (it.id, it.publish.map(delivery)));
-            let waiting = kept.waiting.into_iter();
             let mut outbound = session.outbound.lock();
-            outbound.outbound = Outbound::restored(in_flight, waiting);
+            outbound.outbound = Outbound::restored(in_flight, kept.waiting);
             batch.tally.queue_changed(0, outbound.outbound.queued());
             session.set_kept(&mut outbound, Some(self.options().queue_memory));
         }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::codec::PacketId;
 use crate::message::{Message, Timestamp};
 use crate::queue::options::Options as QueueOptions;
-use crate::queue::{Delivery, Gone, Queue, Stored, SubscriptionIds};
+use crate::queue::{Delivery, Gone, InStore, Queue, SubscriptionIds};
 
 use super::lanes::{Lanes, Place};
 use super::options::{GroupOptions, Strategy};
@@ -358,7 +358,7 @@ impl<S: Clone + Eq> Group<S> {
 
     /// The backlog as it was kept, all of it in the store only. So many bytes of it are held in memory
     /// from now on.
-    pub fn restore(&mut self, kept: impl Iterator<Item = Stored>, memory: usize) {
+    pub fn restore(&mut self, kept: InStore, memory: usize) {
         self.stored().restore(kept);
         self.spill(memory);
     }

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::deep::{Deep, Oldest};
-use super::delivery::{Delivery, Gone, Stored};
+use super::delivery::{Delivery, Gone};
+use super::in_store::InStore;
 use super::options::{Options, Overflow};
 use crate::message::{Message, Timestamp};
 
@@ -172,11 +173,12 @@ impl Queue {
 }
 
 impl Queue {
-    /// A queue as it was kept: all of it is in the store only.
-    pub fn restore(&mut self, kept: impl Iterator<Item = Stored>) {
-        for stored in kept {
-            self.bytes += stored.size as usize;
-            self.deep.get_or_insert_default().push_stored(stored);
+    /// An empty queue becomes what was kept of it: all of it is in the store only.
+    pub fn restore(&mut self, kept: InStore) {
+        if !kept.is_empty() {
+            let deep = Deep::restored(kept);
+            self.bytes = deep.bytes();
+            self.deep = Some(Box::new(deep));
         }
     }
 

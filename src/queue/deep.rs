@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::delivery::{Delivery, Stored};
+use super::in_store::{Front, InStore};
 
 /// The oldest entry of a queue.
 pub(super) enum Oldest {
@@ -23,17 +24,13 @@ impl Oldest {
     }
 }
 
-#[derive(Debug)]
-enum Entry {
-    Stored(Stored),
-    /// The store does not keep it, but it came after others that are there.
-    Here(Delivery),
-}
-
 /// What follows the head of a queue. Never empty.
 #[derive(Debug, Default)]
 pub(super) struct Deep {
-    tail: VecDeque<Entry>,
+    tail: InStore,
+    /// Messages that the store does not keep, but that came after others that are there: each has a gap
+    /// among these.
+    here: VecDeque<Delivery>,
     /// The sum of the sizes of all entries, as far as they are known.
     bytes: usize,
     /// Whether the store has been asked for the next messages.
@@ -41,6 +38,15 @@ pub(super) struct Deep {
 }
 
 impl Deep {
+    /// What was kept.
+    pub(super) fn restored(kept: InStore) -> Self {
+        Self {
+            bytes: kept.bytes(),
+            tail: kept,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.tail.len()
     }
@@ -50,12 +56,13 @@ impl Deep {
     }
 
     pub(super) fn push(&mut self, delivery: Delivery, spills: bool) {
-        let Some(number) = delivery.message.number().filter(|_| spills) else {
-            self.bytes += delivery.message.size();
-            return self.tail.push_back(Entry::Here(delivery));
-        };
         let size = delivery.message.size();
-        self.push_stored(Stored {
+        self.bytes += size;
+        let Some(number) = delivery.message.number().filter(|_| spills) else {
+            self.tail.push_gap();
+            return self.here.push_back(delivery);
+        };
+        self.tail.push(Stored {
             number,
             subscription_ids: delivery.subscription_ids,
             // A Control Packet is shorter than 2^28 bytes.
@@ -65,41 +72,29 @@ impl Deep {
         });
     }
 
-    pub(super) fn push_stored(&mut self, stored: Stored) {
-        self.bytes += stored.size as usize;
-        self.tail.push_back(Entry::Stored(stored));
-    }
-
     pub(super) fn front(&self) -> Option<&Delivery> {
         match self.tail.front()? {
-            Entry::Here(delivery) => Some(delivery),
-            Entry::Stored(_) => None,
+            Front::Gap => self.here.front(),
+            Front::Stored(_) => None,
         }
     }
 
     pub(super) fn pop(&mut self) -> Option<Oldest> {
-        let oldest = self.tail.pop_front()?;
-        if self.tail.len() < self.tail.capacity() / 4 {
-            self.tail.shrink_to(self.tail.len() * 2);
-        }
-        let oldest = match oldest {
-            Entry::Here(delivery) => Oldest::Here(delivery),
-            Entry::Stored(stored) => Oldest::Stored(stored),
+        let oldest = match self.tail.pop()? {
+            Front::Gap => Oldest::Here(self.here.pop_front()?),
+            Front::Stored(stored) => Oldest::Stored(stored),
         };
         self.bytes -= oldest.size();
         Some(oldest)
     }
 
     /// The first message, if it is in the store only.
-    pub(super) fn next(&self) -> Option<&Stored> {
+    pub(super) fn next(&self) -> Option<Stored> {
         self.stored().next()
     }
 
     /// The first messages, as far as they are in the store only.
-    pub(super) fn stored(&self) -> impl Iterator<Item = &Stored> {
-        self.tail.iter().map_while(|entry| match entry {
-            Entry::Stored(stored) => Some(stored),
-            Entry::Here(_) => None,
-        })
+    pub(super) fn stored(&self) -> impl Iterator<Item = Stored> {
+        self.tail.iter()
     }
 }

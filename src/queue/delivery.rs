@@ -1,5 +1,6 @@
 //! One message on its way to one recipient, wherever it is.
 
+use std::hash::{Hash, Hasher};
 use std::num::NonZeroU64;
 
 use triomphe::ThinArc;
@@ -25,6 +26,20 @@ pub struct Delivery {
 /// Subscription Identifiers of one recipient, shared by all deliveries on the same route.
 #[derive(Clone, Debug, Default)]
 pub struct SubscriptionIds(Option<ThinArc<(), u32>>);
+
+impl PartialEq for SubscriptionIds {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for SubscriptionIds {}
+
+impl Hash for SubscriptionIds {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_slice().hash(state);
+    }
+}
 
 impl SubscriptionIds {
     /// Identifiers in the given order; none costs nothing.

@@ -5,12 +5,16 @@
 //! caller, who counts it. It knows nothing of packet ids or connections.
 
 mod bounded;
+mod chunked;
 mod deep;
 mod delivery;
+mod in_store;
 pub mod options;
 mod purge;
 mod reason;
 
 pub use bounded::Queue;
+pub use chunked::Chunked;
 pub use delivery::{Delivery, Gone, Stored, SubscriptionIds};
+pub use in_store::InStore;
 pub use reason::DropReason;

@@ -23,7 +23,7 @@ use crate::codec::{
     MAXIMUM_PACKET_SIZE, PacketId, PacketType, PublishFrame, QoS, ReasonCode, Version, encode_ack,
 };
 use crate::message::{Message, Timestamp};
-use crate::queue::{Delivery, DropReason, Gone, Queue, Stored, SubscriptionIds};
+use crate::queue::{Delivery, DropReason, Gone, InStore, Queue, SubscriptionIds};
 
 use super::aliases::{Naming, OutboundAliases};
 use super::fault::Fault;
@@ -121,7 +121,7 @@ impl Outbound {
     /// the id is known once PUBREC had come, and what waited.
     pub fn restored(
         in_flight: impl Iterator<Item = (PacketId, Option<Delivery>)>,
-        waiting: impl Iterator<Item = Stored>,
+        waiting: InStore,
     ) -> Self {
         let mut outbound = Self {
             window: Window::restored(in_flight),

@@ -2,7 +2,7 @@
 
 use crate::codec::{PacketId, SubscriptionOptions};
 use crate::message::{Message, Timestamp};
-use crate::queue::{Delivery, Stored};
+use crate::queue::{Delivery, InStore};
 
 use super::record::Owner;
 
@@ -43,7 +43,7 @@ pub struct KeptSession {
     /// What was in flight to its client, in the order of its first sending.
     pub in_flight: Vec<KeptInFlight>,
     /// What waited, in its order.
-    pub waiting: Vec<Stored>,
+    pub waiting: InStore,
 }
 
 /// Whose a session is.
@@ -113,7 +113,7 @@ pub struct KeptGroup {
     /// Its Topic Filter, without the ShareName.
     pub filter: Box<str>,
     /// Its backlog, in its order; what was in flight to members at QoS 1 is back in it, in front.
-    pub backlog: Vec<Stored>,
+    pub backlog: InStore,
 }
 
 /// A retained message that was kept.

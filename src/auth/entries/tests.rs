@@ -1,3 +1,6 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 
 fn users(text: &[u8]) -> Result<Vec<(String, String)>, String> {
@@ -97,4 +100,30 @@ fn names_that_would_not_come_back_are_refused() {
 fn what_is_usual_is_what_most_have() {
     assert_eq!(usual([1, 2, 2, 3].into_iter()), Some(2));
     assert_eq!(usual(std::iter::empty::<u8>()), None);
+}
+
+proptest! {
+    // Breaks if: whatever stands in a file, setting a user changes what is known of anybody else.
+    #[test]
+    fn setting_and_deleting_touch_one_user_only(
+        lines in vec("[ab#: \t\r]{0,6}", 0..8),
+        name in "[ab]{1,2}",
+    ) {
+        let text = lines.join("\n").into_bytes();
+        let others = |text: &[u8]| {
+            let lines = text.split_inclusive(|byte| *byte == b'\n');
+            let others = lines.filter(|line| !is_of(line, &name));
+            let others = others.map(|line| line.strip_suffix(b"\n").unwrap_or(line));
+            others.map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        let set = with(&text, &name, "s");
+        prop_assert_eq!(others(&set), others(&text));
+        let lines = set.split(|byte| *byte == b'\n');
+        let found: Vec<_> = lines.filter(|line| is_of(line, &name)).collect();
+        let line = format!("{name}:s");
+        prop_assert_eq!(found, vec![line.as_bytes()]);
+        let deleted = without(&set, &name).expect("it was set");
+        prop_assert_eq!(others(&deleted), others(&text));
+        prop_assert_eq!(without(&deleted, &name), None);
+    }
 }

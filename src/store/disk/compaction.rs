@@ -39,6 +39,23 @@ pub(super) struct Compaction {
     bytes: u64,
 }
 
+/// What is known of the oldest segment: whether it becomes less by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Oldest {
+    segment: u32,
+    live: u32,
+    /// Since when, in milliseconds since the Unix epoch.
+    since: u64,
+}
+
+/// Whether a segment is to be given up.
+enum Due {
+    Now(u32),
+    /// It may become less by itself.
+    Later,
+    Nothing,
+}
+
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -46,6 +63,8 @@ pub(super) enum Step {
     Rest,
     /// There is more to do.
     More,
+    /// Something will have to be done unless it does itself.
+    Later,
     /// It cannot be done now.
     Stuck,
 }
@@ -54,12 +73,16 @@ impl<F: Files> Engine<F> {
     /// Does a bounded part of what is due. `idle`: nobody waits for a commit.
     pub fn step(&mut self, idle: bool) -> Step {
         if self.compaction.is_none() {
-            let Some(segment) = self.due(idle) else {
-                return Step::Rest;
+            let segment = match self.due(idle) {
+                Due::Now(segment) => segment,
+                Due::Later => return Step::Later,
+                Due::Nothing => return Step::Rest,
             };
+            // Where no message lives, nor a word about one, there is nothing to look for.
+            let share = self.mirror.shares.get(&segment.into());
             self.compaction = Some(Compaction {
                 cursor: Cursor::new(segment),
-                scanned: false,
+                scanned: share.is_none_or(|it| (it.live, it.fed) == (0, 0)),
                 damaged: false,
                 small: None,
                 bytes: 0,
@@ -83,7 +106,10 @@ impl<F: Files> Engine<F> {
 
     /// The segment to give up, if it is worth it: when more than half of the log is garbage, or the
     /// oldest is nearly all. A short log that is nearly all garbage is closed, so that it can be given up.
-    fn due(&mut self, idle: bool) -> Option<u32> {
+    ///
+    /// What would have to be carried is left alone for a while as long as it becomes less: a queue that is
+    /// emptied from its front leaves nothing to carry.
+    fn due(&mut self, idle: bool) -> Due {
         let (mut used, mut live) = (0, self.small);
         let mut oldest = None;
         let mut sealed = false;
@@ -95,23 +121,54 @@ impl<F: Files> Engine<F> {
             used += bytes;
             live += alive;
             if oldest.is_none() {
-                oldest = Some((it.segment, it.sealed, alive * 4 <= bytes));
+                oldest = Some((it.segment, it.sealed, share.live, alive * 4 <= bytes));
             }
             sealed |= it.sealed;
         }
-        let (segment, closed, nearly_all) = oldest?;
+        let Some((segment, closed, alive, nearly_all)) = oldest else {
+            return Due::Nothing;
+        };
         let garbage = used.saturating_sub(live);
         if closed {
             let much = garbage > live && garbage > u64::from(self.options.segment);
             let worth = much || nearly_all && garbage > self.small.saturating_mul(2);
-            return worth.then_some(segment);
+            let patient =
+                alive > 0 && self.is_moving(segment, alive) && !self.is_pressed(garbage, live);
+            return match (worth, patient) {
+                (false, _) => Due::Nothing,
+                (true, true) => Due::Later,
+                (true, false) => Due::Now(segment),
+            };
         }
         if idle && !sealed && garbage > LITTLE.max(live.saturating_mul(3)) {
             self.log.seal();
-            self.log.commit(true).ok()?;
-            return Some(segment);
+            return match self.log.commit(true) {
+                Ok(()) => Due::Now(segment),
+                Err(_) => Due::Nothing,
+            };
         }
-        None
+        Due::Nothing
+    }
+
+    /// Whether what lives in the oldest segment has become less not long ago.
+    fn is_moving(&mut self, segment: u32, live: u32) -> bool {
+        if (self.oldest.segment, self.oldest.live) != (segment, live) {
+            let since = self.now;
+            self.oldest = Oldest {
+                segment,
+                live,
+                since,
+            };
+        }
+        u128::from(self.now.saturating_sub(self.oldest.since)) < self.options.patience.as_millis()
+    }
+
+    /// Whether there is too much garbage to wait any longer.
+    fn is_pressed(&self, garbage: u64, live: u64) -> bool {
+        let maximum = self.options.bytes_maximum;
+        garbage / 4 > live.max(self.options.segment.into())
+            || !self.takes()
+            || maximum.is_some_and(|most| self.log.disk() > most / 2)
     }
 
     /// True if the segment is gone.

@@ -3,7 +3,7 @@
 //! One thread owns it. It knows no clock: time is an argument.
 
 use super::bytes::Reader;
-use super::compaction::Compaction;
+use super::compaction::{Compaction, Oldest};
 use super::entry;
 use super::format;
 use super::gone::Gone;
@@ -36,6 +36,10 @@ pub(super) struct Engine<F: Files> {
     pub small: u64,
     /// When the log last heard of the time.
     clocked: u64,
+    /// The time, in milliseconds since the Unix epoch.
+    pub now: u64,
+    /// How many messages live in the oldest segment, and since when.
+    pub oldest: Oldest,
     /// Frames that were appended and not taken in yet: they are taken in when they are read again.
     carry: Vec<u8>,
     /// Records that need no room and found none all the same: they come before all others.
@@ -68,6 +72,8 @@ impl<F: Files> Engine<F> {
             compaction: None,
             small: 0,
             clocked: now,
+            now,
+            oldest: Oldest::default(),
             carry: Vec::new(),
             owed: Vec::new(),
             gist: Vec::new(),
@@ -121,6 +127,7 @@ impl<F: Files> Engine<F> {
     /// Appends what is to be known of the time, if it is due. What is heard while nothing happens is
     /// heard from here.
     pub fn tick(&mut self, now: u64) {
+        self.now = now;
         if now.abs_diff(self.clocked) >= CLOCK {
             self.say(format::CLOCK, now);
         }

@@ -123,6 +123,7 @@ fn is_small(will: &KeptWill<'_>) -> bool {
 /// Appends a record to a frame. `rest` is a buffer that is used again.
 pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_>) {
     rest.clear();
+    let mut payload: &[u8] = &[];
     match record {
         Record::Opened(it) => opened(rest, it),
         Record::Left {
@@ -159,7 +160,10 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
             share,
             filter,
         } => texts(rest, *group, &[share, filter]),
-        Record::Message(it) => message(rest, it),
+        Record::Message(it) => {
+            message(rest, it);
+            payload = it.message.payload();
+        }
         Record::Due {
             number: it,
             retained,
@@ -168,7 +172,11 @@ pub(super) fn encode(frame: &mut Vec<u8>, rest: &mut Vec<u8>, record: &Record<'_
         Record::Cleared { topic } => rest.extend_from_slice(topic.as_bytes()),
         other => delivery(rest, other),
     }
-    finish(frame, kind(record), rest);
+    // A payload is copied once: this is done while others wait for the frame.
+    frame.push(kind(record));
+    number(frame, (rest.len() + payload.len()) as u64);
+    frame.extend_from_slice(rest);
+    frame.extend_from_slice(payload);
 }
 
 /// What becomes of deliveries.
@@ -261,7 +269,7 @@ pub(super) fn will(rest: &mut Vec<u8>, it: &KeptWill<'_>) {
         due: None,
         targets: &[],
     };
-    body(rest, &header, it.message);
+    write_body(rest, &header, &plain(it.message));
 }
 
 /// What stands before a message.
@@ -285,7 +293,8 @@ pub(super) const LATER: u8 = 128;
 
 /// A message: number, flags (QoS, RETAIN, and which of the rest there are), time of expiry, time of its
 /// publication, session and id that are held, publisher, length of the targets and they, topic, properties, payload.
-pub(super) fn message(rest: &mut Vec<u8>, it: &Accepted<'_>) {
+/// All but the payload is written here.
+fn message(rest: &mut Vec<u8>, it: &Accepted<'_>) {
     let mut targets = Vec::new();
     for target in it.targets {
         push_target(&mut targets, target);
@@ -304,23 +313,23 @@ pub(super) fn message(rest: &mut Vec<u8>, it: &Accepted<'_>) {
         number: it.number,
         held: it.held.map(|(session, id)| (session, id.get())),
         retained: it.retained,
-        publisher: it.publisher,
+        // Nobody asks for it otherwise.
+        publisher: it.publisher.filter(|_| it.retained || it.due.is_some()),
         due: it.due,
         targets: &targets,
     };
-    body(rest, &header, it.message);
+    before_payload(rest, &header, &plain(it.message));
 }
 
-fn body(rest: &mut Vec<u8>, header: &Written<'_>, message: &Message) {
-    let plain = super::entry::Plain {
+fn plain(message: &Message) -> super::entry::Plain<'_> {
+    super::entry::Plain {
         qos: message.qos(),
         retain: message.retain(),
         expires: message.expires(),
         topic: message.topic(),
         forwarded: message.forwarded(),
         payload: message.payload(),
-    };
-    write_body(rest, header, &plain);
+    }
 }
 
 pub(super) fn write_body(
@@ -328,6 +337,11 @@ pub(super) fn write_body(
     header: &Written<'_>,
     message: &super::entry::Plain<'_>,
 ) {
+    before_payload(rest, header, message);
+    rest.extend_from_slice(message.payload);
+}
+
+fn before_payload(rest: &mut Vec<u8>, header: &Written<'_>, message: &super::entry::Plain<'_>) {
     let flag = |set: bool, flag: u8| if set { flag } else { 0 };
     number(rest, header.number);
     rest.push(
@@ -351,7 +365,6 @@ pub(super) fn write_body(
     stretch(rest, header.targets);
     stretch(rest, message.topic.as_bytes());
     stretch(rest, message.forwarded);
-    rest.extend_from_slice(message.payload);
 }
 
 /// In the gist of a message: it cleared the retained one.

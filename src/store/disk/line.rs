@@ -6,10 +6,8 @@
 //! member of a group gives back is in front of what came later; a retained message for a new
 //! subscription, of what was accepted after it.
 
-use std::collections::VecDeque;
-use std::collections::vec_deque::Iter;
-
 use super::entry::Flags;
+use crate::queue::Chunked;
 
 /// One that waits, in twelve bytes: 61 bits of its number, QoS and RETAIN, Subscription Identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +41,7 @@ impl Waiting {
 /// A queue.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    entries: VecDeque<Waiting>,
+    entries: Chunked<Waiting>,
     /// The order was disturbed: it is made good when somebody asks for a number.
     unsorted: bool,
 }
@@ -54,15 +52,11 @@ impl Line {
     }
 
     /// All of them, in the order in which they came.
-    pub fn iter(&self) -> Iter<'_, Waiting> {
+    pub fn iter(&self) -> impl Iterator<Item = &Waiting> {
         self.entries.iter()
     }
 
     pub fn push(&mut self, it: Waiting) {
-        if self.entries.len() == self.entries.capacity() {
-            // Not by half again: a deep queue is most of what the store has in memory.
-            self.entries.reserve_exact(4.max(self.entries.len() / 8));
-        }
         self.unsorted |= self
             .entries
             .back()
@@ -76,31 +70,20 @@ impl Line {
             // Sorting is stable, so this is the one that would be first.
             return self.entries.pop_front();
         }
-        let from = self.find(number);
-        let found = self
-            .entries
-            .get(from)
-            .is_some_and(|it| it.number() == number);
-        let taken = if found {
-            self.entries.remove(from)
-        } else {
-            None
-        };
-        if self.entries.len() < self.entries.capacity() / 4 {
-            self.entries.shrink_to(self.entries.len() * 2);
-        }
-        taken
+        self.sort();
+        self.entries
+            .take(|it| it.number() < number, |it| it.number() == number)
     }
 
     /// All with this number, the oldest first.
     pub fn all(&mut self, number: u64) -> Vec<Waiting> {
-        let from = self.find(number);
-        let from = self.entries.range(from..).copied();
+        self.sort();
+        let from = self.entries.from(|it| it.number() < number).copied();
         from.take_while(|it| it.number() == number).collect()
     }
 
     /// All of them, in order.
-    pub fn sorted(&mut self) -> Iter<'_, Waiting> {
+    pub fn sorted(&mut self) -> impl Iterator<Item = &Waiting> {
         self.sort();
         self.entries.iter()
     }
@@ -109,14 +92,9 @@ impl Line {
         self.entries.retain(keep);
     }
 
-    fn find(&mut self, number: u64) -> usize {
-        self.sort();
-        self.entries.partition_point(|it| it.number() < number)
-    }
-
     fn sort(&mut self) {
         if std::mem::take(&mut self.unsorted) {
-            self.entries.make_contiguous().sort_by_key(|it| it.number());
+            self.entries.sort_by_key(|it| it.number());
         }
     }
 }

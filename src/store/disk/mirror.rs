@@ -58,6 +58,8 @@ pub(super) struct Group {
 pub(super) struct Share {
     pub total: u32,
     pub live: u32,
+    /// Records there that may say of messages elsewhere for whom they wait.
+    pub fed: u32,
 }
 
 /// See the module.
@@ -106,6 +108,9 @@ impl Mirror {
 
     /// Takes a record in.
     pub fn apply(&mut self, place: Place, entry: Entry<'_>) {
+        if matches!(entry, Entry::Fed(..) | Entry::Again(..) | Entry::Due(..)) {
+            self.shares.entry(place.segment.into()).or_default().fed += 1;
+        }
         match entry {
             Entry::Opened {
                 session,

@@ -14,6 +14,7 @@
 
 mod bytes;
 mod compaction;
+mod elide;
 pub mod engine;
 mod entry;
 pub mod export;

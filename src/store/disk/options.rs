@@ -1,5 +1,7 @@
 //! How a store on the disk is set up.
 
+use std::time::Duration;
+
 /// How a store on the disk is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -19,6 +21,9 @@ pub struct Options {
     pub pending_maximum: usize,
     /// Bytes of a segment that are carried forward in one step.
     pub stride: u64,
+    /// How long the oldest segment is left alone, although much of the log is garbage, as long as what
+    /// lives in it becomes less by itself: a queue that is being emptied need not be carried forward.
+    pub patience: Duration,
 }
 
 impl Default for Options {
@@ -31,6 +36,7 @@ impl Default for Options {
             reserve: 20 << 20,
             pending_maximum: 64 << 20,
             stride: 512 << 10,
+            patience: Duration::from_secs(1),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::segments::files::Files;
 use super::segments::log::Log;
 use crate::codec::PacketId;
 use crate::message::{Message, Timestamp};
-use crate::queue::{Delivery, Stored, SubscriptionIds};
+use crate::queue::{Delivery, InStore, Stored, SubscriptionIds};
 use crate::store::record::DELAYED;
 use crate::store::state::{
     KeptDelayed, KeptGroup, KeptInFlight, KeptRetained, KeptSession, Numbered, OwnedWill, State,
@@ -161,7 +161,7 @@ impl Frames {
 }
 
 /// What waits in a queue.
-fn stored(mirror: &Mirror, line: &mut Line) -> Vec<Stored> {
+fn stored(mirror: &Mirror, line: &mut Line) -> InStore {
     let waiting = line.sorted().filter_map(|it| {
         let flags = it.flags();
         Some(Stored {

@@ -4,8 +4,10 @@ mod acknowledged;
 mod archive;
 mod contract;
 mod damage;
+mod elided;
 mod formats;
 mod model;
+mod patience;
 mod queues;
 mod random;
 mod snapshot;
@@ -13,6 +15,7 @@ mod snapshot;
 use super::engine::Engine;
 use super::options::Options;
 use super::segments::faulty::Faulty;
+use std::time::Duration;
 
 /// Small enough that everything happens within a few hundred records.
 fn small() -> Options {
@@ -20,6 +23,7 @@ fn small() -> Options {
         segment: 12 << 10,
         reserve: 16 << 10,
         stride: 1500,
+        patience: Duration::ZERO,
         ..Options::default()
     }
 }

@@ -4,8 +4,10 @@
 //!   append ──> pending (a short lock) ──> writer: frames, commit, outcomes, a step of compaction
 //! ```
 //!
-//! There is no delay: an idle store commits at once, and what comes while one commit is under way is
-//! the next. So the load decides how many share a flush.
+//! There is no fixed delay: an idle store commits at once, and what comes while one commit is under way is
+//! the next. So the load decides how many share a flush. Two things make a flush worth more. As long as
+//! those who append are at work on this very processor, the writer lets them go first. And what nobody
+//! waits for, the progress of deliveries above all, may wait a moment for company.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parking_lot::{Condvar, Mutex};
 
 use super::compaction::Step;
+use super::elide::Elision;
 use super::engine::Engine;
 use super::format;
 use super::mirror::CLOCK;
@@ -30,6 +33,11 @@ const QUIET: Duration = Duration::from_millis(20);
 const NAP: Duration = Duration::from_secs(30);
 /// The same, while somebody is connected who may be found to have been disconnected by a crash.
 const SHORT_NAP: Duration = Duration::from_millis(CLOCK);
+/// How long records that nobody waits for may wait for others, and how many bytes they may become.
+const LINGER: Duration = Duration::from_millis(2);
+const MANY: usize = 64 << 10;
+/// How often others go first, at most, while what there is to commit becomes more by that.
+const COURTESIES: usize = 8;
 /// How long it waits before it tries again what failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -46,12 +54,43 @@ struct Pending {
     asks: Vec<Ask>,
     count: u64,
     closing: bool,
-    asleep: bool,
+    sleep: Sleep,
+}
+
+/// What the writer waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sleep {
+    /// It does not.
+    #[default]
+    Awake,
+    /// Anything to do.
+    Idle,
+    /// Somebody who waits: there are records already.
+    Lingering,
 }
 
 impl Pending {
     fn has_work(&self) -> bool {
         !self.records.is_empty() || !self.asks.is_empty() || !self.recalls.is_empty()
+    }
+
+    /// Whether nobody waits for what there is to do.
+    fn can_linger(&self) -> bool {
+        let nobody = self.receipts.is_empty() && self.asks.is_empty() && self.recalls.is_empty();
+        nobody && !self.closing && (1..MANY).contains(&self.records.len())
+    }
+
+    /// Whether the writer is to be woken for what has just been put here.
+    fn wakes(&mut self) -> bool {
+        let wakes = match self.sleep {
+            Sleep::Awake => false,
+            Sleep::Idle => true,
+            Sleep::Lingering => !self.can_linger(),
+        };
+        if wakes {
+            self.sleep = Sleep::Awake;
+        }
+        wakes
     }
 }
 
@@ -100,7 +139,7 @@ impl Desk {
         pending.count += 1;
         let waiting = pending.records.len() as u64;
         self.waiting.store(waiting, Ordering::Relaxed);
-        if std::mem::take(&mut pending.asleep) {
+        if pending.wakes() {
             drop(pending);
             self.wake.notify_one();
         }
@@ -111,7 +150,7 @@ impl Desk {
     pub fn recall(&self, numbers: Vec<u64>, to: Arc<dyn Recalls>) {
         let mut pending = self.pending.lock();
         pending.recalls.push_back((numbers, to));
-        if std::mem::take(&mut pending.asleep) {
+        if pending.wakes() {
             drop(pending);
             self.wake.notify_one();
         }
@@ -157,7 +196,7 @@ impl Desk {
     pub fn close(&self) {
         let mut pending = self.pending.lock();
         pending.closing = true;
-        pending.asleep = false;
+        pending.sleep = Sleep::Awake;
         self.wake.notify_one();
     }
 
@@ -167,7 +206,7 @@ impl Desk {
         let mut pending = self.pending.lock();
         if !pending.closing {
             pending.asks.push(ask);
-            pending.asleep = false;
+            pending.sleep = Sleep::Awake;
             self.wake.notify_one();
         }
     }
@@ -176,11 +215,29 @@ impl Desk {
     fn wait(&self, most: Duration) -> bool {
         let mut pending = self.pending.lock();
         if !pending.has_work() && !pending.closing && !most.is_zero() {
-            pending.asleep = true;
+            pending.sleep = Sleep::Idle;
             self.wake.wait_for(&mut pending, most);
-            pending.asleep = false;
         }
+        if pending.can_linger() {
+            pending.sleep = Sleep::Lingering;
+            self.wake.wait_for(&mut pending, LINGER);
+        }
+        pending.sleep = Sleep::Awake;
         pending.has_work()
+    }
+
+    /// Lets others on this processor go first, as long as that makes the next flush worth more. Where
+    /// nobody else has something to do it costs next to nothing.
+    fn let_others_go_first(&self) {
+        let mut before = 0;
+        for _ in 0..COURTESIES {
+            let now = self.waiting.load(Ordering::Relaxed);
+            if now == before {
+                return;
+            }
+            before = now;
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -191,6 +248,7 @@ struct Taken {
     receipts: Vec<Receipt>,
     /// Those whose records could not be made safe, and who wait until they are.
     patient: Vec<Receipt>,
+    elision: Elision,
 }
 
 /// Milliseconds since the Unix epoch.
@@ -211,6 +269,7 @@ pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
             (_, Step::More, _) => Duration::ZERO,
             (true, _, _) => AGAIN,
             (_, _, true) => QUIET,
+            (_, Step::Later, _) => SHORT_NAP,
             _ if engine.mirror.is_connected() => SHORT_NAP,
             _ => NAP,
         };
@@ -218,6 +277,7 @@ pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
         let recall = desk.pending.lock().recalls.pop_front();
         // Also before anything is read back: what was appended before that was asked is to be found.
         if busy || failing || recall.is_some() {
+            desk.let_others_go_first();
             turn(&mut engine, desk, &mut taken);
             restless = true;
             if failing && desk.failure().is_some() && desk.pending.lock().closing {
@@ -235,7 +295,10 @@ pub(super) fn run<F: Files>(mut engine: Engine<F>, desk: &Arc<Desk>) {
         }
         step = match desk.failure() {
             Some(Failure::Broken) => Step::Stuck,
-            _ => engine.step(!busy),
+            _ => {
+                engine.now = now();
+                engine.step(!busy)
+            }
         };
         observe(&mut engine, desk);
     }
@@ -271,6 +334,7 @@ fn turn<F: Files>(engine: &mut Engine<F>, desk: &Desk, taken: &mut Taken) {
         std::mem::take(&mut pending.asks)
     };
     engine.tick(now());
+    taken.elision.apply(&mut taken.records);
     let refused = engine.append(&taken.records);
     let outcome = commit(engine, taken, refused);
     match outcome {

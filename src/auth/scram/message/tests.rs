@@ -1,3 +1,6 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -85,5 +88,19 @@ fn a_last_message_is_taken_apart() {
         "c=biws,r=xyz".to_owned(),
     ] {
         assert_eq!(ClientFinal::parse(message.as_bytes()), None, "{message}");
+    }
+}
+
+proptest! {
+    // Breaks if: a message can be made that ends the broker, or whose parts are not those it was made of.
+    #[test]
+    fn no_message_does_harm(message in "[nyp=,acrm3D2C\u{e6}\0]{0,24}", bytes in vec(any::<u8>(), 0..24)) {
+        for data in [message.as_bytes(), &bytes] {
+            if let Some(first) = ClientFirst::parse(data) {
+                let whole = [first.gs2_header, first.bare].concat();
+                prop_assert_eq!(whole.as_bytes(), data);
+            }
+            let _ = ClientFinal::parse(data);
+        }
     }
 }

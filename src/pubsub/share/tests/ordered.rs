@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::*;
+use crate::queue::Stored;
 use crate::queue::options::Overflow;
 
 fn ordered(members: u32, change: impl FnOnce(&mut GroupOptions)) -> Group<u32> {
@@ -279,7 +280,7 @@ fn what_is_in_the_store_comes_before_all_else() {
         qos: QoS::AtLeastOnce,
         retain: false,
     });
-    world.group.restore(stored, 1024);
+    world.group.restore(stored.collect(), 1024);
     world.make_room(0, 9);
     world.make_room(1, 9);
     world.offer("a", "a5");

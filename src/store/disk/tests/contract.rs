@@ -123,6 +123,7 @@ fn the_disk_keeps_the_contract() {
     for flush in [true, false] {
         let options = Options {
             flush,
+            patience: Duration::ZERO,
             ..Options::default()
         };
         let path = folder.0.join(flush.to_string());
@@ -175,6 +176,7 @@ fn a_drained_store_gives_the_disk_back() {
     let options = Options {
         segment: 1 << 20,
         reserve: 2 << 20,
+        patience: Duration::ZERO,
         ..Options::default()
     };
     let (disk, _, _) = Disk::open(&folder.0, options.clone()).expect("opens");
@@ -222,6 +224,7 @@ fn a_full_store_says_so_and_can_be_drained() {
         segment: 256 << 10,
         reserve: 512 << 10,
         bytes_maximum: Some(2 << 20),
+        patience: Duration::ZERO,
         ..Options::default()
     };
     let (disk, _, _) = Disk::open(&folder.0, options).expect("opens");
@@ -261,6 +264,7 @@ fn a_full_store_can_be_closed() {
         segment: 256 << 10,
         reserve: 512 << 10,
         bytes_maximum: Some(2 << 20),
+        patience: Duration::ZERO,
         ..Options::default()
     };
     let (disk, _, _) = Disk::open(&folder.0, options).expect("opens");

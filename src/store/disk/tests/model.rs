@@ -574,7 +574,7 @@ pub fn say(state: &State, mut read: impl FnMut(u64) -> Option<Message>) -> Strin
             let sent = it.publish.as_ref().map(say);
             let _ = writeln!(said, "  in flight {} {sent:?}", it.id);
         }
-        for it in &it.waiting {
+        for it in it.waiting.iter() {
             let ids = it.subscription_ids.as_slice().to_vec();
             let how = (it.qos, it.retain, ids);
             let number = it.number.get();

@@ -21,6 +21,7 @@ fn options() -> Options {
     Options {
         segment: 64 << 10,
         reserve: 128 << 10,
+        patience: Duration::ZERO,
         ..Options::default()
     }
 }
