@@ -202,7 +202,7 @@ fn of_a_listener_what_is_about_tls_applies_at_once() {
         let at_once = applies == Applies::AtOnce;
         assert_eq!(at_once, path.starts_with("tls."), "{path}");
     }
-    let words = "needs a restart, but for what\n# is under [listener.tls]. (restart)";
+    let words = "needs a restart, but for\n# what is under [listener.tls]. (restart)";
     assert!(BUILT_IN.contains(words));
 }
 
