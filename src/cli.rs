@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::auth::acl::options::Effect;
 use crate::auth::options::Options as AuthOptions;
 use crate::config::{Config, Level, Origin};
 use crate::listener::certificates::{self, Generated};
@@ -233,6 +234,7 @@ fn report(config: &Config) -> Result<String, String> {
     let _ = writeln!(text, "  http        {http}");
     let _ = writeln!(text, "  store       {}", kept(&config.store));
     text += &proofs(&config.auth);
+    let _ = writeln!(text, "  acl         {}", permitted(&config.auth));
     if let Err(error) = server::check(config) {
         complaints += &complaint(&error);
     }
@@ -240,6 +242,25 @@ fn report(config: &Config) -> Result<String, String> {
         Ok(text)
     } else {
         Err(complaints)
+    }
+}
+
+/// Which rules there would be about topics.
+fn permitted(auth: &AuthOptions) -> String {
+    let options = &auth.acl;
+    let file = options.mosquitto_file.as_ref();
+    let file = file.map(|file| format!("{} as mosquitto has it", file.display()));
+    let rules = options.rules.as_ref().map(|rules| match rules.len() {
+        1 => "1 rule".to_owned(),
+        more => format!("{more} rules"),
+    });
+    let service = auth.http.authorize.as_ref();
+    let service = service.map(|url| format!("{url} is asked"));
+    let known: Vec<_> = file.into_iter().chain(rules).chain(service).collect();
+    match (known.is_empty(), options.default) {
+        (true, _) => "none: whoever gets in may do everything".to_owned(),
+        (false, Effect::Deny) => format!("{}, all else denied", known.join(", ")),
+        (false, Effect::Allow) => format!("{}, all else allowed", known.join(", ")),
     }
 }
 
@@ -441,7 +462,7 @@ mod tests {
                  listener 0  MQTT over TLS on 127.0.0.1:8883, \
                  certificate {directory}/server.pem\n  \
                  http        off\n  store       data, durability flush\n  \
-                 anonymous   accepted\n"
+                 anonymous   accepted\n  acl         none: whoever gets in may do everything\n"
             )
         );
         let text = checked(
@@ -512,7 +533,7 @@ mod tests {
         home.file("users", "");
         let told = checked(&home, &text).unwrap();
         let lines = format!("  passwords   {}\n  anonymous   refused\n", file.display());
-        assert!(told.ends_with(&lines), "{told}");
+        assert!(told.contains(&lines), "{told}");
     }
 
     #[test]
@@ -528,6 +549,32 @@ mod tests {
             text.contains("server.key: the private key does not belong to"),
             "{text}"
         );
+    }
+
+    // Breaks if: a file of permissions is read only when the broker starts.
+    #[test]
+    fn check_complains_of_wrong_permissions_with_their_place() {
+        let home = Directory::new();
+        let file = home.file("acl", "topic read a\ntopic rw b\n");
+        let listener = "[[listener]]\nkind = \"tcp\"\naddress = \"[::1]:0\"\n";
+        let text = format!("{listener}[acl]\nmosquitto_file = {file:?}\n");
+        let complaint = checked(&home, &text).unwrap_err();
+        let place = format!(
+            "postbud: {}:2: the access is \"rw\"; expected",
+            file.display()
+        );
+        assert!(complaint.starts_with(&place), "{complaint}");
+        home.file("acl", "topic read a\n");
+        let told = checked(&home, &text).unwrap();
+        let named = format!("  acl         {} as mosquitto has it", file.display());
+        assert!(
+            told.ends_with(&format!("{named}, all else denied\n")),
+            "{told}"
+        );
+        let rule = "default = \"allow\"\n[[acl.rules]]\ndeny = \"publish\"\ntopics = \"a\"\n";
+        let told = checked(&home, &format!("{text}{rule}")).unwrap();
+        let expected = format!("{named}, 1 rule, all else allowed\n");
+        assert!(told.ends_with(&expected), "{told}");
     }
 
     #[test]

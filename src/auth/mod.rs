@@ -16,11 +16,13 @@
 //! Nothing here blocks: what takes time says so, and tells later from another thread. What fails, refuses:
 //! nobody gets in, or at a topic, because somebody could not be asked.
 
+pub mod acl;
 pub mod callback;
 pub mod counts;
 pub mod entries;
 pub mod gate;
 pub mod grants;
+pub mod network;
 pub mod options;
 pub mod password;
 pub mod scram;

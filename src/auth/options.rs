@@ -1,11 +1,12 @@
-//! Who may connect.
+//! Who may connect, and what they may do.
 
 use std::path::PathBuf;
 
+use super::acl::options::Options as AclOptions;
 use super::callback::options::Options as HttpOptions;
 use super::token::options::Options as TokenOptions;
 
-/// How clients are authenticated.
+/// How clients are authenticated and authorised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Whether clients are accepted without proving who they are. Off unless the configuration says
@@ -22,6 +23,8 @@ pub struct Options {
     pub token: TokenOptions,
     /// A service that is asked by HTTP.
     pub http: HttpOptions,
+    /// What clients may do.
+    pub acl: AclOptions,
 }
 
 impl Default for Options {
@@ -33,6 +36,7 @@ impl Default for Options {
             scram: ScramOptions::default(),
             token: TokenOptions::default(),
             http: HttpOptions::default(),
+            acl: AclOptions::default(),
         }
     }
 }

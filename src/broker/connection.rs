@@ -164,10 +164,11 @@ impl Connection {
                 waiting.terms.version,
                 waiting.terms.granted.packet_size_maximum,
             ),
-            _ => (
-                Version::V5,
-                self.broker.options().session.packet_size_maximum,
-            ),
+            _ => {
+                let options = self.broker.options();
+                let granted = self.port.entrance().session(&options.session);
+                (Version::V5, granted.packet_size_maximum)
+            }
         };
         if matches!(self.phase, Phase::Fresh) {
             // [MQTT5-3.1.0-1] [MQTT311-3.1.0-1]: said before more of it is waited for.
@@ -305,8 +306,9 @@ impl Connection {
             }
             // No answer came in time, which is one.
             Phase::Open(open) if open.is_done_asking(now) => {
-                self.paused = false;
-                return Turn::Read;
+                let turn = open.resume(&self.broker, &self.port, false, batch);
+                self.paused = turn == Turn::Pause;
+                return turn;
             }
             Phase::Open(_) => self.end(Ending::Closed(ReasonCode::KeepAliveTimeout), batch),
             _ => self.end(Ending::NoConnect, batch),

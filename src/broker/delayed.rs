@@ -89,6 +89,14 @@ pub(super) fn parse(topic: &str, longest: Duration) -> Option<(Duration, &str)> 
     (delay <= longest && !topic.is_empty() && !nested).then_some((delay, topic))
 }
 
+/// Splits a topic for later before the topic within, whatever the rest is like.
+pub(super) fn split(topic: &str) -> Option<(&str, &str)> {
+    let rest = topic.strip_prefix(FIRST_LEVEL)?.strip_prefix('/')?;
+    let (_, within) = rest.split_once('/')?;
+    let front = &topic[..topic.len() - within.len()];
+    (!within.is_empty()).then_some((front, within))
+}
+
 /// The same message on another topic.
 fn on_topic(topic: &str, message: &Message) -> Message {
     let parts = Parts {

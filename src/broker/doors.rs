@@ -20,6 +20,11 @@ impl Door {
         self.open.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many there are.
+    pub fn open(&self) -> usize {
+        usize::try_from(self.open.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
     /// Counts one that is closed.
     pub fn closed(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);

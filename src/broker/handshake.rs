@@ -17,6 +17,7 @@ use super::batch::Batch;
 use super::connection::{Connection, NO_CONNECT, Phase};
 use super::core::Broker;
 use super::ending::Ending;
+use super::mounted::Mounted;
 use super::open::Open;
 use super::person::{Claim, Owner, PROOF_ENDED, stands};
 use super::port::{Port, Signal};
@@ -148,17 +149,12 @@ impl Connection {
         if self.broker.is_stopping() {
             return Err(STOPPING);
         }
+        let mut mounted = Mounted::default();
+        let mount = self.port.entrance().mount.as_deref();
+        let connect = &mounted.connect(mount, connect)?;
         let broker = Arc::clone(&self.broker);
         let options = broker.options();
-        let named = self.port.caller().client_id.as_ref();
-        if !connect.client_id.is_empty() && named.is_some_and(|it| **it != *connect.client_id) {
-            return Err(Fault::new(
-                ReasonCode::ClientIdentifierNotValid,
-                "the certificate is for another Client Identifier",
-            ));
-        }
-        let assign = || named.map_or_else(|| broker.assign_client_id(), Arc::clone);
-        let terms = Terms::negotiate(connect, &options.session, assign)?;
+        let terms = self.negotiate(connect, &options.session)?;
         let client_id = Arc::clone(&terms.client_id);
         let method = connect.properties.authentication_method;
         // From here on a refusal knows what the client can read.
@@ -204,6 +200,26 @@ impl Connection {
             Verdict::Refuse(code) => Err(Fault::new(code, "not authenticated")),
             Verdict::Later => Ok(()),
         }
+    }
+
+    /// What the client is granted here.
+    fn negotiate(&self, connect: &Connect<'_>, options: &Options) -> Result<Terms, Fault> {
+        let entrance = self.port.entrance();
+        if !entrance.speaks(connect.version) {
+            let what = "this version of MQTT is not spoken here";
+            return Err(Fault::new(ReasonCode::UnsupportedProtocolVersion, what));
+        }
+        let named = self.port.caller().client_id.as_ref();
+        if !connect.client_id.is_empty() && named.is_some_and(|it| **it != *connect.client_id) {
+            return Err(Fault::new(
+                ReasonCode::ClientIdentifierNotValid,
+                "the certificate is for another Client Identifier",
+            ));
+        }
+        let assign = || named.map_or_else(|| self.broker.assign_client_id(), Arc::clone);
+        let mut terms = Terms::negotiate(connect, &entrance.session(options), assign)?;
+        terms.mount.clone_from(&entrance.mount);
+        Ok(terms)
     }
 
     /// Takes an AUTH of the client's before CONNACK.

@@ -7,6 +7,7 @@
 //! ```text
 //!   connection ── handshake   CONNECT, authentication, CONNACK
 //!        │     ── open        a turn of packets    (packets: one Control Packet to one action)
+//!        │     ── mounted     what clients below a mount point say     (entrance: what a listener is like)
 //!        │     ── asking      whether a client may do what it wants to
 //!        │     ── ending      why a connection ended
 //!        v
@@ -43,11 +44,13 @@ mod delayed;
 mod delivery;
 mod doors;
 mod ending;
+mod entrance;
 mod expiry;
 mod groups;
 mod handshake;
 mod keeping;
 mod metrics;
+mod mounted;
 mod open;
 pub mod options;
 mod packets;
@@ -70,6 +73,7 @@ pub use connection::{Connection, Turn};
 pub use core::{Broker, Engines};
 pub use doors::{Door, DoorCount};
 pub use ending::Ending;
+pub use entrance::{Entrance, Limits};
 pub use metrics::{Gauge, Metrics, Reloads, Snapshot};
 pub use port::{Link, Port};
 pub use restore::Restored;

@@ -14,6 +14,7 @@ use super::connection::Turn;
 use super::core::Broker;
 use super::delivery::touch;
 use super::ending::Ending;
+use super::mounted::Mounted;
 use super::person::Person;
 use super::port::{Port, Signal};
 use super::routes::Routes;
@@ -165,6 +166,11 @@ impl Open {
                 decode(&input[*used..], &context).map_err(|error| Leave::Fault(error.into()))?
             else {
                 return Ok(Turn::Read);
+            };
+            let mut mounted = Mounted::default();
+            let packet = match &self.session.owner.mount {
+                Some(mount) => mounted.put(mount, packet)?,
+                None => packet,
             };
             let Some(decided) = self.decide(broker, port, side, &packet, batch.now) else {
                 return Ok(Turn::Pause);

@@ -78,7 +78,9 @@ impl Open {
                 self.send_replies(broker, side, batch);
                 self.commit(broker, &PINGRESP, 1, batch);
             }
-            Packet::Disconnect(disconnect) => return Err(self.disconnect(broker, side, disconnect)),
+            Packet::Disconnect(disconnect) => {
+                return Err(self.disconnect(broker, port, side, disconnect));
+            }
             Packet::Auth(auth) => self.auth(broker, port, side, auth, batch.now)?,
             // [MQTT5-3.1.0-2] [MQTT311-3.1.0-2]; the codec lets no other packet of a client pass.
             _ => {
@@ -375,6 +377,7 @@ impl Open {
     fn disconnect(
         &self,
         broker: &Broker,
+        port: &Port,
         side: &mut InboundSide,
         disconnect: &Disconnect<'_>,
     ) -> Leave {
@@ -383,7 +386,9 @@ impl Open {
                 let what = "DISCONNECT may not give an expiry to a session without one";
                 return Leave::Fault(Fault::new(ReasonCode::ProtocolError, what));
             }
-            let maximum = broker.options().session.expiry_maximum.as_secs();
+            let options = broker.options();
+            let granted = port.entrance().session(&options.session);
+            let maximum = granted.expiry_maximum.as_secs();
             side.expiry = expiry.min(u32::try_from(maximum).unwrap_or(u32::MAX));
         }
         Leave::Disconnect(match disconnect.code {

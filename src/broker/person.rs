@@ -15,7 +15,7 @@ use crate::auth::{Access, Identity, Permission, Who};
 use crate::codec::ReasonCode;
 use crate::message::Timestamp;
 use crate::session::Fault;
-use crate::topic::filter;
+use crate::topic::{filter, mount};
 
 use super::batch::Now;
 use super::core::Broker;
@@ -79,10 +79,10 @@ pub(super) enum Claim {
 
 impl Owner {
     /// Who comes with this identity, by this connection.
-    pub(super) fn of(identity: &Identity, _port: &Port) -> Self {
+    pub(super) fn of(identity: &Identity, port: &Port) -> Self {
         Self {
             user: identity.user.clone(),
-            mount: None,
+            mount: port.entrance().mount.clone(),
         }
     }
 
@@ -139,8 +139,12 @@ impl Broker {
     }
 
     /// Whether a session may be sent a message with this topic. Always, unless its deliveries have to be
-    /// asked about.
+    /// asked about, or it has no name for it below its mount point.
     pub(super) fn may_receive(&self, session: &SessionRef, topic: &str) -> bool {
+        let mount = session.owner.mount.as_deref();
+        if mount.is_some_and(|mount| !mount::shows(mount, topic)) {
+            return false;
+        }
         if !session.is_watched() {
             return true;
         }

@@ -13,6 +13,8 @@ use crate::codec::ReasonCode;
 use crate::session::Line;
 use crate::store::{Failure, Waits};
 
+use super::entrance::Entrance;
+
 /// The transport of a connection, as far as others than its own task may use it.
 pub trait Link: Send + Sync {
     /// Whether [`Self::try_write`] works: if not, bytes leave through the connection's own task.
@@ -83,6 +85,7 @@ impl Inbox {
 pub struct Port {
     link: Box<dyn Link>,
     caller: Caller,
+    entrance: Arc<Entrance>,
     signals: AtomicU8,
     inbox: Mutex<Inbox>,
     /// The connection's bytes while no session holds them: before CONNACK, and after the session
@@ -96,10 +99,21 @@ impl Port {
         Self {
             link,
             caller,
+            entrance: Arc::default(),
             signals: AtomicU8::new(0),
             inbox: Mutex::new(Inbox::Open(Mail::default())),
             own: Mutex::default(),
         }
+    }
+
+    /// The same, for one that came in by a listener of its own kind.
+    pub fn by(self, entrance: Arc<Entrance>) -> Self {
+        Self { entrance, ..self }
+    }
+
+    /// What holds for who comes in where it did.
+    pub(super) fn entrance(&self) -> &Entrance {
+        &self.entrance
     }
 
     /// Where the connection comes from.

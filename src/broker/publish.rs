@@ -89,7 +89,7 @@ impl Broker {
         topic: &str,
         mut route: Route<SessionRef, GroupRef>,
     ) -> (Route<SessionRef, GroupRef>, bool) {
-        let watched = |it: &Recipient<SessionRef>| it.subscriber.is_watched();
+        let watched = |it: &Recipient<SessionRef>| it.subscriber.is_screened();
         let asked = route.recipients.iter().any(watched);
         if asked {
             let before = route.recipients.len();

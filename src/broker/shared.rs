@@ -80,6 +80,11 @@ impl Session {
         self.watched.swap(watched, Ordering::SeqCst)
     }
 
+    /// Whether there may be deliveries that it may not have.
+    pub(super) fn is_screened(&self) -> bool {
+        self.owner.mount.is_some() || self.is_watched()
+    }
+
     /// Whether deliveries have to be asked about.
     pub(super) fn is_watched(&self) -> bool {
         self.watched.load(Ordering::SeqCst)

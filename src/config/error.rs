@@ -105,11 +105,33 @@ pub struct Position {
 impl Position {
     /// The position of the byte at `offset`, which is cut to the length of `text`.
     pub(super) fn of(text: &str, offset: usize) -> Self {
-        let before = text.get(..offset).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Lines::of(text).position(offset)
+    }
+}
+
+/// Where the lines of a text begin, for positions of many things in it.
+pub(super) struct Lines<'a> {
+    text: &'a str,
+    beginnings: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        let newlines = text.match_indices('\n').map(|(newline, _)| newline + 1);
         Self {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            text,
+            beginnings: std::iter::once(0).chain(newlines).collect(),
+        }
+    }
+
+    /// The position of the byte at `offset`, which is cut to the length of the text.
+    pub(super) fn position(&self, offset: usize) -> Position {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line = self.beginnings.partition_point(|it| *it <= before.len());
+        let begins = self.beginnings[line - 1];
+        Position {
+            line,
+            column: before[begins..].chars().count() + 1,
         }
     }
 }

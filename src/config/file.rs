@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::assignments::{Assignments, Slot};
-use super::error::{Place, Position, Problem};
+use super::error::{Lines, Place, Problem};
 use super::keys::{Array, KEYS, paths};
 use super::suggestion::nearest;
 use super::value::Value;
@@ -19,7 +19,7 @@ use super::value::Value;
 pub fn read(name: &str, text: &str, problems: &mut Vec<Problem>) -> Option<Assignments> {
     let mut reader = Reader {
         name: name.into(),
-        text,
+        lines: Lines::of(text),
         problems,
         written: Assignments::default(),
     };
@@ -37,7 +37,7 @@ pub fn read(name: &str, text: &str, problems: &mut Vec<Problem>) -> Option<Assig
 
 struct Reader<'a> {
     name: Arc<str>,
-    text: &'a str,
+    lines: Lines<'a>,
     problems: &'a mut Vec<Problem>,
     written: Assignments,
 }
@@ -193,7 +193,7 @@ impl Reader<'_> {
     fn place(&self, offset: usize) -> Place {
         Place::File {
             name: self.name.clone(),
-            position: Some(Position::of(self.text, offset)),
+            position: Some(self.lines.position(offset)),
         }
     }
 
@@ -225,13 +225,13 @@ fn plain(value: &DeValue<'_>) -> Value {
         DeValue::Float(_) => Value::Other("a number with a fraction"),
         DeValue::Boolean(value) => Value::Boolean(*value),
         DeValue::Datetime(_) => Value::Other("a date or time"),
-        DeValue::Array(values) => {
-            let strings = values.iter().map(|value| match value.get_ref() {
+        DeValue::Array(items) => {
+            let text = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
                 DeValue::String(text) => Some(text.clone().into_owned()),
                 _ => None,
-            });
-            let strings: Option<Vec<String>> = strings.collect();
-            strings.map_or(Value::Other("an array"), Value::Strings)
+            };
+            let texts = items.iter().map(text).collect::<Option<_>>();
+            texts.map_or(Value::Other("an array"), Value::Strings)
         }
         DeValue::Table(_) => Value::Other("a table"),
     }

@@ -16,6 +16,7 @@ use crate::pubsub::options::Strategy;
 use crate::queue::options::Overflow;
 use crate::store::options::Durability;
 
+use super::acl::{EFFECTS, RULE_KEYS};
 use super::groups::GROUP_KEYS;
 use super::listeners::LISTENER_KEYS;
 use super::log::Level;
@@ -50,11 +51,18 @@ pub enum Array {
     StoreTopics,
     /// `[[groups]]`
     Groups,
+    /// `[[acl.rules]]`
+    AclRules,
 }
 
 impl Array {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Listener, Self::StoreTopics, Self::Groups];
+    pub const ALL: [Self; 4] = [
+        Self::Listener,
+        Self::StoreTopics,
+        Self::Groups,
+        Self::AclRules,
+    ];
 
     /// Its path in the file.
     pub fn path(self) -> &'static str {
@@ -62,6 +70,7 @@ impl Array {
             Self::Listener => "listener",
             Self::StoreTopics => "store.topics",
             Self::Groups => "groups",
+            Self::AclRules => "acl.rules",
         }
     }
 
@@ -71,6 +80,7 @@ impl Array {
             Self::Listener => "listeners",
             Self::StoreTopics => "topics",
             Self::Groups => "groups",
+            Self::AclRules => "rules",
         }
     }
 
@@ -85,6 +95,7 @@ impl Array {
             Self::Listener => applying(LISTENER_KEYS),
             Self::StoreTopics => applying(TOPIC_KEYS),
             Self::Groups => applying(GROUP_KEYS),
+            Self::AclRules => applying(RULE_KEYS),
         }
     }
 
@@ -92,7 +103,7 @@ impl Array {
     pub fn identity(self) -> &'static [&'static str] {
         match self {
             Self::Listener => &["address", "path"],
-            Self::StoreTopics | Self::Groups => &[],
+            Self::StoreTopics | Self::Groups | Self::AclRules => &[],
         }
     }
 }
@@ -237,6 +248,14 @@ pub const KEYS: &[Key<Settings>] = &[
     }),
     key("auth.http.cache_size", |v, to| {
         v.number(1..=10_000_000, &mut to.auth.http.cache_size)
+    }),
+    key("acl.mosquitto_file", |v, to| {
+        v.path_or_none(&mut to.auth.acl.mosquitto_file)
+    }),
+    // Its rules are read with the configuration.
+    key("acl.file", |v, to| v.path_or_none(&mut to.rules_file)),
+    key("acl.default", |v, to| {
+        v.choice(EFFECTS, &mut to.auth.acl.default)
     }),
     key("session.receive_maximum", |v, to| {
         v.number(1..=65_535, &mut to.broker.session.receive_maximum)

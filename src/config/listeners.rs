@@ -2,14 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::listener::network::Network;
+use crate::auth::network::Network;
 use crate::listener::options::{
     Inside, InternetOptions, ListenerOptions, Options, Place as Where, ProxyOptions, TcpOptions,
     TlsOptions, TlsVersion, UnixOptions, WebSocketOptions,
 };
 
 use super::assignments::{Assignments, Slot};
+use super::entrance::{self, EntranceSettings, or_none};
 use super::error::{Place, Problem};
 use super::keys::{Array, DAY, GIBIBYTE, Key, SECOND, key, restart};
 use super::value::Value;
@@ -31,6 +34,7 @@ pub struct ListenerSettings {
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     minimum_version: Option<TlsVersion>,
+    entrance: EntranceSettings,
 }
 
 /// What is spoken on a listener, without what it takes.
@@ -109,6 +113,37 @@ pub const LISTENER_KEYS: &[Key<ListenerSettings>] = &[
     }),
     restart("websocket.path", |v, to| v.url_path(&mut to.websocket_path)),
     restart("websocket.origins", |v, to| v.origins(&mut to.origins)),
+    restart("authentication", |v, to| {
+        v.boolean(&mut to.entrance.authentication)
+    }),
+    restart("versions", |v, to| {
+        entrance::versions(v, &mut to.entrance.versions)
+    }),
+    restart("mount", |v, to| entrance::mount(v, &mut to.entrance.mount)),
+    restart("limits.connections_maximum", |v, to| {
+        let read = |v: &Value, it: &mut usize| v.number(1..=u64::MAX, it);
+        or_none(v, read, &mut to.entrance.connections_maximum)
+    }),
+    restart("limits.receive_maximum", |v, to| {
+        let read = |v: &Value, it: &mut u16| v.number(1..=65_535, it);
+        or_none(v, read, &mut to.entrance.receive_maximum)
+    }),
+    restart("limits.packet_size_maximum", |v, to| {
+        let read = |v: &Value, it: &mut u32| v.size(256..=268_435_460, it);
+        or_none(v, read, &mut to.entrance.packet_size_maximum)
+    }),
+    restart("limits.topic_alias_maximum", |v, to| {
+        let read = |v: &Value, it: &mut u16| v.number(0..=65_535, it);
+        or_none(v, read, &mut to.entrance.topic_alias_maximum)
+    }),
+    restart("limits.keep_alive_maximum", |v, to| {
+        let read = |v: &Value, it: &mut u16| v.keep_alive(it);
+        or_none(v, read, &mut to.entrance.keep_alive_maximum)
+    }),
+    restart("limits.expiry_maximum", |v, to| {
+        let read = |v: &Value, it: &mut Duration| v.expiry(it);
+        or_none(v, read, &mut to.entrance.expiry_maximum)
+    }),
     key("tls.certificate", |v, to| v.path(&mut to.certificate)),
     key("tls.key", |v, to| v.path(&mut to.key)),
     key("tls.minimum_version", |v, to| {
@@ -245,6 +280,7 @@ impl Listener<'_> {
             origins: std::mem::take(&mut parts.origins),
         });
         let name = parts.name.take().map(Into::into);
+        let entrance = std::mem::take(&mut parts.entrance);
         let place = match kind {
             Kind::Unix => parts.path.map(|path| {
                 let mode = parts.mode.unwrap_or(MODE);
@@ -257,6 +293,9 @@ impl Listener<'_> {
             place,
             tls,
             websocket,
+            authentication: entrance.authentication,
+            connections_maximum: entrance.connections_maximum,
+            entrance: Arc::new(entrance.entrance()),
         }))
     }
 

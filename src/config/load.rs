@@ -17,7 +17,7 @@ use super::changes::{self, Change};
 use super::environment::Environment;
 use super::error::{Error, Place, Position, Problem};
 use super::log::Options as LogOptions;
-use super::{file, settings};
+use super::{acl, file, settings, units};
 
 /// The configuration in force when no file is named.
 pub(super) const BUILT_IN: &str = include_str!("../../config/postbud.toml");
@@ -27,6 +27,8 @@ pub(super) const BUILT_IN_NAME: &str = "built-in postbud.toml";
 const CERTIFICATES: &str = "certs";
 /// Size of a file above which it cannot be meant as a configuration.
 const LARGEST: u64 = 1024 * 1024;
+/// The same of a file of rules, which may be long.
+const LARGEST_RULES: u64 = 16 * 1024 * 1024;
 
 /// The options of every room. Relative paths in it are relative to the working directory of the
 /// process, not to the file that names them.
@@ -165,17 +167,26 @@ impl Origin {
     ) -> Option<Assignments> {
         let text = match self {
             Self::BuiltIn => Ok(BUILT_IN.to_owned()),
-            Self::File(path) => read(path),
+            Self::File(path) => read(path, LARGEST),
         };
         let text = text.map_err(|problem| problems.push(problem)).ok()?;
         let mut written = file::read(&self.name(), &text, problems)?;
         environment.overlay(&mut written, problems);
+        if let Some(path) = acl::file_of_rules(&written) {
+            match read(&path, LARGEST_RULES) {
+                Ok(text) => {
+                    let name = path.display().to_string();
+                    acl::read(&name, &text, &mut written, problems);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
         Some(written)
     }
 }
 
 /// The file's text.
-fn read(path: &Path) -> Result<String, Problem> {
+fn read(path: &Path, most: u64) -> Result<String, Problem> {
     let name = path.display().to_string();
     let problem = |position, text: String| {
         Problem::new(
@@ -188,13 +199,12 @@ fn read(path: &Path) -> Result<String, Problem> {
     };
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
         .map_err(|error| problem(None, format!("cannot be read: {error}")))?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(problem(
-            None,
-            "is larger than 1 MiB; expected a configuration".to_owned(),
-        ));
+    if bytes.len() as u64 > most {
+        let most = units::show_size(most);
+        let text = format!("is larger than {most}; expected a configuration");
+        return Err(problem(None, text));
     }
     String::from_utf8(bytes).map_err(|error| {
         let sound = error.utf8_error().valid_up_to();

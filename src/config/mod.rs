@@ -31,9 +31,11 @@
 //!
 //! No room below imports this one: it imports their `options`.
 
+mod acl;
 mod assignments;
 mod changes;
 mod conflicts;
+mod entrance;
 mod environment;
 mod error;
 mod file;

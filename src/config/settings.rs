@@ -3,6 +3,8 @@
 //! A check across keys is made only of values that are right by themselves, so that one mistake is
 //! reported once, where it was made.
 
+use std::path::PathBuf;
+
 use crate::auth::options::Options as AuthOptions;
 use crate::broker::options::Options as BrokerOptions;
 use crate::control::options::Options as ControlOptions;
@@ -10,6 +12,7 @@ use crate::http::options::Options as HttpOptions;
 use crate::listener::options::Options as ListenersOptions;
 use crate::store::options::{Durability, Options as StoreOptions};
 
+use super::acl::{self, RULE_KEYS, RuleSettings};
 use super::assignments::{Assignments, Slot};
 use super::conflicts;
 use super::error::{Place, Problem};
@@ -31,6 +34,8 @@ pub struct Settings {
     pub control: ControlOptions,
     /// Who may connect.
     pub auth: AuthOptions,
+    /// The file of further rules about topics.
+    pub rules_file: Option<PathBuf>,
     /// The broker, its sessions and its routing.
     pub broker: BrokerOptions,
     /// What is kept.
@@ -46,6 +51,7 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
     let mut listeners = vec![ListenerSettings::default(); written.tables(Array::Listener).len()];
     let mut topics = vec![TopicSettings::default(); written.tables(Array::StoreTopics).len()];
     let mut groups = vec![GroupSettings::default(); written.tables(Array::Groups).len()];
+    let mut rules = vec![RuleSettings::default(); written.tables(Array::AclRules).len()];
     for (slot, given) in &written.values {
         let outcome = match slot.within {
             None => assign(KEYS, *slot, given, &mut settings),
@@ -61,6 +67,10 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
                 Some(group) => assign(GROUP_KEYS, *slot, given, group),
                 None => Ok(()),
             },
+            Some((Array::AclRules, index)) => match rules.get_mut(index) {
+                Some(rule) => assign(RULE_KEYS, *slot, given, rule),
+                None => Ok(()),
+            },
         };
         problems.extend(outcome.err());
     }
@@ -74,6 +84,10 @@ pub fn settle(written: &Assignments, name: &str, problems: &mut Vec<Problem>) ->
     }
     let pubsub = &mut settings.broker.pubsub;
     problems.extend(groups::settle(written, groups, pubsub));
+    let rules = acl::settle(written, rules, problems);
+    // A file without rules is not the same as none: nothing is allowed then.
+    let is_list = settings.rules_file.is_some() || !rules.is_empty();
+    settings.auth.acl.rules = is_list.then(|| rules.into());
     // The broker promises what the store keeps.
     settings.broker.promise = settings.store.promise.clone();
     if problems.is_empty() {

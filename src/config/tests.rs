@@ -10,6 +10,7 @@ use super::keys::{Applies, Array, KEYS, paths};
 use super::load::{BUILT_IN, BUILT_IN_NAME, Config, Origin};
 use super::settings::Settings;
 use super::{Error, file};
+use crate::auth::acl::options::Effect;
 use crate::auth::options::WayName;
 use crate::listener::certificates;
 use crate::listener::certificates::tests::Directory;
@@ -108,6 +109,9 @@ fn the_built_in_file_has_an_example_of_every_other_array() {
     let groups = config.broker.pubsub.groups.iter();
     let names: Vec<_> = groups.map(|it| (&*it.share, &*it.filter)).collect();
     assert_eq!(names, [("crew", "jobs/#"), ("ordered", "orders/#")]);
+    let rules = config.auth.acl.rules.expect("there are examples");
+    let effects: Vec<_> = rules.iter().map(|rule| rule.effect).collect();
+    assert_eq!(effects, [Effect::Deny, Effect::Allow]);
 }
 
 #[test]
@@ -249,6 +253,10 @@ const CHANGED: &[(&str, &str)] = &[
     ("auth.password.checks_at_once", "40"),
     ("auth.password.checks_waiting", "41"),
     ("auth.scram.file", "verifiers"),
+    ("acl.mosquitto_file", "acl/theirs"),
+    // A file of rules without any.
+    ("acl.file", "/dev/null"),
+    ("acl.default", "allow"),
     ("session.receive_maximum", "17"),
     ("session.inflight_maximum", "18"),
     ("session.packet_size_maximum", "19KiB"),
@@ -337,6 +345,10 @@ fn check_changed(config: &Config) {
     assert_eq!(password.file, Some(PathBuf::from("users")));
     assert_eq!((password.checks_at_once, password.checks_waiting), (40, 41));
     assert_eq!(config.auth.scram.file, Some(PathBuf::from("verifiers")));
+    let acl = &config.auth.acl;
+    assert_eq!(acl.mosquitto_file, Some(PathBuf::from("acl/theirs")));
+    assert_eq!(acl.rules.as_deref(), Some(&[][..]));
+    assert_eq!(acl.default, Effect::Allow);
     let session = &config.broker.session;
     assert_eq!(session.receive_maximum, 17);
     assert_eq!(session.inflight_maximum, 18);
@@ -707,7 +719,7 @@ fn a_file_that_cannot_be_a_configuration_is_named() {
     let large = home.file("large", vec![b'#'; 1024 * 1024 + 1]);
     assert_eq!(
         told(&large),
-        ": is larger than 1 MiB; expected a configuration"
+        ": is larger than 1MiB; expected a configuration"
     );
     let latin = home.file("latin", b"[log]\n# caf\xe9\n");
     assert_eq!(
@@ -716,5 +728,6 @@ fn a_file_that_cannot_be_a_configuration_is_named() {
     );
 }
 
+mod acl;
 mod groups;
 mod token;

@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::units;
+use crate::auth::acl::options::Name;
+use crate::auth::acl::pattern::Pattern;
+use crate::auth::network::Network;
 use crate::auth::web::Url;
-use crate::listener::network::Network;
 use crate::topic::{filter, name};
 
 /// A value as it was written.
@@ -24,7 +26,7 @@ pub enum Value {
     Integer(i64),
     /// A TOML boolean.
     Boolean(bool),
-    /// A TOML array of strings only.
+    /// A TOML array of strings.
     Strings(Vec<String>),
     /// The text of an environment variable, which has no type of its own.
     Text(String),
@@ -39,8 +41,8 @@ impl fmt::Display for Value {
             Self::String(text) => write!(f, "the string {:?}", shortened(text)),
             Self::Integer(number) => write!(f, "{number}"),
             Self::Boolean(value) => write!(f, "{value}"),
-            Self::Text(text) => write!(f, "{:?}", shortened(text)),
             Self::Strings(_) => f.write_str("an array"),
+            Self::Text(text) => write!(f, "{:?}", shortened(text)),
             Self::Other(kind) => f.write_str(kind),
         }
     }
@@ -255,6 +257,42 @@ impl Value {
         })
     }
 
+    /// Topic Filters in which `%c` and `%u` may stand for names; at least one.
+    pub fn topic_patterns(&self, target: &mut Vec<Pattern>) -> Result<(), Expected> {
+        let is_plain = |text: &str| filter::parse(text).is_ok_and(|it| it.share.is_none());
+        let pattern = |text: &str| is_plain(text).then(|| Pattern::new(text));
+        let what = "Topic Filters such as \"devices/%c/#\", without $share";
+        self.each(what, pattern, target)
+    }
+
+    /// Names, or beginnings of names with a `*` behind; at least one.
+    pub fn names(&self, target: &mut Vec<Name>) -> Result<(), Expected> {
+        let name = |text: &str| Name::new(text).filter(|_| !text.is_empty());
+        let what = "names, in which * can only come last, such as \"anna\" or \"sensor-*\"";
+        self.each(what, name, target)
+    }
+
+    /// At least one of something, in an array or alone.
+    pub fn each<T>(
+        &self,
+        what: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        target: &mut Vec<T>,
+    ) -> Result<(), Expected> {
+        let texts = self.list().filter(|texts| !texts.is_empty());
+        let Some(texts) = texts else {
+            return Err(Expected(format!("an array of {what}")));
+        };
+        let mut values = Vec::with_capacity(texts.len());
+        for text in texts {
+            let value = parse(text);
+            let text = shortened(text);
+            values.push(value.ok_or_else(|| Expected(format!("{what}, and not {text:?}")))?);
+        }
+        *target = values;
+        Ok(())
+    }
+
     /// A Topic Name, but not one that begins with `$`.
     pub fn topic_name<T: From<Box<str>>>(&self, target: &mut T) -> Result<(), Expected> {
         let is_plain = |text: &&String| name::check(text).is_ok() && !text.starts_with('$');
@@ -407,7 +445,7 @@ impl Value {
     }
 
     /// The strings of an array; of a single string, that one; of a variable, those between commas.
-    fn list(&self) -> Option<Vec<&str>> {
+    pub(super) fn list(&self) -> Option<Vec<&str>> {
         match self {
             Self::Strings(texts) => Some(texts.iter().map(String::as_str).collect()),
             Self::String(text) => Some(vec![text]),
@@ -424,12 +462,6 @@ impl Value {
         choices: &[(&str, C)],
         target: &mut Vec<C>,
     ) -> Result<(), Expected> {
-        let words: Option<Vec<&str>> = match self {
-            Self::Strings(words) => Some(words.iter().map(String::as_str).collect()),
-            Self::Text(text) if text.is_empty() => Some(Vec::new()),
-            Self::Text(text) => Some(text.split(',').map(str::trim).collect()),
-            _ => None,
-        };
         let chosen = |words: Vec<&str>| {
             let mut chosen: Vec<C> = Vec::new();
             for word in words {
@@ -441,7 +473,7 @@ impl Value {
             }
             Some(chosen)
         };
-        store(words.and_then(chosen), target, || {
+        store(self.list().and_then(chosen), target, || {
             let names: Vec<String> = choices
                 .iter()
                 .map(|(name, _)| format!("{name:?}"))

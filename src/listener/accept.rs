@@ -138,6 +138,9 @@ impl Bound {
                 proxy,
                 tls,
                 websocket: options.websocket.clone(),
+                open: !options.authentication,
+                connections_maximum: options.connections_maximum,
+                entrance: Arc::clone(&options.entrance),
             }),
             kind,
         })
@@ -229,7 +232,9 @@ impl Bound {
             Accepted::Unix(_) => None,
         };
         let present = broker.metrics().read(Gauge::Connections);
-        if usize::try_from(present).unwrap_or(0) > options.connections_maximum {
+        let present = usize::try_from(present).unwrap_or(0);
+        let own = self.door.connections_maximum;
+        if present > options.connections_maximum || own.is_some_and(|most| counters.open() > most) {
             let peer = peer.map(tracing::field::display);
             tracing::info!(peer, listener, "refused: too many connections");
             counted.ending = Ending::TooMany;
@@ -248,6 +253,7 @@ impl Bound {
             door: Arc::clone(&self.door),
             caller: Caller {
                 listener: Arc::clone(&self.door.name),
+                open: self.door.open,
                 peer,
                 ..Caller::default()
             },

@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::auth::Caller;
-use crate::broker::{self, Broker, Ending, Gauge};
+use crate::broker::{self, Broker, Ending, Entrance, Gauge};
 
 use super::driver::{Driver, Patience};
 use super::options::{ProxyOptions, WebSocketOptions};
@@ -38,6 +38,12 @@ pub(super) struct Door {
     pub proxy: Option<ProxyOptions>,
     pub tls: Option<Acceptor>,
     pub websocket: Option<WebSocketOptions>,
+    /// Whether everybody is let in as nobody in particular.
+    pub open: bool,
+    /// Network Connections by it at most, if it has a bound of its own.
+    pub connections_maximum: Option<usize>,
+    /// What holds for its clients.
+    pub entrance: Arc<Entrance>,
 }
 
 impl Door {
@@ -185,16 +191,17 @@ impl Arrival {
     /// The end of the way: starts the task that drives the connection.
     pub(super) fn drive(self, transport: impl Transport) {
         let Self {
+            door,
             caller,
             broker,
             patience,
             counted,
-            ..
         } = self;
+        let entrance = Arc::clone(&door.entrance);
         spawn(async move {
             // All of it, and not just the field that is set: it counts when it goes.
             let mut counted = counted;
-            let driver = Driver::new(transport, broker, caller, patience);
+            let driver = Driver::new(transport, broker, (caller, entrance), patience);
             counted.ending = driver.run().await;
         });
     }

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::time::Sleep;
 
 use crate::auth::Caller;
-use crate::broker::{Batch, Broker, Connection, Ending, Gauge, Now, Port, Turn};
+use crate::broker::{Batch, Broker, Connection, Ending, Entrance, Gauge, Now, Port, Turn};
 use crate::message::Timestamp;
 use crate::session::Written;
 
@@ -127,10 +127,16 @@ enum Step {
 }
 
 impl<T: Transport> Driver<T> {
-    /// A driver for a transport that was just accepted from `caller`.
-    pub fn new(transport: T, broker: Arc<Broker>, caller: Caller, patience: Patience) -> Self {
+    /// A driver for a transport that was just accepted from `caller`, who came in by `entrance`.
+    pub fn new(
+        transport: T,
+        broker: Arc<Broker>,
+        (caller, entrance): (Caller, Arc<Entrance>),
+        patience: Patience,
+    ) -> Self {
         let alarm = Arc::new(Alarm::default());
-        let port = Arc::new(Port::new(transport.link(Arc::clone(&alarm)), caller));
+        let port = Port::new(transport.link(Arc::clone(&alarm)), caller);
+        let port = Arc::new(port.by(entrance));
         let now = Instant::now();
         broker.metrics().gauge(Gauge::Handshaking, 1);
         let connection = Connection::new(

@@ -11,7 +11,6 @@ mod arrival;
 pub mod certificates;
 pub mod driver;
 mod frames;
-pub mod network;
 pub mod options;
 pub mod proxy;
 pub mod proxy_protocol;

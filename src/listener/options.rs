@@ -3,9 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::network::Network;
+use crate::auth::network::Network;
+use crate::broker::Entrance;
 
 /// All listeners and the limits they share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,12 @@ pub struct ListenerOptions {
     pub tls: Option<TlsOptions>,
     /// WebSocket, if it is spoken: inside TLS, if that is spoken too.
     pub websocket: Option<WebSocketOptions>,
+    /// Whether clients have to prove who they are; if not, all of them are nobody in particular.
+    pub authentication: bool,
+    /// Network Connections that there may be by it, if that is not bounded by those of all listeners only.
+    pub connections_maximum: Option<usize>,
+    /// What holds for its clients.
+    pub entrance: Arc<Entrance>,
 }
 
 impl ListenerOptions {
@@ -45,6 +53,9 @@ impl ListenerOptions {
             place: Place::Internet(InternetOptions::new(address)),
             tls: None,
             websocket: None,
+            authentication: true,
+            connections_maximum: None,
+            entrance: Arc::default(),
         }
     }
 

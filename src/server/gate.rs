@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
+use crate::auth::acl;
 use crate::auth::callback::Callback;
 use crate::auth::counts::Counts;
 use crate::auth::gate::{Method, Parts, Way};
@@ -26,6 +27,8 @@ pub enum Error {
     Token(token::Error),
     /// A service that is asked by HTTP.
     Http(web::Error),
+    /// The rules about topics.
+    Acl(acl::error::Error),
 }
 
 impl fmt::Display for Error {
@@ -35,6 +38,7 @@ impl fmt::Display for Error {
             Self::Scram(error) => error.fmt(f),
             Self::Token(error) => error.fmt(f),
             Self::Http(error) => error.fmt(f),
+            Self::Acl(error) => error.fmt(f),
         }
     }
 }
@@ -46,6 +50,7 @@ impl std::error::Error for Error {
             Self::Scram(error) => error.source(),
             Self::Token(error) => error.source(),
             Self::Http(error) => error.source(),
+            Self::Acl(error) => error.source(),
         }
     }
 }
@@ -92,11 +97,14 @@ pub(super) fn parts(options: &Options, lasting: &Lasting) -> Result<Parts, Error
     if let Some(file) = &options.scram.file {
         methods.push(Box::new(Scram::open(file).map_err(Error::Scram)?));
     }
+    let mut rules = acl::rules(&options.acl).map_err(Error::Acl)?;
+    rules.extend(service.rules);
+    rules.extend(acl::last(&options.acl));
     Ok(Parts {
         anonymous: options.anonymous,
         ways,
         methods,
-        rules: service.rules.into_iter().collect(),
+        rules,
     })
 }
 

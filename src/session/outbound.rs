@@ -18,12 +18,14 @@
 //! - no packet is larger than what the client accepts [MQTT5-3.1.2-24].
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::codec::{
     MAXIMUM_PACKET_SIZE, PacketId, PacketType, PublishFrame, QoS, ReasonCode, Version, encode_ack,
 };
 use crate::message::{Message, Timestamp};
 use crate::queue::{Delivery, DropReason, Gone, InStore, Queue, SubscriptionIds};
+use crate::topic::mount;
 
 use super::aliases::{Naming, OutboundAliases};
 use super::fault::Fault;
@@ -55,6 +57,8 @@ pub struct Line {
     quota_maximum: u16,
     packet_size_maximum: u32,
     aliases: Option<OutboundAliases>,
+    /// What is taken off topics.
+    mount: Option<Arc<str>>,
     wire: Wire,
 }
 
@@ -142,6 +146,7 @@ impl Outbound {
             packet_size_maximum: terms.packet_size_maximum.min(MAXIMUM_PACKET_SIZE),
             aliases: (terms.outbound_aliases > 0)
                 .then(|| OutboundAliases::new(terms.outbound_aliases)),
+            mount: terms.mount.clone(),
             wire: Wire::default(),
         });
         line.commit_packets(first, 1, cx);
@@ -566,6 +571,7 @@ impl Line {
             quota_maximum: 0,
             packet_size_maximum: MAXIMUM_PACKET_SIZE,
             aliases: None,
+            mount: None,
             wire: Wire::default(),
         }
     }
@@ -619,7 +625,8 @@ impl Line {
         }
         let fits = |naming: &Naming| {
             let id = (delivery.qos != QoS::AtMostOnce).then_some(PacketId::MAX);
-            let frame = frame(delivery, id, false, *naming, now);
+            let topic = inside(self.mount.as_deref(), &delivery.message);
+            let frame = frame(delivery, topic, id, false, *naming, now);
             frame.encoded_len(self.version) as u64 <= u64::from(self.packet_size_maximum)
         };
         // A new alias makes the packet longer: without it, it may still fit.
@@ -636,7 +643,8 @@ impl Line {
         cx: &mut Context<'_>,
     ) {
         let version = self.version;
-        let frame = frame(delivery, id, dup, naming, cx.now);
+        let topic = inside(self.mount.as_deref(), &delivery.message);
+        let frame = frame(delivery, topic, id, dup, naming, cx.now);
         self.wire.commit(cx.spare, |out| frame.encode(version, out));
         if let Some(aliases) = &mut self.aliases {
             aliases.commit(delivery.message.topic_bytes(), naming);
@@ -646,13 +654,20 @@ impl Line {
     }
 }
 
-fn frame(
-    delivery: &Delivery,
+/// The topic as the client knows it.
+fn inside<'a>(mount: Option<&str>, message: &'a Message) -> &'a str {
+    let topic = message.topic();
+    mount.map_or(topic, |mount| mount::inside(mount, topic))
+}
+
+fn frame<'a>(
+    delivery: &'a Delivery,
+    name: &'a str,
     packet_id: Option<PacketId>,
     dup: bool,
     naming: Naming,
     now: Timestamp,
-) -> PublishFrame<'_> {
+) -> PublishFrame<'a> {
     let Delivery {
         message,
         subscription_ids,
@@ -661,8 +676,8 @@ fn frame(
         ..
     } = delivery;
     let (topic, alias) = match naming {
-        Naming::Name => (message.topic(), None),
-        Naming::NameAndAlias(alias) => (message.topic(), Some(alias)),
+        Naming::Name => (name, None),
+        Naming::NameAndAlias(alias) => (name, Some(alias)),
         Naming::Alias(alias) => ("", Some(alias)),
     };
     PublishFrame {

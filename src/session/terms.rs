@@ -53,6 +53,8 @@ pub struct Terms {
     pub problem_information: bool,
     /// Whether Response Information was asked for.
     response_information: bool,
+    /// What is taken off the topics that the client is sent.
+    pub mount: Option<Arc<str>>,
     /// The Will Message, if the client left one. [MQTT5-3.1.2-7] [MQTT311-3.1.2-8]
     pub will: Option<Will>,
     /// What the client may do.
@@ -110,6 +112,7 @@ impl Terms {
                 .min(options.outbound_alias_maximum),
             problem_information: v5 && properties.request_problem_information,
             response_information: v5 && properties.request_response_information,
+            mount: None,
             will: will(connect),
             granted: Granted {
                 receive_maximum: options.receive_maximum,

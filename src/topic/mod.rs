@@ -27,6 +27,7 @@
 
 mod error;
 pub mod filter;
+pub mod mount;
 pub mod name;
 pub mod trie;
 

@@ -66,6 +66,12 @@ impl<'a> Hello<'a> {
         self
     }
 
+    /// Takes so many Topic Aliases.
+    pub fn topic_alias_maximum(mut self, count: u16) -> Self {
+        self.connect.properties.topic_alias_maximum = count;
+        self
+    }
+
     /// A Will at QoS 0.
     pub fn will(mut self, topic: &'a str, payload: &'a str) -> Self {
         self.connect.will = Some(Will {

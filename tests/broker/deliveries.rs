@@ -398,6 +398,29 @@ fn what_a_session_has_is_kept_until_the_answer_is_there() {
     assert_eq!(reader.payloads(), ["yes"]);
 }
 
+// Breaks if: a subscription of which nobody ever says anything is kept, or keeps its connection busy.
+#[test]
+fn what_nobody_answers_for_is_withdrawn() {
+    let doorman = Doorman::that(|_| {});
+    let house = House::with_auth(doorman.clone());
+    let reader = house.v5("reader").keep_alive(200).open();
+    reader.subscribe("slow", QoS::AtMostOnce);
+    doorman.now(|mind| mind.ponders = Some("slow"));
+    house.broker.permissions_changed();
+    house.run();
+    house.seconds(59);
+    assert_eq!(house.gauge(Gauge::Subscriptions), 1);
+    house.seconds(1);
+    assert_eq!(house.gauge(Gauge::Subscriptions), 0);
+    let left = reader.patience().expect("a Keep Alive");
+    assert_eq!(
+        left,
+        Duration::from_secs(240),
+        "and nothing else to wait for"
+    );
+    assert_eq!((reader.take(), reader.ending()), (vec![], None));
+}
+
 // Breaks if: a client that comes back is sent what waits before it is known whether it may still have it.
 #[test]
 fn who_comes_back_waits_until_it_is_known_what_it_may_have() {

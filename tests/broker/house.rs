@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use postbud::auth::{Auth, Caller};
 use postbud::broker::options::Options;
 use postbud::broker::{
-    Batch, Broker, Connection, Ending, Engines, Gauge, Now, Port, Snapshot, Turn,
+    Batch, Broker, Connection, Ending, Engines, Entrance, Gauge, Now, Port, Snapshot, Turn,
 };
 use postbud::cluster::single::Single;
 use postbud::codec::{Connect, ConnectProperties, QoS, Version};
@@ -33,6 +33,8 @@ pub struct House {
     reads: Option<HandOut>,
     /// Where everybody comes from who connects from now on.
     pub caller: Caller,
+    /// And by which way.
+    pub entrance: Arc<Entrance>,
 }
 
 /// Hands out what a store has read back; returns whether more is under way.
@@ -123,6 +125,7 @@ impl House {
             batch: RefCell::new(Batch::new(now)),
             reads: None,
             caller: Caller::default(),
+            entrance: Arc::default(),
         }
     }
 
@@ -216,7 +219,7 @@ impl House {
     pub fn accept(&self, version: Version, direct: bool) -> Client<'_> {
         let pipe = Pipe::new(direct);
         let link = Box::new(PipeLink(Arc::clone(&pipe)));
-        let port = Arc::new(Port::new(link, self.caller.clone()));
+        let port = Arc::new(Port::new(link, self.caller.clone()).by(Arc::clone(&self.entrance)));
         let now = self.now().instant;
         let broker = Arc::clone(&self.broker);
         let connection = Connection::new(broker, Arc::clone(&port), now, now + CONNECT_WITHIN);

@@ -25,7 +25,9 @@
 //! | `delayed` | what is published later |
 //! | `retained`, `queues`, `routes`, `fan_out` | who gets what, and in which bounds |
 //! | `auth`, `bad_input` | who is let in, and what ends a connection |
+//! | `acl` | what whoever was let in may do |
 //! | `permissions` | what a client may do: remembered, and waited for |
+//! | `mounts` | listeners of their own kind: mount points, versions, limits |
 //! | `owners` | whose a session is |
 //! | `deliveries` | who is sent what, and what goes when permissions do |
 //! | `admin` | what an operator sees and does |
@@ -42,6 +44,7 @@ mod received;
 mod stores;
 
 mod acknowledgements;
+mod acl;
 mod admin;
 mod auth;
 mod bad_input;
@@ -56,6 +59,7 @@ mod flow;
 mod gates;
 mod keep_alive;
 mod memory;
+mod mounts;
 mod options;
 mod owners;
 mod permissions;

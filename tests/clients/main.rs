@@ -18,8 +18,8 @@
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
 //! [`observability`], [`store`], [`archive`], [`control`], [`reload`]; about the ways in beside TCP and TLS: [`websocket`],
-//! [`browser`], [`unix_sockets`], [`proxies`]; about who gets in: [`credentials`], [`tokens`], [`callback`]; and
-//! about sockets that behave as clients of a library never do:
+//! [`browser`], [`unix_sockets`], [`proxies`]; about who gets in: [`credentials`], [`tokens`], [`callback`]; about
+//! what they may do: [`permissions`]; and about sockets that behave as clients of a library never do:
 //! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
@@ -74,12 +74,14 @@ mod configuration;
 mod control;
 mod credentials;
 mod crowds;
+mod entrances;
 mod first_start;
 mod garbage;
 mod lifecycle;
 mod limits;
 mod mosquitto;
 mod observability;
+mod permissions;
 mod proxies;
 mod reload;
 mod rumqttc;

@@ -36,6 +36,7 @@ mod differential {
     mod differences;
     mod messages;
     mod pair;
+    mod permissions;
     mod properties;
     mod random;
     mod sessions;

@@ -96,11 +96,11 @@ fn an_unknown_key_is_told_what_was_meant() {
     refused(
         "[[listener]]\nport = 1883",
         "f.toml:2:1: unknown key listener.0.port; expected one of name, kind, address, path, mode, \
-         proxy_protocol, trusted_proxies, proxy_user, tcp, websocket, tls",
+         proxy_protocol, trusted_proxies, proxy_user, tcp, websocket, authentication, versions, mount, limits, tls",
     );
     refused(
         "[colours]",
-        "f.toml:1:2: unknown key colours; expected one of listener, limits, http, control, auth, session, \
+        "f.toml:1:2: unknown key colours; expected one of listener, limits, http, control, auth, acl, session, \
          queue, shared, delayed, retained, store, sys, log, groups",
     );
 }

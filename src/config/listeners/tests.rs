@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::broker::{Entrance, Limits};
+use crate::codec::Version;
 use crate::listener::options::{
     Inside, InternetOptions, ListenerOptions, Place, ProxyOptions, TcpOptions, UnixOptions,
     WebSocketOptions,
@@ -85,6 +87,7 @@ fn every_setting_of_a_listener_reaches_its_option() {
             path: "/deep/mqtt".to_owned(),
             origins: vec!["https://example.org".to_owned(), "null".to_owned()],
         }),
+        ..ListenerOptions::tcp("127.0.0.1:1".parse().unwrap())
     };
     assert_eq!(
         listeners(&format!("{WS}{text}")),
@@ -296,5 +299,53 @@ fn no_two_listeners_have_one_file_or_one_name() {
             complaint.contains("expected a name of 1 to 64 bytes"),
             "{name}: {complaint}"
         );
+    }
+}
+
+#[test]
+fn what_holds_for_the_clients_of_a_listener_reaches_them() {
+    let text = "authentication = false\nversions = [\"5\", \"3.1.1\"]\nmount = \"floor/2/\"\n[listener.limits]\n\
+                connections_maximum = 11\nreceive_maximum = 12\npacket_size_maximum = \"13KiB\"\n\
+                topic_alias_maximum = 0\nkeep_alive_maximum = \"15s\"\nexpiry_maximum = \"16h\"\n";
+    let variables = [
+        ("POSTBUD_LISTENER_0_AUTHENTICATION", "false"),
+        ("POSTBUD_LISTENER_0_VERSIONS", "5,3.1.1"),
+        ("POSTBUD_LISTENER_0_MOUNT", "floor/2/"),
+        ("POSTBUD_LISTENER_0_LIMITS_CONNECTIONS_MAXIMUM", "11"),
+        ("POSTBUD_LISTENER_0_LIMITS_RECEIVE_MAXIMUM", "12"),
+        ("POSTBUD_LISTENER_0_LIMITS_PACKET_SIZE_MAXIMUM", "13KiB"),
+        ("POSTBUD_LISTENER_0_LIMITS_TOPIC_ALIAS_MAXIMUM", "0"),
+        ("POSTBUD_LISTENER_0_LIMITS_KEEP_ALIVE_MAXIMUM", "15s"),
+        ("POSTBUD_LISTENER_0_LIMITS_EXPIRY_MAXIMUM", "16h"),
+    ];
+    let from_variables = load(TCP, &variables).unwrap().listener.listeners;
+    for listeners in [listeners(&format!("{TCP}{text}")), from_variables] {
+        let it = &listeners[0];
+        assert!(!it.authentication);
+        assert_eq!(it.connections_maximum, Some(11));
+        let expected = Entrance {
+            versions: vec![Version::V5, Version::V311],
+            mount: Some("floor/2/".into()),
+            limits: Limits {
+                receive_maximum: Some(12),
+                packet_size_maximum: Some(13 * 1024),
+                topic_alias_maximum: Some(0),
+                keep_alive_maximum: Some(15),
+                expiry_maximum: Some(Duration::from_secs(16 * 3600)),
+            },
+        };
+        assert_eq!(*it.entrance, expected);
+    }
+    for wrong in [
+        "mount = \"floor\"",
+        "mount = \"+/\"",
+        "mount = \"$SYS/\"",
+        "versions = []",
+        "versions = [\"4\"]",
+        "limits.receive_maximum = 0",
+        "limits.connections_maximum = 0",
+    ] {
+        let complaint = complaints(&format!("{TCP}{wrong}\n"), &[]);
+        assert!(complaint.contains("expected "), "{wrong}: {complaint}");
     }
 }

@@ -109,7 +109,7 @@ fn run(says: Vec<&'static [u8]>, steps: u64) -> (Ending, Duration) {
         steps,
         moved: AtomicU64::new(0),
     };
-    let driver = Driver::new(transport, broker, Caller::default(), patience);
+    let driver = Driver::new(transport, broker, Default::default(), patience);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

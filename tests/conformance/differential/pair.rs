@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -57,9 +58,26 @@ impl Pair {
     /// Beside a mosquitto with this in its configuration.
     #[track_caller]
     pub fn beside(configuration: &str) -> Self {
+        Self::of(Broker::mosquitto(configuration), Broker::start())
+    }
+
+    /// Both with the same file of permissions and the same password file, as mosquitto has them.
+    #[track_caller]
+    pub fn guarded(permissions: &Path, users: &Path) -> Self {
+        let (file, passwords) = (permissions.display(), users.display());
+        let theirs =
+            format!("allow_duplicate_messages true\nacl_file {file}\npassword_file {passwords}");
+        let ours = format!(
+            "[auth]\nanonymous = true\npassword.file = {users:?}\n[limits]\nconnect_timeout = \"1h\"\n\
+             [acl]\nmosquitto_file = {permissions:?}\n"
+        );
+        Self::of(Broker::mosquitto(&theirs), Broker::configured(&ours))
+    }
+
+    fn of(mosquitto: Broker, postbud: Broker) -> Self {
         Self {
-            mosquitto: Side::new(Broker::mosquitto(configuration)),
-            postbud: Side::new(Broker::start()),
+            mosquitto: Side::new(mosquitto),
+            postbud: Side::new(postbud),
             difference: None,
             agreed: Lines::new(),
             messages: 0,
