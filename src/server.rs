@@ -25,6 +25,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::auth::counts::Counts;
 use crate::auth::gate::{Gate, Parts};
+use crate::broker::defence::Level;
 use crate::broker::{Batch, Broker, Engines, Gauge, Restored};
 use crate::cluster::single::Single;
 use crate::config::Config;
@@ -40,6 +41,7 @@ use crate::store::disk::segments::error::OpenError;
 use crate::store::state::State;
 
 mod gate;
+mod load;
 mod reload;
 mod store;
 mod welcome;
@@ -271,6 +273,7 @@ impl House {
         tokio::spawn(tick(Arc::clone(&broker)));
         tokio::spawn(publish_sys(Arc::clone(&broker), Arc::clone(&reloader)));
         tokio::spawn(reload::obey(hangups, reloader, stopped));
+        tokio::spawn(load::watch(Arc::clone(&broker)));
         ready.store(true, Ordering::Release);
         tokio::spawn(store::watch(kept.engine()));
         welcome::say(&config, generated, &kept, restored, &doors, http);
@@ -313,10 +316,15 @@ fn serve_http(
     let exporter = http::Exporter::new(Arc::clone(broker), Arc::clone(&store), Arc::clone(counts));
     let exporter = Arc::new(exporter.map_err(Error::Metrics)?);
     let upkeep = Arc::clone(&exporter);
+    let busy = Arc::clone(broker);
     let state = http::State {
         render: Arc::new(move || exporter.render()),
         ready: Arc::clone(ready),
-        failure: Arc::new(move || store.health().failure.map(|it| it.to_string())),
+        failure: Arc::new(move || {
+            let failure = store.health().failure.map(|it| it.to_string());
+            let is_busy = busy.defence().level() >= Level::Busy;
+            failure.or_else(|| is_busy.then(|| "there is too much to do".to_owned()))
+        }),
     };
     tokio::spawn(async move {
         let mut interval = tokio::time::interval(UPKEEP_INTERVAL);

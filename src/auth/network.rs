@@ -1,7 +1,7 @@
 //! Addresses that belong together: `10.0.0.0/8`, or a single one.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// A network of IP addresses, written as CIDR has it.
@@ -18,6 +18,18 @@ pub struct Network {
 pub struct NotANetwork;
 
 impl Network {
+    /// This machine itself.
+    pub const LOOPBACK: [Self; 2] = [
+        Self {
+            address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)),
+            prefix: 8,
+        },
+        Self {
+            address: IpAddr::V6(Ipv6Addr::LOCALHOST),
+            prefix: 128,
+        },
+    ];
+
     /// Whether an address is in it. An IPv4 address is the same whether it came by a socket for IPv4 or one
     /// for both.
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -146,5 +158,14 @@ mod tests {
         for text in ["10.0.0.0/8", "0.0.0.0/0", "192.0.2.1", "::1", "fe80::/10"] {
             assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn loopback_is_this_machine() {
+        let [four, six] = Network::LOOPBACK;
+        assert!(four.contains("127.9.9.9".parse().unwrap()));
+        assert!(six.contains("::1".parse().unwrap()));
+        let shown = (four.to_string(), six.to_string());
+        assert_eq!(shown, ("127.0.0.0/8".to_owned(), "::1".to_owned()));
     }
 }

@@ -285,6 +285,7 @@ impl Broker {
             let count = side.outbound.purge();
             batch.tally.drop(DropReason::Purged, count);
             batch.tally.queue_changed(count, 0);
+            side.outbound.weigh(&mut batch.tally);
             self.tell_steps(&session, &mut side, batch);
             if let Some(port) = &side.port {
                 // Groups may give it what they could not before.
@@ -312,6 +313,7 @@ impl Broker {
             });
             batch.tally.drop(DropReason::Purged, count);
             batch.tally.queue_changed(count, 0);
+            batch.tally.queued_bytes += shared.weigh(group.weight());
             count
         };
         self.finish(batch);

@@ -65,6 +65,7 @@ impl Batch {
             options: &options.session,
             spare: &mut self.spare,
             tally: &mut self.tally,
+            pressed: false,
             judge: None,
         }
     }

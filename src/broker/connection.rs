@@ -280,13 +280,21 @@ impl Connection {
                 let silence = silence.map(|silence| self.last_heard + silence);
                 let asking = open.asking.iter().chain(&open.reviewing);
                 let others = open.proof_ends.into_iter().chain(asking.map(|it| it.by()));
-                others.chain(silence).min()
+                others.chain(self.held_until()).chain(silence).min()
             }
             Phase::Closed(_) => None,
         }
     }
 
-    /// The deadline has passed, and nothing has come.
+    /// When reading goes on, if the connection is held back because it sends too fast.
+    fn held_until(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Open(open) => open.held_until().map(|it| self.broker.defence.moment(it)),
+            _ => None,
+        }
+    }
+
+    /// The deadline has passed, and nothing has come; or a connection was held back for long enough.
     // [MQTT5-3.1.2-22] [MQTT311-3.1.2-24]
     pub fn timed_out(&mut self, batch: &mut Batch) -> Turn {
         if self
@@ -299,6 +307,7 @@ impl Connection {
             };
         }
         let now = batch.now.instant;
+        let is_held_no_longer = self.held_until().is_some_and(|until| until <= now);
         match &mut self.phase {
             Phase::Open(open) if open.proof_ends.is_some_and(|ends| ends <= now) => {
                 let Fault { code, what } = PROOF_ENDED;
@@ -306,6 +315,12 @@ impl Connection {
             }
             // No answer came in time, which is one.
             Phase::Open(open) if open.is_done_asking(now) => {
+                let turn = open.resume(&self.broker, &self.port, false, batch);
+                self.paused = turn == Turn::Pause;
+                return turn;
+            }
+            Phase::Open(open) if is_held_no_longer => {
+                open.hold_no_longer();
                 let turn = open.resume(&self.broker, &self.port, false, batch);
                 self.paused = turn == Turn::Pause;
                 return turn;
@@ -324,7 +339,7 @@ impl Connection {
 
     /// As [`Self::end`], with these words for it.
     fn end_as(&mut self, ending: Ending, words: Option<&'static str>, batch: &mut Batch) {
-        self.log(ending, words);
+        self.log(ending, words, batch.now.instant);
         if let Phase::Open(open) = &mut self.phase {
             let how = match ending {
                 Ending::Closed(code) => Detach::Say(code, words),
@@ -343,7 +358,7 @@ impl Connection {
     }
 
     /// Tells of an end that the broker decided on. That clients come and go is not worth a line.
-    fn log(&self, ending: Ending, words: Option<&str>) {
+    fn log(&self, ending: Ending, words: Option<&str>, now: Instant) {
         let why = match ending {
             _ if self.ending().is_some() => return,
             Ending::NoConnect => "no CONNECT in time",
@@ -351,12 +366,14 @@ impl Connection {
             Ending::Closed(code) => words.unwrap_or(code.text()),
             _ => return,
         };
-        tracing::info!(
-            client = self.client_id(),
-            peer = self.port.peer().map(tracing::field::display),
-            reason = ending.label(),
-            "closed: {why}"
-        );
+        if self.broker.may_tell(&self.port, now) {
+            tracing::info!(
+                client = self.client_id(),
+                peer = self.port.peer().map(tracing::field::display),
+                reason = ending.label(),
+                "closed: {why}"
+            );
+        }
     }
 
     /// The next bytes to write, for the connection's own task; it holds the flush token until it

@@ -18,7 +18,8 @@ use crate::store::options::Promise;
 
 use super::asking::Permissions;
 use super::batch::Batch;
-use super::metrics::Metrics;
+use super::defence::Defence;
+use super::metrics::{Gauge, Metrics};
 use super::options::Options;
 use super::registry::Registry;
 use super::schedule::Schedule;
@@ -50,6 +51,7 @@ pub struct Broker {
     pub(super) retained: RwLock<Retained>,
     pub(super) schedule: Mutex<Schedule>,
     pub(super) metrics: Metrics,
+    pub(super) defence: Defence,
     /// How groups behave of which the options say nothing.
     pub(super) unnamed_group: ArcSwap<GroupOptions>,
     /// The moment from which acknowledgement timeouts are counted.
@@ -75,6 +77,7 @@ impl Broker {
             retained: RwLock::new(retained),
             schedule: Mutex::default(),
             metrics: Metrics::default(),
+            defence: Defence::new(options.defence.clone()),
             unnamed_group,
             epoch: OnceLock::new(),
             numbers: AtomicU64::new(1),
@@ -95,12 +98,18 @@ impl Broker {
     pub fn replace_options(&self, options: Options) {
         self.retained.write().bound(options.pubsub.retained);
         self.unnamed_group.store(Arc::new(options.pubsub.unnamed()));
+        self.defence.replace(options.defence.clone());
         self.options.store(Arc::new(options));
     }
 
     /// What it counts.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// How it defends itself.
+    pub fn defence(&self) -> &Defence {
+        &self.defence
     }
 
     /// Retained messages, and their bytes.
@@ -144,7 +153,12 @@ impl Broker {
         while let Some(session) = batch.touched.pop() {
             self.flush(&session, batch);
         }
+        let queued_bytes = batch.tally.queued_bytes;
         self.metrics.add(&mut batch.tally);
+        if queued_bytes != 0 {
+            self.metrics.gauge(Gauge::QueuedBytes, queued_bytes);
+            self.defence.queued(self.metrics.read(Gauge::QueuedBytes));
+        }
         batch.options = None;
     }
 }

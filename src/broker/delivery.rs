@@ -62,6 +62,7 @@ impl Broker {
             return;
         }
         let mut cx = batch.context(self);
+        cx.pressed = self.defence.is_pressed();
         if side.outbound.deliver(delivery, source, &mut cx) {
             touch(session, side, batch);
         }
@@ -95,6 +96,11 @@ impl Broker {
             batch.tally.drop(DropReason::Away, 1);
             return;
         }
+        if self.defence.is_pressed() && gives_way(&group, shared, qos) {
+            self.tell_dropped(shared, message);
+            batch.tally.drop(DropReason::Overload, 1);
+            return;
+        }
         let before = group.backlog();
         let gone = |gone: Gone<'_>| self.tell_gone(shared, gone);
         let expired = group.drop_expired(batch.now.wall, gone);
@@ -107,6 +113,7 @@ impl Broker {
         };
         batch.tally.drop(DropReason::QueueFull, dropped);
         batch.tally.queue_changed(before, group.backlog());
+        batch.tally.queued_bytes += shared.weigh(group.weight());
     }
 
     /// Gives a message to a member that can take it now, other than `except`; returns whether there was
@@ -221,6 +228,7 @@ impl Broker {
         );
         batch.tally.drop(DropReason::Expired, expired);
         batch.tally.queue_changed(before, guard.backlog());
+        batch.tally.queued_bytes += shared.weigh(guard.weight());
         let lost = guard.take_lost();
         for number in &lost {
             self.tell_lost(shared, *number);
@@ -368,8 +376,13 @@ impl Broker {
             return Written::All;
         };
         let written = line.wire().put_back(chunk, taken, &mut batch.spare);
-        if !matches!(written, Written::All) {
-            return written;
+        match written {
+            Written::All => side.outbound.weigh_if_any(&mut batch.tally),
+            Written::More(_) => return written,
+            Written::Blocked => {
+                side.outbound.weigh(&mut batch.tally);
+                return written;
+            }
         }
         if side.hungry || !side.feeds.is_empty() {
             port.signal(Signal::Draw);
@@ -393,6 +406,13 @@ impl Broker {
             None => Written::All,
         }
     }
+}
+
+/// Whether a message to a group, at this QoS, does not wait while no more memory is to be taken: nobody
+/// is promised that, neither by the store nor by a group that refuses what it has no room for.
+fn gives_way(group: &Group<SessionRef>, shared: &GroupRef, qos: QoS) -> bool {
+    let promised = shared.is_kept() || shared.options.refuses;
+    qos == QoS::AtMostOnce || group.backlog() > 0 && !promised
 }
 
 /// Gives a chunk back to a wire that no session holds.

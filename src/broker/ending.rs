@@ -21,6 +21,16 @@ pub enum Ending {
     TooMany,
     /// The TLS handshake failed.
     TlsError,
+    /// Too many others had not opened a session: all together, or those from its address.
+    TooManyHandshakes,
+    /// It was one connection too many from its address.
+    TooManyFromAddress,
+    /// Connections came from its address faster than they may.
+    ConnectsTooFast,
+    /// Its address is banned.
+    BannedAddress,
+    /// The broker had too much to do to accept anybody.
+    Overloaded,
     /// It came from an address that is no proxy's, to a listener where proxies connect.
     UntrustedProxy,
     /// A proxy's header was malformed, or missing.
@@ -35,7 +45,7 @@ pub enum Ending {
 
 impl Ending {
     /// Endings without a Reason Code come first, then one for each code byte.
-    const PLAIN: [Self; 11] = [
+    const PLAIN: [Self; 16] = [
         Self::Disconnected,
         Self::Eof,
         Self::TransportError,
@@ -43,6 +53,11 @@ impl Ending {
         Self::WriteTimeout,
         Self::TooMany,
         Self::TlsError,
+        Self::TooManyHandshakes,
+        Self::TooManyFromAddress,
+        Self::ConnectsTooFast,
+        Self::BannedAddress,
+        Self::Overloaded,
         Self::UntrustedProxy,
         Self::ProxyError,
         Self::WebSocketRefused,
@@ -81,6 +96,11 @@ impl Ending {
             Self::WriteTimeout => "write_timeout",
             Self::TooMany => "too_many_connections",
             Self::TlsError => "tls_error",
+            Self::TooManyHandshakes => "too_many_handshakes",
+            Self::TooManyFromAddress => "too_many_from_address",
+            Self::ConnectsTooFast => "connects_too_fast",
+            Self::BannedAddress => "banned_address",
+            Self::Overloaded => "overloaded",
             Self::UntrustedProxy => "untrusted_proxy",
             Self::ProxyError => "proxy_error",
             Self::WebSocketRefused => "websocket_refused",
@@ -99,6 +119,14 @@ impl fmt::Display for Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_ending_has_a_label_of_its_own() {
+        let all = (0..Ending::COUNT).filter_map(Ending::from_index);
+        let labels: Vec<_> = all.map(Ending::label).collect();
+        let distinct: std::collections::HashSet<_> = labels.iter().collect();
+        assert_eq!(distinct.len(), labels.len(), "{labels:?}");
+    }
 
     #[test]
     fn every_ending_has_a_counter_of_its_own() {

@@ -116,6 +116,7 @@ impl Broker {
                 deliveries.into_iter().partition(exhausted);
             batch.tally.queue_changed(0, deliveries.len());
             group.give_back(deliveries.into_iter());
+            batch.tally.queued_bytes += shared.weigh(group.weight());
             drop(group);
             let letters = exhausted.into_iter().map(|delivery| Letter {
                 group: shared.clone(),

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::auth::{Access, Exchange, Identity, Request, Step, Tell, Verdict, Who};
 use crate::codec::{
@@ -16,6 +17,7 @@ use super::asking::{Asking, Questions};
 use super::batch::Batch;
 use super::connection::{Connection, NO_CONNECT, Phase};
 use super::core::Broker;
+use super::defence::{Level, TooOften};
 use super::ending::Ending;
 use super::mounted::Mounted;
 use super::open::Open;
@@ -39,6 +41,8 @@ pub(super) struct Waiting {
     /// The answers that it waits for.
     asking: Option<Asking>,
     what_for: WaitsFor,
+    /// Whether it has been counted how often the client comes.
+    is_counted: bool,
 }
 
 enum WaitsFor {
@@ -72,13 +76,15 @@ impl Broker {
     }
 
     /// Turns somebody away who wants another's session.
-    fn refuse_session(&self, terms: &Terms, owner: &Owner, port: &Port) -> Fault {
-        tracing::info!(
-            client = &*terms.client_id,
-            peer = port.peer().map(tracing::field::display),
-            user = owner.user.as_deref(),
-            "the session of this Client Identifier is another user's"
-        );
+    fn refuse_session(&self, terms: &Terms, owner: &Owner, port: &Port, now: Instant) -> Fault {
+        if self.may_tell(port, now) {
+            tracing::info!(
+                client = &*terms.client_id,
+                peer = port.peer().map(tracing::field::display),
+                user = owner.user.as_deref(),
+                "the session of this Client Identifier is another user's"
+            );
+        }
         self.metrics.session_refused();
         Fault::new(ReasonCode::NotAuthorized, "not authorized")
     }
@@ -167,7 +173,11 @@ impl Connection {
             ended: None,
             asking: None,
             what_for: WaitsFor::Verdict,
+            is_counted: false,
         }));
+        if broker.defence.level() >= Level::Busy {
+            return Err(BUSY);
+        }
         let unavailable = !options.pubsub.retained.available;
         if unavailable
             && connect.version == Version::V5
@@ -316,6 +326,19 @@ impl Connection {
         if self.broker.is_stopping() {
             return Err(STOPPING);
         }
+        if !std::mem::replace(&mut waiting.is_counted, true) {
+            let user = identity.user.as_deref();
+            let now = batch.now.instant;
+            match self
+                .broker
+                .defence
+                .comes_too_often(user, &waiting.terms.client_id, now)
+            {
+                Some(TooOften::User) => return Err(TOO_OFTEN),
+                Some(TooOften::Client) => return Err(FLAPPING),
+                None => {}
+            }
+        }
         if !stands(&identity, batch.now.wall) {
             return Err(PROOF_ENDED);
         }
@@ -323,9 +346,8 @@ impl Connection {
         let found = self.broker.registry.find(&waiting.terms.client_id);
         let claim = found.as_ref().map(|it| it.owner.claimed_by(&owner));
         if claim == Some(Claim::None) {
-            return Err(self
-                .broker
-                .refuse_session(&waiting.terms, &owner, &self.port));
+            let (terms, now) = (&waiting.terms, batch.now.instant);
+            return Err(self.broker.refuse_session(terms, &owner, &self.port, now));
         }
         waiting.terms.clean_start = waiting.clean_start || claim == Some(Claim::Anew);
         let who = Who {
@@ -504,12 +526,15 @@ impl Connection {
         fault: Fault,
         batch: &mut Batch,
     ) {
-        tracing::info!(
-            client = self.client_id(),
-            peer = self.port.peer().map(tracing::field::display),
-            reason = fault.code.name(),
-            "refused: {fault}"
-        );
+        self.broker.blame(&self.port, fault.code, batch.now.instant);
+        if self.broker.may_tell(&self.port, batch.now.instant) {
+            tracing::info!(
+                client = self.client_id(),
+                peer = self.port.peer().map(tracing::field::display),
+                reason = fault.code.name(),
+                "refused: {fault}"
+            );
+        }
         self.broker.metrics.refused(fault.code);
         self.phase = Phase::Closed(Ending::Closed(fault.code));
         let Some(version) = version else { return };
@@ -575,6 +600,15 @@ fn ask_the_store(
 }
 
 const CANNOT_KEEP: Fault = Fault::new(ReasonCode::ServerUnavailable, "the session cannot be kept");
+
+const BUSY: Fault = Fault::new(ReasonCode::ServerBusy, "there is too much to do");
+
+const TOO_OFTEN: Fault = Fault::new(
+    ReasonCode::ConnectionRateExceeded,
+    "the user connects too often",
+);
+
+const FLAPPING: Fault = Fault::new(ReasonCode::Banned, "the client connects too often");
 
 const STOPPING: Fault = Fault::new(ReasonCode::ServerUnavailable, "the broker is stopping");
 

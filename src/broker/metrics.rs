@@ -83,6 +83,8 @@ pub enum Gauge {
     Groups,
     /// Messages that wait in the queues of sessions and groups.
     Queued,
+    /// Bytes of memory that they take, about, and what sockets have not taken.
+    QueuedBytes,
     /// Messages that wait for the time at which they are to be published.
     Delayed,
 }
@@ -96,7 +98,7 @@ impl Snapshot {
 
 impl Gauge {
     /// Every gauge, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Connections,
         Self::Handshaking,
         Self::Connected,
@@ -104,6 +106,7 @@ impl Gauge {
         Self::Subscriptions,
         Self::Groups,
         Self::Queued,
+        Self::QueuedBytes,
         Self::Delayed,
     ];
 }

@@ -9,6 +9,7 @@
 //!        │     ── open        a turn of packets    (packets: one Control Packet to one action)
 //!        │     ── mounted     what clients below a mount point say     (entrance: what a listener is like)
 //!        │     ── asking      whether a client may do what it wants to
+//!        │     ── pace        how fast it may send
 //!        │     ── ending      why a connection ended
 //!        v
 //!      core ── publish        route, fill queues, offer to groups        (routes: remembered)
@@ -21,6 +22,7 @@
 //!        │  ── review         whether a session may still have what it has
 //!        │  ── person         who may have what is delivered
 //!        │  ── admin          what an operator asks
+//!        │  ── admission      who may have a connection      (defence: how much, how fast, who not)
 //!        v
 //!   shared: one session behind its two locks     port: what others may do to a connection
 //! ```
@@ -36,10 +38,12 @@
 //! Never two inbound sides, never two outbound sides.
 
 pub mod admin;
+mod admission;
 mod asking;
 mod batch;
 mod connection;
 mod core;
+pub mod defence;
 mod delayed;
 mod delivery;
 mod doors;
@@ -53,6 +57,7 @@ mod metrics;
 mod mounted;
 mod open;
 pub mod options;
+mod pace;
 mod packets;
 mod person;
 mod port;
@@ -68,6 +73,7 @@ mod subscribe;
 mod sys;
 mod tickets;
 
+pub use admission::Permit;
 pub use batch::{Batch, Now};
 pub use connection::{Connection, Turn};
 pub use core::{Broker, Engines};

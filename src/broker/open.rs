@@ -12,9 +12,11 @@ use super::asking::Asking;
 use super::batch::{Batch, Now};
 use super::connection::Turn;
 use super::core::Broker;
+use super::defence::{Scope, Tick, Toll};
 use super::delivery::touch;
 use super::ending::Ending;
 use super::mounted::Mounted;
+use super::pace::{self, Pace};
 use super::person::Person;
 use super::port::{Port, Signal};
 use super::routes::Routes;
@@ -38,6 +40,8 @@ pub(super) struct Open {
     /// A re-authentication in progress.
     pub exchange: Option<Box<dyn Exchange>>,
     pub routes: Routes,
+    /// How fast it may send, once there are rates.
+    pace: Option<Box<Pace>>,
     /// The answers that the next packet waits for.
     pub asking: Option<Asking>,
     /// The answers that it waits for to look again at what its session has.
@@ -54,6 +58,11 @@ const PACKETS_PER_TURN: usize = 4096;
 /// Deliveries and wires that one turn fills at most, so that the flush that follows is bounded too.
 const DELIVERIES_PER_TURN: usize = 8192;
 const WIRES_PER_TURN: usize = 1024;
+
+const TOO_FAST: Fault = Fault::new(
+    ReasonCode::MessageRateTooHigh,
+    "messages come faster than they may",
+);
 
 /// How an open connection leaves its session.
 pub(super) enum Leave {
@@ -94,6 +103,7 @@ impl Open {
             method,
             exchange: None,
             routes: Routes::default(),
+            pace: None,
             asking: None,
             reviewing: None,
             expires_at_once: terms.asked_for_no_expiry(),
@@ -146,6 +156,7 @@ impl Open {
         }
         self.review(broker, port, side, batch);
         let context = broker.context(self.version, self.granted_packet_size);
+        let toll = broker.defence.toll(batch.now.instant);
         loop {
             if !deliver_rest(broker, side, work, batch) {
                 return Ok(Turn::Again);
@@ -162,6 +173,11 @@ impl Open {
             {
                 return Ok(Turn::Again);
             }
+            if let Some(toll) = &toll
+                && self.is_held_back(broker, port, toll, input.len() > *used)?
+            {
+                return Ok(Turn::Pause);
+            }
             let Some((packet, length)) =
                 decode(&input[*used..], &context).map_err(|error| Leave::Fault(error.into()))?
             else {
@@ -176,9 +192,72 @@ impl Open {
                 return Ok(Turn::Pause);
             };
             *used += length;
+            if let (Some(toll), Some(pace)) = (&toll, &self.pace) {
+                pace.pay(toll, &packet, length);
+            }
             work.packets += 1;
             batch.tally.packets_received += 1;
             self.packet(broker, port, side, (&packet, decided), work, batch)?;
+        }
+    }
+
+    /// Whether the next packet has to wait because others came too fast.
+    ///
+    /// # Errors
+    ///
+    /// Whoever sends too fast is to be closed.
+    fn is_held_back(
+        &mut self,
+        broker: &Broker,
+        port: &Port,
+        toll: &Toll,
+        has_input: bool,
+    ) -> Result<bool, Fault> {
+        let pace = self.pace.get_or_insert_with(|| {
+            let (user, from) = (self.person.identity.user.as_deref(), port.peer());
+            Box::new(Pace::new(broker, user, from.map(|it| it.ip()), toll.now))
+        });
+        // Who has nothing to say is not held back before it has.
+        let scope = match has_input {
+            true => pace.holds_back(toll),
+            false => None,
+        };
+        let Some(scope) = scope else {
+            pace.hold_no_longer();
+            return Ok(false);
+        };
+        broker.defence.held_back(scope);
+        if pace::closes(toll) {
+            return Err(TOO_FAST);
+        }
+        let told = std::mem::replace(&mut pace.told, true);
+        if !told {
+            self.tell_held_back(broker, port, scope, toll.now);
+        }
+        Ok(true)
+    }
+
+    fn tell_held_back(&self, broker: &Broker, port: &Port, scope: Scope, now: Tick) {
+        let now = broker.defence.moment(now);
+        if broker.defence.may_tell(port.peer().map(|it| it.ip()), now) {
+            tracing::info!(
+                client = &*self.session.client_id,
+                peer = port.peer().map(tracing::field::display),
+                reason = scope.label(),
+                "held back: it sends faster than it may"
+            );
+        }
+    }
+
+    /// Until when it is held back, if it is.
+    pub(super) fn held_until(&self) -> Option<Tick> {
+        self.pace.as_ref()?.held_until()
+    }
+
+    /// It need not wait any longer, or not before it has been looked at again.
+    pub(super) fn hold_no_longer(&mut self) {
+        if let Some(pace) = &mut self.pace {
+            pace.hold_no_longer();
         }
     }
 
@@ -195,7 +274,10 @@ impl Open {
 
     /// Whether there is a reason not to go on with packets.
     fn is_held_up(&self, broker: &Broker, side: &InboundSide, now: Instant) -> bool {
-        side.inbound.paused() || self.is_asking(now) || self.is_clogged(broker)
+        side.inbound.paused()
+            || self.is_asking(now)
+            || self.held_until().is_some()
+            || self.is_clogged(broker)
     }
 
     /// Whether the client takes so little that nothing more should be read from it: what it sends
@@ -331,12 +413,15 @@ impl Open {
             Leave::Late => (Detach::Silent, Ending::Closed(ReasonCode::SessionTakenOver)),
             Leave::Disconnect(how) => (how, Ending::Disconnected),
             Leave::Fault(fault) => {
-                tracing::info!(
-                    client = &*self.session.client_id,
-                    peer = port.peer().map(tracing::field::display),
-                    reason = fault.code.name(),
-                    "closed: {fault}"
-                );
+                broker.blame(port, fault.code, batch.now.instant);
+                if broker.may_tell(port, batch.now.instant) {
+                    tracing::info!(
+                        client = &*self.session.client_id,
+                        peer = port.peer().map(tracing::field::display),
+                        reason = fault.code.name(),
+                        "closed: {fault}"
+                    );
+                }
                 (
                     Detach::Say(fault.code, Some(fault.what)),
                     Ending::Closed(fault.code),

@@ -6,6 +6,8 @@ use crate::pubsub::options::Options as PubsubOptions;
 use crate::session::options::Options as SessionOptions;
 use crate::store::options::Promise;
 
+use super::defence::options::Options as DefenceOptions;
+
 /// What the broker as a whole allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -25,6 +27,8 @@ pub struct Options {
     pub queue_memory: usize,
     /// How safe what must be stored is before it is acknowledged.
     pub promise: Promise,
+    /// How much is let in, how fast, and what shuts somebody out.
+    pub defence: DefenceOptions,
 }
 
 impl Default for Options {
@@ -37,6 +41,7 @@ impl Default for Options {
             delayed: DelayedOptions::default(),
             queue_memory: 256 * 1024,
             promise: Promise::default(),
+            defence: DefenceOptions::default(),
         }
     }
 }

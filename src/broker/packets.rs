@@ -1,6 +1,7 @@
 //! One Control Packet of an open connection to one action.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::auth::{Request, Step};
 use crate::codec::{
@@ -61,7 +62,7 @@ impl Open {
                     Decided::Subscribe(permitted) => permitted,
                     _ => Vec::new(),
                 };
-                self.subscribe(broker, side, subscribe, &permitted)?;
+                self.subscribe(broker, side, subscribe, &permitted, batch.now.instant)?;
                 // At once, SUBACK first: a SUBSCRIBE that follows and replaces this one gets its
                 // retained messages again, not instead. [MQTT5-3.8.4-4] [MQTT311-3.8.4-3]
                 self.send_replies(broker, side, batch);
@@ -114,6 +115,8 @@ impl Open {
         }
         if let Some(code) = refused {
             broker.metrics.publish_refused(code);
+            let now = batch.now.instant;
+            self.tell_refused(broker, "PUBLISH", message.topic(), code, now);
             // QoS 0 cannot be answered.
             if let Some(token) = token {
                 side.inbound.settle(token, code);
@@ -125,6 +128,27 @@ impl Open {
             return self.publish_later(broker, side, &message, asked, batch.now);
         }
         self.route(broker, side, message, asked, batch)
+    }
+
+    /// Tells of a topic or a filter that was refused.
+    fn tell_refused(
+        &self,
+        broker: &Broker,
+        what: &str,
+        topic: &str,
+        code: ReasonCode,
+        now: Instant,
+    ) {
+        let peer = self.person.port.as_ref().and_then(|port| port.peer());
+        if broker.defence.may_tell(peer.map(|it| it.ip()), now) {
+            tracing::info!(
+                client = &*self.session.client_id,
+                peer = peer.map(tracing::field::display),
+                reason = code.name(),
+                topic,
+                "refused: {what}"
+            );
+        }
     }
 
     // [MQTT5-3.2.2-14]
@@ -263,6 +287,7 @@ impl Open {
         side: &mut InboundSide,
         packet: &Subscribe<'_>,
         permitted: &[bool],
+        now: Instant,
     ) -> Result<(), Fault> {
         let filters = packet.filters.iter();
         let unchanged = filters.map(|(filter, options)| {
@@ -271,6 +296,12 @@ impl Open {
         });
         let unchanged: Vec<_> = unchanged.collect();
         let codes = broker.subscribe(&self.session, side, permitted, self.version, packet);
+        for ((filter, _), code) in packet.filters.iter().zip(&codes) {
+            // In 3.x it is the same for whatever was wrong.
+            if let Some(code) = ReasonCode::from_byte(*code).filter(|it| it.is_error()) {
+                self.tell_refused(broker, "SUBSCRIBE", filter, code, now);
+            }
+        }
         let mut suback = Suback {
             packet_id: packet.packet_id,
             reason_string: self.explain(&codes),

@@ -88,6 +88,7 @@ impl Broker {
         batch.tally.queue_changed(0, kept.backlog.len());
         let mut group = shared.group.lock();
         group.restore(kept.backlog, self.options().queue_memory);
+        batch.tally.queued_bytes += shared.weigh(group.weight());
         drop(group);
         shared
     }
@@ -147,6 +148,7 @@ impl Broker {
             outbound.outbound = Outbound::restored(in_flight, kept.waiting);
             batch.tally.queue_changed(0, outbound.outbound.queued());
             session.set_kept(&mut outbound, Some(self.options().queue_memory));
+            outbound.outbound.weigh(&mut batch.tally);
         }
         let subscriptions = kept.subscriptions.iter().map(|(filter, options, id)| {
             let subscribed = Subscribed {

@@ -177,8 +177,7 @@ impl Broker {
     ) -> Result<Opened, AskAgain> {
         let Wanted { terms, asked, .. } = *wanted;
         loop {
-            let found = self.registry.find(&terms.client_id);
-            let (session, is_new) = match found {
+            let (session, is_new) = match self.registry.find(&terms.client_id) {
                 Some(session) => (session, false),
                 None => {
                     let number = match asked {
@@ -531,7 +530,9 @@ impl Broker {
             session.set_kept(&mut outbound, None);
             let queued = outbound.outbound.queued();
             batch.tally.queue_changed(queued, 0);
-            outbound.outbound.end()
+            let dropped = outbound.outbound.end();
+            outbound.outbound.weigh(&mut batch.tally);
+            dropped
         };
         batch.tally.drop(DropReason::Ended, dropped);
         self.registry.remove(session);

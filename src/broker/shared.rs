@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -355,6 +355,8 @@ pub(super) struct SharedGroup {
     pub group: Mutex<Group<SessionRef>>,
     /// Whether the store keeps its backlog: whether a session that it keeps was ever a member.
     kept: AtomicBool,
+    /// Bytes of memory that the backlog took when it was weighed last. Changes under the group's lock.
+    weighed: AtomicUsize,
 }
 
 impl SharedGroup {
@@ -364,6 +366,11 @@ impl SharedGroup {
 
     pub(super) fn set_kept(&self) {
         self.kept.store(true, Ordering::Release);
+    }
+
+    /// The backlog takes so much memory now; returns by how much that is more than before, or less.
+    pub(super) fn weigh(&self, weight: usize) -> i64 {
+        weight as i64 - self.weighed.swap(weight, Ordering::Relaxed) as i64
     }
 }
 
@@ -402,6 +409,7 @@ impl GroupRef {
             options: Arc::clone(group.options()),
             group: Mutex::new(group),
             kept: AtomicBool::new(false),
+            weighed: AtomicUsize::new(0),
         }))
     }
 }

@@ -239,6 +239,7 @@ impl Broker {
     ) {
         batch.tally.drop(DropReason::Ended, dropped);
         batch.tally.queue_changed(dropped, 0);
+        batch.tally.queued_bytes += shared.weigh(0);
         subscriptions.remove_group(&shared.filter, &shared.share);
         if shared.is_kept() {
             let group = shared.source.0.get();

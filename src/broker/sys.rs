@@ -217,7 +217,9 @@ impl Reading {
     }
 
     fn dropped(&self) -> u64 {
-        let of_full_queues = |(reason, _): &&(DropReason, u64)| *reason == DropReason::QueueFull;
+        let of_full_queues = |(reason, _): &&(DropReason, u64)| {
+            matches!(reason, DropReason::QueueFull | DropReason::Overload)
+        };
         let dropped = self.snapshot.dropped.iter().filter(of_full_queues);
         dropped.map(|(_, count)| count).sum()
     }

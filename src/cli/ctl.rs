@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use clap::{Args, Subcommand};
 use super::moment::Span;
 use super::table::{Table, shown};
 use crate::control::protocol::{
-    Answer, Group, GroupDetails, GroupName, Reloaded, Request, Session, SessionDetails,
+    Answer, Ban, Group, GroupDetails, GroupName, Reloaded, Request, Session, SessionDetails,
 };
 use crate::topic::filter;
 
@@ -65,6 +66,17 @@ enum Verb {
     /// One shared group: show, purge
     #[command(subcommand)]
     Group(GroupVerb),
+    /// List the addresses and clients that are banned
+    Bans,
+    /// Let an address in again, or a client
+    Unban {
+        /// The address
+        #[arg(value_name = "ADDRESS", required_unless_present = "client")]
+        address: Option<IpAddr>,
+        /// The Client Identifier
+        #[arg(long, value_name = "ID", conflicts_with = "address")]
+        client: Option<String>,
+    },
     /// Copy the store, as it is now, into a folder that is empty or does not exist
     Snapshot {
         /// The folder
@@ -164,6 +176,13 @@ impl Verb {
                 let GroupName { share, filter } = group;
                 Request::PurgeGroup { share, filter }
             }
+            Self::Bans => Request::Bans,
+            Self::Unban { address, client } => match (address, client) {
+                (Some(address), _) => Request::UnbanAddress { address },
+                (None, client) => Request::UnbanClient {
+                    client_id: client.unwrap_or_default(),
+                },
+            },
             // The broker may have been started elsewhere.
             Self::Snapshot { folder } => Request::Snapshot {
                 to: std::path::absolute(folder)?,
@@ -221,6 +240,11 @@ fn text(answer: &Answer) -> String {
             text
         }
         Answer::Group(it) => group(it),
+        Answer::Bans { items, more } => {
+            let mut text = bans(items);
+            text.push_str(if *more { "there are more\n" } else { "" });
+            text
+        }
         Answer::Done => "done\n".to_owned(),
         Answer::Purged { messages } => format!("{messages} messages were given up\n"),
         Answer::Snapshot(it) => format!(
@@ -361,6 +385,20 @@ fn left_out(text: &mut String, here: usize, all: u64) {
     if missing > 0 {
         let _ = writeln!(text, "{:<15}and {missing} more", "");
     }
+}
+
+fn bans(items: &[Ban]) -> String {
+    let mut table = Table::new(["banned", "user", "why", "left", "refused"]);
+    for it in items {
+        table.row([
+            shown(&it.name),
+            it.user.as_ref().map_or(String::new(), |user| shown(user)),
+            it.reason.clone(),
+            Span(it.left).to_string(),
+            it.refused.to_string(),
+        ]);
+    }
+    table.to_string()
 }
 
 fn whole_name(it: &Group) -> String {

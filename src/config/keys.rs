@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::auth::options::WayName;
 use crate::auth::token::options::{Algorithm, Field};
+use crate::broker::defence::options::OverRate;
 use crate::pubsub::options::Strategy;
 use crate::queue::options::Overflow;
 use crate::store::options::Durability;
@@ -128,7 +129,10 @@ pub const TOPIC_KEYS: &[Key<TopicSettings>] = &[
 /// All other settings.
 pub const KEYS: &[Key<Settings>] = &[
     key("limits.connections_maximum", |v, to| {
-        v.number(1..=ANY, &mut to.listener.connections_maximum)
+        v.number(1..=ANY, &mut to.broker.defence.connections_maximum)
+    }),
+    key("limits.handshakes_maximum", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.handshakes_maximum)
     }),
     key("limits.abandoned_sessions_maximum", |v, to| {
         v.number(1..=ANY, &mut to.broker.abandoned_sessions_maximum)
@@ -141,6 +145,81 @@ pub const KEYS: &[Key<Settings>] = &[
     }),
     key("limits.drain_timeout", |v, to| {
         v.duration(Duration::ZERO..=HOUR, &mut to.listener.drain_timeout)
+    }),
+    key("limits.over_rate", |v, to| {
+        v.choice(OVER_RATES, &mut to.broker.defence.over_rate)
+    }),
+    key("limits.remembered", |v, to| {
+        v.number(1000..=ANY, &mut to.broker.defence.remembered)
+    }),
+    key("limits.exempt", |v, to| {
+        v.networks(&mut to.broker.defence.exempt)
+    }),
+    key("limits.connection.messages_per_second", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.connection.messages)
+    }),
+    key("limits.connection.bytes_per_second", |v, to| {
+        v.size(0..=ANY, &mut to.broker.defence.connection.bytes)
+    }),
+    key("limits.connection.burst", |v, to| {
+        v.duration(TENTH..=HOUR, &mut to.broker.defence.connection.burst)
+    }),
+    key("limits.user.messages_per_second", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.user.messages)
+    }),
+    key("limits.user.bytes_per_second", |v, to| {
+        v.size(0..=ANY, &mut to.broker.defence.user.bytes)
+    }),
+    key("limits.user.connects_per_second", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.user.connects)
+    }),
+    key("limits.user.burst", |v, to| {
+        v.duration(TENTH..=HOUR, &mut to.broker.defence.user.burst)
+    }),
+    key("limits.address.messages_per_second", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.address.messages)
+    }),
+    key("limits.address.bytes_per_second", |v, to| {
+        v.size(0..=ANY, &mut to.broker.defence.address.bytes)
+    }),
+    key("limits.address.connects_per_second", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.address.connects)
+    }),
+    key("limits.address.burst", |v, to| {
+        v.duration(TENTH..=HOUR, &mut to.broker.defence.address.burst)
+    }),
+    key("limits.address.connections_maximum", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.address_connections_maximum)
+    }),
+    key("limits.address.handshakes_maximum", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.address_handshakes_maximum)
+    }),
+    key("limits.ban.failures", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.ban.failures)
+    }),
+    key("limits.ban.within", |v, to| {
+        v.duration(SECOND..=DAY, &mut to.broker.defence.ban.within)
+    }),
+    key("limits.ban.for", |v, to| {
+        v.duration(SECOND..=YEARS, &mut to.broker.defence.ban.lasts)
+    }),
+    key("limits.ban.tls", |v, to| {
+        v.boolean(&mut to.broker.defence.ban.tls)
+    }),
+    key("limits.flapping.connects", |v, to| {
+        v.number(0..=ANY, &mut to.broker.defence.flapping.connects)
+    }),
+    key("limits.flapping.within", |v, to| {
+        v.duration(SECOND..=DAY, &mut to.broker.defence.flapping.within)
+    }),
+    key("limits.flapping.for", |v, to| {
+        v.duration(SECOND..=YEARS, &mut to.broker.defence.flapping.lasts)
+    }),
+    key("overload.memory_maximum", |v, to| {
+        v.memory(&mut to.broker.defence.overload.memory_maximum)
+    }),
+    key("overload.lag_maximum", |v, to| {
+        v.duration_or_zero(TENTH..=HOUR, &mut to.broker.defence.overload.lag_maximum)
     }),
     restart("http.address", |v, to| {
         v.address_or_none(&mut to.http.address)
@@ -318,6 +397,10 @@ pub const KEYS: &[Key<Settings>] = &[
     key("queue.memory", |v, to| {
         v.size(1..=ANY, &mut to.broker.queue_memory)
     }),
+    key("queue.total_bytes", |v, to| {
+        let bytes = &mut to.broker.defence.overload.queued_bytes_maximum;
+        v.size(0..=ANY, bytes)
+    }),
     key("shared.strategy", |v, to| {
         v.choice(STRATEGIES, &mut to.broker.pubsub.strategy)
     }),
@@ -375,6 +458,7 @@ pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What ten digits of seconds can say, nearly.
 const YEARS: Duration = Duration::from_secs(u32::MAX as u64);
 
+const OVER_RATES: &[(&str, OverRate)] = &[("pause", OverRate::Pause), ("close", OverRate::Close)];
 const WAYS: &[(&str, WayName)] = &[
     ("certificate", WayName::Certificate),
     ("password", WayName::Password),

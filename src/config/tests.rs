@@ -296,16 +296,13 @@ const CHANGED: &[(&str, &str)] = &[
 /// No key is wired to a neighbour.
 #[test]
 fn every_key_reaches_its_option_from_the_file_and_from_the_environment() {
-    let changed = [CHANGED, token::CHANGED].concat();
+    let changed = [CHANGED, token::CHANGED, defence::CHANGED].concat();
     let named: BTreeSet<&str> = changed.iter().map(|(path, _)| *path).collect();
     assert_eq!(named, paths(KEYS).collect());
 
-    let text: String = changed
-        .iter()
-        .map(|(path, value)| toml_line(path, value))
-        .collect();
-    let from_file = load(&format!("{text}{LISTENER}"), &[]).unwrap();
-    check_changed(&from_file);
+    let text = changed.iter().map(|(path, value)| toml_line(path, value));
+    let text: String = text.collect();
+    check_changed(&load(&format!("{text}{LISTENER}"), &[]).unwrap());
 
     let names: Vec<(String, &str)> = changed
         .iter()
@@ -331,8 +328,9 @@ fn toml_line(path: &str, value: &str) -> String {
 }
 
 fn check_changed(config: &Config) {
+    defence::check_changed(config);
     let seconds = Duration::from_secs;
-    assert_eq!(config.listener.connections_maximum, 11);
+    assert_eq!(config.broker.defence.connections_maximum, 11);
     assert_eq!(config.broker.abandoned_sessions_maximum, 12);
     assert_eq!(config.listener.connect_timeout, seconds(13));
     assert_eq!(config.listener.write_timeout, seconds(14));
@@ -494,11 +492,17 @@ fn zero_is_refused_for_every_limit_that_would_stop_everything() {
     assert_eq!(
         zero_means_none,
         [
+            "limits.handshakes_maximum",
             "limits.drain_timeout",
+            "limits.address.connections_maximum",
+            "limits.address.handshakes_maximum",
+            "overload.memory_maximum",
+            "overload.lag_maximum",
             "session.topic_alias_maximum",
             "session.outbound_alias_maximum",
             "session.keep_alive_maximum",
             "session.expiry_maximum",
+            "queue.total_bytes",
             "store.bytes_maximum",
         ]
     );
@@ -729,5 +733,6 @@ fn a_file_that_cannot_be_a_configuration_is_named() {
 }
 
 mod acl;
+mod defence;
 mod groups;
 mod token;

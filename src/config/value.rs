@@ -15,6 +15,7 @@ use crate::auth::acl::options::Name;
 use crate::auth::acl::pattern::Pattern;
 use crate::auth::network::Network;
 use crate::auth::web::Url;
+use crate::broker::defence::options::Memory;
 use crate::topic::{filter, name};
 
 /// A value as it was written.
@@ -407,6 +408,22 @@ impl Value {
         })
     }
 
+    /// A bound on memory: bytes, 0 for none, or `"auto"`.
+    pub fn memory(&self, target: &mut Memory) -> Result<(), Expected> {
+        match self {
+            Self::String(text) | Self::Text(text) if text == "auto" => {
+                *target = Memory::Derived;
+                return Ok(());
+            }
+            _ => {}
+        }
+        let mut bytes = None;
+        self.size_or_zero(LEAST_MEMORY..=u64::MAX, &mut bytes)
+            .map_err(|Expected(text)| Expected(format!("\"auto\", {text}")))?;
+        *target = bytes.map_or(Memory::Unbounded, Memory::Bytes);
+        Ok(())
+    }
+
     /// Text of 1 to `most` bytes.
     pub fn word(&self, most: usize, target: &mut String) -> Result<(), Expected> {
         let mut text = String::new();
@@ -490,6 +507,9 @@ impl Value {
         }
     }
 }
+
+/// A bound on memory below which nothing could be done.
+const LEAST_MEMORY: u64 = 16 << 20;
 
 const ADDRESS: &str =
     "an IP address with a port, such as \"127.0.0.1:1883\", \"0.0.0.0:1883\" or \"[::1]:1883\"";

@@ -8,8 +8,8 @@ use crate::broker::admin::{self, Kicked};
 use crate::broker::{Batch, Broker, Now};
 
 use super::protocol::{
-    Answer, Group, GroupDetails, Member, PAGE_MAXIMUM, Reloaded, Request, Session, SessionDetails,
-    Snapshot, Subscription, Will,
+    Answer, Ban, Group, GroupDetails, Member, PAGE_MAXIMUM, Reloaded, Request, Session,
+    SessionDetails, Snapshot, Subscription, Will,
 };
 
 /// Bytes of names in one answer, about: a client may call itself what it likes, up to 64 KiB.
@@ -89,6 +89,19 @@ impl House {
                 let purged = self.broker.purge_group(share, filter, batch);
                 purged.map_or_else(|| unknown_group(share, filter), purged_messages)
             }
+            Request::Bans => self.bans(now),
+            Request::UnbanAddress { address } => {
+                match self.broker.defence().unban_address(*address) {
+                    true => Answer::Done,
+                    false => refuse(format!("{address} is not banned")),
+                }
+            }
+            Request::UnbanClient { client_id } => {
+                match self.broker.defence().unban_client(client_id) {
+                    true => Answer::Done,
+                    false => refuse(format!("{client_id:?} is not banned")),
+                }
+            }
             Request::Snapshot { to } => self.snapshot(to),
             Request::Reload => match (self.reload)() {
                 Ok(reloaded) => Answer::Reloaded(reloaded),
@@ -111,6 +124,24 @@ impl House {
         let mut items: Vec<_> = page.items.into_iter().map(group).collect();
         more |= cut(&mut items, |it| it.share.len() + it.filter.len());
         Answer::Groups { items, more }
+    }
+
+    fn bans(&self, now: Now) -> Answer {
+        let mut items = self.broker.defence().banned(now.instant);
+        let mut more = items.len() > PAGE_MAXIMUM as usize;
+        items.truncate(PAGE_MAXIMUM as usize);
+        let banned = items.into_iter().map(|it| Ban {
+            name: it.name.into(),
+            user: it.user.map(String::from),
+            reason: it.reason.label().to_owned(),
+            left: it.left.as_secs(),
+            refused: it.refused,
+        });
+        let mut items: Vec<_> = banned.collect();
+        more |= cut(&mut items, |it| {
+            it.name.len() + it.user.as_ref().map_or(0, String::len)
+        });
+        Answer::Bans { items, more }
     }
 
     fn snapshot(&self, to: &Path) -> Answer {
@@ -141,6 +172,8 @@ fn note(request: &Request, answer: &Answer) {
         (Request::PurgeGroup { share, filter }, Answer::Purged { messages }) => {
             tracing::info!(share, filter, messages, "control: backlog purged");
         }
+        (Request::UnbanAddress { address }, _) => tracing::info!(%address, "control: unbanned"),
+        (Request::UnbanClient { client_id }, _) => tracing::info!(client_id, "control: unbanned"),
         (Request::Snapshot { to }, _) => {
             tracing::info!(to = %to.display(), "control: snapshot taken");
         }

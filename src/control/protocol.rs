@@ -8,6 +8,7 @@
 //!
 //! Times are in seconds.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,18 @@ pub enum Request {
         /// Its Topic Filter.
         filter: String,
     },
+    /// Who is banned.
+    Bans,
+    /// Lets an address in again.
+    UnbanAddress {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Lets a client in again.
+    UnbanClient {
+        /// Its Client Identifier.
+        client_id: String,
+    },
     /// Copies the store.
     Snapshot {
         /// The folder to make, by an absolute path.
@@ -112,6 +125,13 @@ pub enum Answer {
     },
     /// One group.
     Group(GroupDetails),
+    /// Who is banned.
+    Bans {
+        /// Addresses by their text, then clients by their Client Identifiers.
+        items: Vec<Ban>,
+        /// Whether there are others.
+        more: bool,
+    },
     /// It was done.
     Done,
     /// Messages were given up.
@@ -257,6 +277,21 @@ pub struct Member {
     pub in_flight: u64,
 }
 
+/// Somebody who is banned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    /// The address, or the first 256 bytes of the Client Identifier.
+    pub name: String,
+    /// The user of a client.
+    pub user: Option<String>,
+    /// Why: "failures" of an address, "flapping" of a client.
+    pub reason: String,
+    /// How many seconds it lasts still.
+    pub left: u64,
+    /// How often it was turned away.
+    pub refused: u64,
+}
+
 /// A copy of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -285,6 +320,9 @@ mod tests {
             r#"{"verb":"group","share":"g","filter":"a"}"#,
             r#"{"verb":"purge_group","share":"g","filter":"a"}"#,
             r#"{"verb":"snapshot","to":"/copy"}"#,
+            r#"{"verb":"bans"}"#,
+            r#"{"verb":"unban_address","address":"192.0.2.7"}"#,
+            r#"{"verb":"unban_client","client_id":"c"}"#,
         ] {
             let request: Request = serde_json::from_str(text).expect(text);
             assert_eq!(serde_json::to_string(&request).expect(text), text);

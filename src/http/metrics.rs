@@ -6,6 +6,7 @@
 //! ```text
 //!   broker::Metrics ──snapshot──> Series ──handles──> recorder ──render──> text
 //!   Store ───────────health───────────^
+//!   Defence ─────────figures──────────^
 //!   auth::Counts ─────────────────────^
 //! ```
 //!
@@ -16,7 +17,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -25,6 +26,8 @@ use crate::auth::counts::Counts;
 use crate::broker::{self, Broker, Reloads, Snapshot};
 use crate::codec::{PacketType, ReasonCode};
 use crate::store::{Failure, Health, Store};
+
+use super::defence::OfDefence;
 
 mod proofs;
 
@@ -89,10 +92,12 @@ impl Exporter {
         let snapshot = self.broker.metrics().snapshot();
         let retained = self.broker.retained();
         let health = self.store.health();
+        let figures = self.broker.defence().figures(Instant::now());
         // A reason that nobody expected makes a new series.
         metrics::with_local_recorder(&self.recorder, || {
             self.series.set(&snapshot, retained);
             self.series.store.set(&health);
+            self.series.defence.set(&figures);
             self.series.proofs.set(&self.proofs);
         });
         self.handle.render()
@@ -133,6 +138,7 @@ struct Series {
     retained_bytes: Gauge,
     reloads: OfReloads,
     store: OfStore,
+    defence: OfDefence,
     proofs: OfProofs,
 }
 
@@ -206,6 +212,7 @@ impl Series {
             ),
             reloads: OfReloads::register(),
             store: OfStore::register(),
+            defence: OfDefence::register(),
             proofs: OfProofs::register(proofs),
         }
     }
@@ -442,6 +449,10 @@ fn of_broker(gauge: broker::Gauge) -> Gauge {
         broker::Gauge::Queued => (
             "postbud_messages_queued",
             "Messages that wait in the queues of sessions and of shared groups.",
+        ),
+        broker::Gauge::QueuedBytes => (
+            "postbud_queued_bytes",
+            "Bytes of memory, about, of messages that wait in queues or for a slow socket.",
         ),
         broker::Gauge::Delayed => (
             "postbud_messages_delayed",

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   options      where to listen
-//!   metrics      the broker's numbers as a page
+//!   metrics      the broker's numbers as a page    (defence: rates, bans, overload)
 //!   routes       what is answered on which path
 //!   connection   how many may connect, for how long and with how much
 //! ```
@@ -15,6 +15,7 @@
 //! `connection::Limits`.
 
 mod connection;
+mod defence;
 mod metrics;
 pub mod options;
 mod routes;

@@ -19,9 +19,9 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::auth::Caller;
-use crate::broker::{self, Broker, Ending, Gauge};
+use crate::broker::{self, Broker, Ending, Permit};
 
-use super::arrival::{Acceptor, Arrival, Counted, Door};
+use super::arrival::{Acceptor, Arrival, Counted, Door, why};
 use super::driver::Patience;
 use super::options::{ListenerOptions, Options, Place};
 use super::transport::Direct;
@@ -225,30 +225,18 @@ impl Bound {
         counters: &Arc<broker::Door>,
         options: &Options,
     ) {
-        let listener = &*self.door.name;
-        let mut counted = Counted::new(broker, counters);
+        let now = Instant::now();
+        // Refused or not, it has been here.
+        let counted = Counted::new(counters);
         let peer = match &accepted {
             Accepted::Internet(_, peer) => Some(*peer),
             Accepted::Unix(_) => None,
         };
-        let present = broker.metrics().read(Gauge::Connections);
-        let present = usize::try_from(present).unwrap_or(0);
         let own = self.door.connections_maximum;
-        if present > options.connections_maximum || own.is_some_and(|most| counters.open() > most) {
-            let peer = peer.map(tracing::field::display);
-            tracing::info!(peer, listener, "refused: too many connections");
-            counted.ending = Ending::TooMany;
+        let is_full = own.is_some_and(|most| counters.open() > most);
+        let Some(permit) = self.admit(broker, peer, is_full, now) else {
             return;
-        }
-        if let (Some(proxy), Some(peer)) = (&self.door.proxy, peer)
-            && !proxy.trusts(peer)
-        {
-            // Neither believed nor taken for a client: its header may say anything, and a client that could
-            // do without one would come around whatever the proxy is there for.
-            tracing::info!(%peer, listener, "refused: not an address of a trusted proxy");
-            counted.ending = Ending::UntrustedProxy;
-            return;
-        }
+        };
         let arrival = Arrival {
             door: Arc::clone(&self.door),
             caller: Caller {
@@ -259,15 +247,55 @@ impl Bound {
             },
             broker: Arc::clone(broker),
             patience: Patience {
-                connect_by: Instant::now() + options.connect_timeout,
+                connect_by: now + options.connect_timeout,
                 write: options.write_timeout,
             },
+            permit,
             counted,
         };
         match accepted {
             Accepted::Unix(stream) => arrival.drive(Direct::new(stream)),
             Accepted::Internet(stream, _) => arrival.set_out(stream),
         }
+    }
+
+    /// A place for a connection, if it may have one and the listener is not full. Behind a proxy it is known
+    /// later whom it speaks for.
+    fn admit(
+        &self,
+        broker: &Arc<Broker>,
+        peer: Option<SocketAddr>,
+        is_full: bool,
+        now: Instant,
+    ) -> Option<Permit> {
+        let proxy = self.door.proxy.as_ref();
+        let address = peer.map(|it| it.ip());
+        // Neither believed nor taken for a client: its header may say anything, and a client that could do
+        // without one would come around whatever the proxy is there for.
+        let is_stranger = proxy
+            .zip(peer)
+            .is_some_and(|(proxy, peer)| !proxy.trusts(peer));
+        let refused = match (is_full, is_stranger) {
+            (true, _) => Some(Ending::TooMany),
+            (false, true) => Some(Ending::UntrustedProxy),
+            (false, false) => None,
+        };
+        let permit = broker.admit(address.filter(|_| proxy.is_none()), now);
+        let permit = permit.and_then(|permit| match refused {
+            Some(ending) => Err(permit.refuse(ending)),
+            None => Ok(permit),
+        });
+        let ending = match permit {
+            Ok(permit) => return Some(permit),
+            Err(ending) => ending,
+        };
+        if broker.defence().may_tell(address, now) {
+            let peer = peer.map(tracing::field::display);
+            let (listener, reason) = (&*self.door.name, ending.label());
+            let why = why(ending);
+            tracing::info!(peer, listener, reason, "refused: {why}");
+        }
+        None
     }
 }
 

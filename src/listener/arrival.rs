@@ -14,6 +14,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -21,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::auth::Caller;
-use crate::broker::{self, Broker, Ending, Entrance, Gauge};
+use crate::broker::{self, Broker, Ending, Entrance, Permit};
 
 use super::driver::{Driver, Patience};
 use super::options::{ProxyOptions, WebSocketOptions};
@@ -68,6 +69,8 @@ pub(super) struct Arrival {
     pub caller: Caller,
     pub broker: Arc<Broker>,
     pub patience: Patience,
+    /// Its place among all connections.
+    pub permit: Permit,
     pub counted: Counted,
 }
 
@@ -95,19 +98,23 @@ impl Arrival {
 
     /// The whole way.
     async fn walk(mut self, stream: TcpStream) {
-        let shaking = Shaking::new(&self.broker);
-        let way = self.steps(stream).await;
-        drop(shaking);
-        match way {
+        match self.steps(stream).await {
             Ok(Way::Direct(transport)) => self.drive(transport),
             Ok(Way::Tls(transport)) => self.drive(transport),
             Ok(Way::WebSocket(transport)) => self.drive(transport),
             Ok(Way::WebSocketInTls(transport)) => self.drive(transport),
             Err(Refused { ending, why }) => {
-                let peer = self.caller.peer.map(tracing::field::display);
-                let (listener, reason) = (&*self.door.name, ending.label());
-                tracing::info!(peer, listener, reason, "closed: {why}");
-                self.counted.ending = ending;
+                let now = Instant::now();
+                self.permit.ended(ending);
+                if ending == Ending::TlsError {
+                    self.permit.failed(now);
+                }
+                let address = self.caller.peer.map(|it| it.ip());
+                if self.broker.defence().may_tell(address, now) {
+                    let peer = self.caller.peer.map(tracing::field::display);
+                    let (listener, reason) = (&*self.door.name, ending.label());
+                    tracing::info!(peer, listener, reason, "closed: {why}");
+                }
             }
         }
     }
@@ -155,7 +162,13 @@ impl Arrival {
         let shown = peer.map(tracing::field::display);
         tracing::debug!(peer = shown, user, proxy, "introduced by a proxy");
         self.caller.peer = peer;
-        Ok(())
+        match peer {
+            Some(peer) => {
+                let admitted = self.permit.comes_from(peer.ip(), Instant::now());
+                admitted.map_err(|ending| Refused::new(ending, why(ending)))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn shake_hands(
@@ -195,14 +208,14 @@ impl Arrival {
             caller,
             broker,
             patience,
+            permit,
             counted,
         } = self;
         let entrance = Arc::clone(&door.entrance);
         spawn(async move {
-            // All of it, and not just the field that is set: it counts when it goes.
-            let mut counted = counted;
-            let driver = Driver::new(transport, broker, (caller, entrance), patience);
-            counted.ending = driver.run().await;
+            let driver = Driver::new(transport, permit, broker, (caller, entrance), patience);
+            driver.run().await;
+            drop(counted);
         });
     }
 }
@@ -221,44 +234,31 @@ fn spawn(connection: impl Future<Output = ()> + Send + 'static) {
     drop(tokio::spawn(connection));
 }
 
-/// Counts a connection from accept until it ends, however it does.
-pub(super) struct Counted {
-    broker: Arc<Broker>,
-    counters: Arc<broker::Door>,
-    pub ending: Ending,
-}
+/// Counts a connection of a listener from accept until it ends, however it does.
+pub(super) struct Counted(Arc<broker::Door>);
 
 impl Counted {
-    pub(super) fn new(broker: &Arc<Broker>, counters: &Arc<broker::Door>) -> Self {
-        broker.metrics().opened();
+    pub(super) fn new(counters: &Arc<broker::Door>) -> Self {
         counters.opened();
-        Self {
-            broker: Arc::clone(broker),
-            counters: Arc::clone(counters),
-            ending: Ending::TransportError,
-        }
+        Self(Arc::clone(counters))
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.counters.closed();
-        self.broker.metrics().closed(self.ending);
+        self.0.closed();
     }
 }
 
-/// Counts a connection as one in a handshake, until its driver does.
-struct Shaking(Arc<Broker>);
-
-impl Shaking {
-    fn new(broker: &Arc<Broker>) -> Self {
-        broker.metrics().gauge(Gauge::Handshaking, 1);
-        Self(Arc::clone(broker))
-    }
-}
-
-impl Drop for Shaking {
-    fn drop(&mut self) {
-        self.0.metrics().gauge(Gauge::Handshaking, -1);
+/// Why a connection was refused a place, in words.
+pub(super) fn why(ending: Ending) -> &'static str {
+    match ending {
+        Ending::TooMany => "too many connections",
+        Ending::TooManyHandshakes => "too many connections without a session",
+        Ending::TooManyFromAddress => "too many connections from its address",
+        Ending::ConnectsTooFast => "connections come too fast from its address",
+        Ending::BannedAddress => "its address is banned",
+        Ending::UntrustedProxy => "not an address of a trusted proxy",
+        _ => "too much to do",
     }
 }

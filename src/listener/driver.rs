@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::time::Sleep;
 
 use crate::auth::Caller;
-use crate::broker::{Batch, Broker, Connection, Ending, Entrance, Gauge, Now, Port, Turn};
+use crate::broker::{Batch, Broker, Connection, Ending, Entrance, Now, Permit, Port, Turn};
 use crate::message::Timestamp;
 use crate::session::Written;
 
@@ -84,8 +84,8 @@ pub struct Driver<T> {
     blocked: Option<Blocked>,
     write_timeout: Duration,
     state: State,
-    /// Whether it counts as one that has not opened a session or been turned away.
-    handshaking: bool,
+    /// Its place among all connections.
+    permit: Permit,
     /// Reads since another connection has been waiting for its session.
     reads_awaited: u32,
 }
@@ -130,6 +130,7 @@ impl<T: Transport> Driver<T> {
     /// A driver for a transport that was just accepted from `caller`, who came in by `entrance`.
     pub fn new(
         transport: T,
+        permit: Permit,
         broker: Arc<Broker>,
         (caller, entrance): (Caller, Arc<Entrance>),
         patience: Patience,
@@ -138,7 +139,6 @@ impl<T: Transport> Driver<T> {
         let port = Port::new(transport.link(Arc::clone(&alarm)), caller);
         let port = Arc::new(port.by(entrance));
         let now = Instant::now();
-        broker.metrics().gauge(Gauge::Handshaking, 1);
         let connection = Connection::new(
             Arc::clone(&broker),
             Arc::clone(&port),
@@ -156,7 +156,7 @@ impl<T: Transport> Driver<T> {
             blocked: None,
             write_timeout: patience.write,
             state: State::Reading,
-            handshaking: true,
+            permit,
             reads_awaited: 0,
         }
     }
@@ -165,6 +165,7 @@ impl<T: Transport> Driver<T> {
     pub async fn run(mut self) -> Ending {
         std::future::poll_fn(|cx| self.poll(cx)).await;
         let ending = self.connection.ending().unwrap_or(Ending::TransportError);
+        self.permit.ended(ending);
         tracing::debug!(
             peer = self.port.peer().map(tracing::field::display),
             "closed: {ending}"
@@ -247,9 +248,8 @@ impl<T: Transport> Driver<T> {
     }
 
     fn count_handshake(&mut self) {
-        if self.handshaking && (self.is_over() || self.connection.is_open()) {
-            self.handshaking = false;
-            self.broker.metrics().gauge(Gauge::Handshaking, -1);
+        if self.is_over() || self.connection.is_open() {
+            self.permit.handshake_over();
         }
     }
 
@@ -379,9 +379,13 @@ impl<T: Transport> Driver<T> {
         let ending = match self.transport.breach() {
             None => Ending::Eof,
             Some(Breach { ending, what }) => {
-                let peer = self.port.peer().map(tracing::field::display);
-                let listener = &*self.port.caller().listener;
-                tracing::info!(peer, listener, reason = ending.label(), "closed: {what}");
+                let peer = self.port.peer();
+                let defence = self.broker.defence();
+                if defence.may_tell(peer.map(|it| it.ip()), batch.now.instant) {
+                    let peer = peer.map(tracing::field::display);
+                    let listener = &*self.port.caller().listener;
+                    tracing::info!(peer, listener, reason = ending.label(), "closed: {what}");
+                }
                 ending
             }
         };
@@ -488,9 +492,6 @@ impl<T> Drop for Driver<T> {
     /// A task that ends before its connection does, by a panic or with its runtime, leaves no
     /// session behind that seems to be connected.
     fn drop(&mut self) {
-        if self.handshaking {
-            self.broker.metrics().gauge(Gauge::Handshaking, -1);
-        }
         if self.connection.ending().is_none() {
             let mut batch = Batch::new(now());
             self.connection.end(Ending::TransportError, &mut batch);

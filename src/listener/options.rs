@@ -14,8 +14,6 @@ use crate::broker::Entrance;
 pub struct Options {
     /// One entry per listener, any number of each kind.
     pub listeners: Vec<ListenerOptions>,
-    /// Network Connections at most, over all listeners. One more is accepted and closed at once.
-    pub connections_maximum: usize,
     /// Time from accept (TLS handshake included) to a whole CONNECT.
     pub connect_timeout: Duration,
     /// How long a pending write may make no progress before the connection ends, whatever its Keep
@@ -219,7 +217,6 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listeners: Vec::new(),
-            connections_maximum: 100_000,
             connect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),

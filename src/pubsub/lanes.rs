@@ -70,6 +70,12 @@ impl Lanes {
         self.len + self.stored.len()
     }
 
+    /// Bytes of memory, about: 64 for each entry beside its message.
+    pub(super) fn weight(&self) -> usize {
+        let here = self.len() - self.stored.len();
+        self.bytes + here * 64 + self.stored.weight()
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.stored.bytes()
     }

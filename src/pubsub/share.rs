@@ -225,6 +225,14 @@ impl<S: Clone + Eq> Group<S> {
         }
     }
 
+    /// Bytes of memory that the backlog takes, about.
+    pub fn weight(&self) -> usize {
+        match &self.backlog {
+            Backlog::Plain(queue) => queue.weight(),
+            Backlog::Keyed(lanes) => lanes.weight(),
+        }
+    }
+
     /// Bytes of topic, properties and payload that wait for a member.
     pub fn backlog_bytes(&self) -> usize {
         match &self.backlog {

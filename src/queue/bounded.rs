@@ -55,6 +55,38 @@ impl Queue {
         self.bytes
     }
 
+    /// Bytes of memory that it takes, about: of all messages that are there, and what each entry takes.
+    pub fn weight(&self) -> usize {
+        let (here, deep) = self
+            .deep
+            .as_ref()
+            .map_or((0, 0), |deep| (deep.bytes_here(), deep.len()));
+        self.held() + here + self.head.len() * ENTRY + deep * STORED_ENTRY
+    }
+
+    /// Appends a message where no more memory is to be taken: what the store keeps is left to it, and of
+    /// everything else only as much is taken as gives way, but always one. Otherwise as [`Self::push`].
+    #[must_use]
+    pub fn push_pressed(
+        &mut self,
+        delivery: Delivery,
+        options: &Options,
+        gone: impl FnMut(Gone<'_>),
+    ) -> usize {
+        let is_stored = self.spill.is_some() && delivery.message.number().is_some();
+        if !is_stored {
+            let options = Options {
+                bytes: options.bytes.min(self.bytes),
+                ..*options
+            };
+            return self.push(delivery, &options, gone);
+        }
+        let spill = self.spill.replace(0);
+        let dropped = self.push(delivery, options, gone);
+        self.spill = spill;
+        dropped
+    }
+
     /// Appends a message. Returns how many messages gave way for it; with
     /// [`Overflow::DropNewest`] that may be the message itself. Each is shown to `gone`.
     #[must_use]
@@ -241,6 +273,10 @@ impl Queue {
         }
     }
 }
+
+/// What an entry takes beside its message, about, and one that is in the store only.
+const ENTRY: usize = 64;
+const STORED_ENTRY: usize = 32;
 
 /// Messages that are asked for at once, at most.
 const AT_ONCE: usize = 512;

@@ -33,6 +33,8 @@ pub(super) struct Deep {
     here: VecDeque<Delivery>,
     /// The sum of the sizes of all entries, as far as they are known.
     bytes: usize,
+    /// Bytes of the messages that are `here`.
+    bytes_here: usize,
     /// Whether the store has been asked for the next messages.
     pub asked: bool,
 }
@@ -55,11 +57,17 @@ impl Deep {
         self.bytes
     }
 
+    /// Bytes of messages that are in memory.
+    pub(super) fn bytes_here(&self) -> usize {
+        self.bytes_here
+    }
+
     pub(super) fn push(&mut self, delivery: Delivery, spills: bool) {
         let size = delivery.message.size();
         self.bytes += size;
         let Some(number) = delivery.message.number().filter(|_| spills) else {
             self.tail.push_gap();
+            self.bytes_here += size;
             return self.here.push_back(delivery);
         };
         self.tail.push(Stored {
@@ -85,6 +93,9 @@ impl Deep {
             Front::Stored(stored) => Oldest::Stored(stored),
         };
         self.bytes -= oldest.size();
+        if let Oldest::Here(delivery) = &oldest {
+            self.bytes_here -= delivery.message.size();
+        }
         Some(oldest)
     }
 

@@ -20,13 +20,15 @@ pub enum DropReason {
     Unreadable,
     /// An operator gave it up.
     Purged,
+    /// It would have had to wait while the broker had too much to do, or too much waited already.
+    Overload,
     /// Its recipient, or every member of its group, may not have it.
     NotPermitted,
 }
 
 impl DropReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::QueueFull,
         Self::Expired,
         Self::PacketTooLarge,
@@ -35,6 +37,7 @@ impl DropReason {
         Self::DeliveryLimit,
         Self::Unreadable,
         Self::Purged,
+        Self::Overload,
         Self::NotPermitted,
     ];
 
@@ -49,6 +52,7 @@ impl DropReason {
             Self::DeliveryLimit => "delivery_limit",
             Self::Unreadable => "unreadable",
             Self::Purged => "purged",
+            Self::Overload => "overload",
             Self::NotPermitted => "not_permitted",
         }
     }

@@ -44,6 +44,8 @@ pub struct Outbound {
     unsent: Queue,
     line: Option<Box<Line>>,
     journal: Journal,
+    /// Bytes of memory that the tally was told last.
+    weighed: usize,
     /// Whether what waits may hold what the client may not have any more: nothing of it is sent before
     /// somebody has judged it.
     doubtful: bool,
@@ -73,6 +75,8 @@ pub struct Context<'a> {
     pub spare: &'a mut Spare,
     /// What happens is counted here.
     pub tally: &'a mut Tally,
+    /// Whether no more memory is to be taken by what waits.
+    pub pressed: bool,
     /// Who says what the client may still have of what has waited in doubt.
     pub judge: Option<Judge<'a>>,
 }
@@ -115,6 +119,7 @@ impl Default for Outbound {
             unsent: Queue::new(),
             line: None,
             journal: Journal::default(),
+            weighed: 0,
             doubtful: false,
         }
     }
@@ -168,6 +173,7 @@ impl Outbound {
         };
         tally.drop(DropReason::Away, unsent);
         tally.queue_changed(unsent, 0);
+        self.weigh(tally);
         Some((line, self.window.detach()))
     }
 
@@ -231,8 +237,18 @@ impl Outbound {
         source: Option<Source>,
         cx: &mut Context<'_>,
     ) -> bool {
-        if self.takes_now(delivery.qos, cx.options) {
-            return self.send(delivery, source, cx);
+        // What a group gives comes after it has asked.
+        let squeezed = cx.pressed && source.is_none() && self.is_heavy();
+        if !squeezed && self.takes_now(delivery.qos, cx.options) {
+            let wrote = self.send(delivery, source, cx);
+            if self.is_heavy() {
+                self.weigh(cx.tally);
+            }
+            return wrote;
+        }
+        if cx.pressed && delivery.qos == QoS::AtMostOnce {
+            cx.tally.drop(DropReason::Overload, 1);
+            return false;
         }
         let queue = match delivery.qos {
             // [MQTT311-3.1.2-5] [MQTT5-4.5.0-1]
@@ -251,11 +267,20 @@ impl Outbound {
         let journal = &mut self.journal;
         let expired = queue.drop_expired(cx.now, |gone| journal.dropped(gone, None));
         cx.tally.drop(DropReason::Expired, expired);
-        let dropped = queue.push(delivery, &cx.options.queue, |gone| {
-            journal.dropped(gone, None);
-        });
-        cx.tally.drop(DropReason::QueueFull, dropped);
+        let gone = |gone: Gone<'_>| journal.dropped(gone, None);
+        let (dropped, reason) = match cx.pressed {
+            true => {
+                let dropped = queue.push_pressed(delivery, &cx.options.queue, gone);
+                (dropped, DropReason::Overload)
+            }
+            false => {
+                let dropped = queue.push(delivery, &cx.options.queue, gone);
+                (dropped, DropReason::QueueFull)
+            }
+        };
+        cx.tally.drop(reason, dropped);
         cx.tally.queue_changed(before, queue.len());
+        self.weigh(cx.tally);
         false
     }
 
@@ -283,6 +308,7 @@ impl Outbound {
             if !drew {
                 self.doubtful &= self.queued() > 0;
                 cx.tally.queue_changed(before, self.queued());
+                self.weigh(cx.tally);
                 return wrote;
             }
         }
@@ -546,6 +572,7 @@ impl Outbound {
         let line = self.line.take();
         *self = Self {
             line,
+            weighed: self.weighed,
             ..Self::default()
         };
         dropped
@@ -694,6 +721,7 @@ fn frame<'a>(
     }
 }
 
+mod pressure;
 mod upkeep;
 mod withdrawal;
 

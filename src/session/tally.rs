@@ -27,6 +27,8 @@ pub struct Tally {
     pub payload_sent: u64,
     /// By how many messages the queues of sessions and groups have grown, or shrunk.
     pub queued: i64,
+    /// By how many bytes of memory what waits for clients has grown, or shrunk.
+    pub queued_bytes: i64,
 }
 
 impl Tally {

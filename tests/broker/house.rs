@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub struct House {
     pub broker: Arc<Broker>,
     peers: RefCell<Vec<Peer>>,
     batch: RefCell<Batch>,
+    /// The address from which the next connections come, if it is another one.
+    from: RefCell<Option<SocketAddr>>,
     /// A store that reads messages back in its own time.
     reads: Option<HandOut>,
     /// Where everybody comes from who connects from now on.
@@ -123,6 +126,7 @@ impl House {
             broker,
             peers: RefCell::default(),
             batch: RefCell::new(Batch::new(now)),
+            from: RefCell::default(),
             reads: None,
             caller: Caller::default(),
             entrance: Arc::default(),
@@ -219,7 +223,9 @@ impl House {
     pub fn accept(&self, version: Version, direct: bool) -> Client<'_> {
         let pipe = Pipe::new(direct);
         let link = Box::new(PipeLink(Arc::clone(&pipe)));
-        let port = Arc::new(Port::new(link, self.caller.clone()).by(Arc::clone(&self.entrance)));
+        let mut caller = self.caller.clone();
+        caller.peer = self.from.borrow().or(caller.peer);
+        let port = Arc::new(Port::new(link, caller).by(Arc::clone(&self.entrance)));
         let now = self.now().instant;
         let broker = Arc::clone(&self.broker);
         let connection = Connection::new(broker, Arc::clone(&port), now, now + CONNECT_WITHIN);
@@ -236,6 +242,12 @@ impl House {
             ending: None,
         });
         Client::new(self, peers.len() - 1)
+    }
+
+    /// Whoever connects from now on comes from this address.
+    pub fn come_from(&self, address: &str) {
+        let address = address.parse().expect("an address");
+        *self.from.borrow_mut() = Some(SocketAddr::new(address, 40_000));
     }
 
     /// The present.

@@ -30,6 +30,7 @@
 //! | `mounts` | listeners of their own kind: mount points, versions, limits |
 //! | `owners` | whose a session is |
 //! | `deliveries` | who is sent what, and what goes when permissions do |
+//! | `defence` | rates, bans, overload |
 //! | `admin` | what an operator sees and does |
 //! | `options` | what is replaced while it is in use |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
@@ -49,6 +50,7 @@ mod admin;
 mod auth;
 mod bad_input;
 mod cuts;
+mod defence;
 mod delayed;
 mod deliveries;
 mod exactly_once;

@@ -20,7 +20,7 @@
 //! [`observability`], [`store`], [`archive`], [`control`], [`reload`]; about the ways in beside TCP and TLS: [`websocket`],
 //! [`browser`], [`unix_sockets`], [`proxies`]; about who gets in: [`credentials`], [`tokens`], [`callback`]; about
 //! what they may do: [`permissions`]; and about sockets that behave as clients of a library never do:
-//! [`limits`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
+//! [`limits`], [`defence`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
 
 /// The feature tests of one client in one version of MQTT.
 macro_rules! features {
@@ -74,6 +74,7 @@ mod configuration;
 mod control;
 mod credentials;
 mod crowds;
+mod defence;
 mod entrances;
 mod first_start;
 mod garbage;

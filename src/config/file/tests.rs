@@ -100,8 +100,8 @@ fn an_unknown_key_is_told_what_was_meant() {
     );
     refused(
         "[colours]",
-        "f.toml:1:2: unknown key colours; expected one of listener, limits, http, control, auth, acl, session, \
-         queue, shared, delayed, retained, store, sys, log, groups",
+        "f.toml:1:2: unknown key colours; expected one of listener, limits, overload, http, control, auth, \
+         acl, session, queue, shared, delayed, retained, store, sys, log, groups",
     );
 }
 

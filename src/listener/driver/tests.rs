@@ -104,12 +104,13 @@ fn run(says: Vec<&'static [u8]>, steps: u64) -> (Ending, Duration) {
         connect_by: began + Duration::from_secs(20),
         write: PATIENCE,
     };
+    let permit = broker.accept().expect("it is the first");
     let transport = Hoard {
         says,
         steps,
         moved: AtomicU64::new(0),
     };
-    let driver = Driver::new(transport, broker, Default::default(), patience);
+    let driver = Driver::new(transport, permit, broker, Default::default(), patience);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

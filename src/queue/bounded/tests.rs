@@ -202,3 +202,35 @@ fn what_gives_way_or_is_lost_is_passed_over() {
     assert_eq!(queue.clear(), 2);
     assert_eq!((queue.bytes(), queue.is_empty()), (0, true));
 }
+
+// Breaks if: a queue takes more memory although none is left, drops what the store keeps, or takes nothing
+// although it is empty.
+#[test]
+fn under_pressure_only_what_gives_way_is_replaced() {
+    for (overflow, left) in [(Overflow::DropNewest, "1"), (Overflow::DropOldest, "3")] {
+        let options = bounded(10, 1000, overflow);
+        let mut queue = Queue::new();
+        assert_eq!(
+            queue.push_pressed(delivery(b"1", None), &options, |_| {}),
+            0
+        );
+        let weight = queue.weight();
+        assert!(weight > 0);
+        for number in [b"2", b"3"] {
+            let dropped = queue.push_pressed(delivery(number, None), &options, |_| {});
+            assert_eq!(dropped, 1, "{overflow:?}");
+        }
+        assert_eq!(queue.weight(), weight);
+        assert_eq!(payloads(&mut queue), [left.as_bytes()]);
+        assert_eq!(queue.weight(), 0);
+    }
+    let options = bounded(1000, 100_000, Overflow::DropNewest);
+    let mut queue = Queue::new();
+    queue.spill(Some(1000));
+    for number in 1..=10 {
+        assert_eq!(queue.push_pressed(numbered(number), &options, |_| {}), 0);
+    }
+    assert_eq!((queue.held(), queue.len()), (0, 10), "left to the store");
+    assert_eq!(queue.weight(), 10 * STORED_ENTRY);
+    assert_eq!(queue.wanted().map(|it| it.len()), Some(10));
+}

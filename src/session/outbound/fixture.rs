@@ -143,6 +143,7 @@ pub(super) fn id(id: u16) -> PacketId {
 macro_rules! context {
     ($bench:expr) => {
         Context {
+            pressed: false,
             now: $bench.now,
             options: &$bench.options,
             spare: &mut $bench.spare,
