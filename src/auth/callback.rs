@@ -68,7 +68,8 @@ impl Callback {
         let rules = options.authorize.clone().map(|url| Permissions {
             service,
             url,
-            cache: Arc::new(Mutex::new(Cache::new(options.cache_size, share))),
+            cache: Arc::new(Mutex::new(Cache::new(options.cache_size))),
+            share,
             cache_time: options.cache_time,
             holds: options.cache_time.max(kept),
             kept,
@@ -88,7 +89,8 @@ struct Proofs {
 impl Way for Proofs {
     fn opinion(&self, request: &Request<'_>, answer: &mut dyn FnMut() -> Answer) -> Opinion {
         let topic = Topic::Authenticate;
-        let Some(room) = self.service.room(topic, true) else {
+        let Some(room) = self.service.room(topic) else {
+            self.service.is_busy(topic);
             return Opinion::Refuse(ReasonCode::ServerBusy);
         };
         let user_name: Option<Box<str>> = request.user_name.map(Box::from);
@@ -117,6 +119,9 @@ struct Permissions {
     service: Arc<Service>,
     url: Url,
     cache: Arc<Mutex<Cache>>,
+    /// How many questions about one client are asked at once: it does not take all the room there is, and
+    /// what is beyond waits for its own.
+    share: usize,
     cache_time: Duration,
     /// How long an answer is kept, and how long that there was none.
     holds: Duration,
@@ -170,8 +175,14 @@ impl Rules for Permissions {
             }
             Known::Nothing => {}
         }
-        let room = self.service.room(topic, cache.may_ask(who.client_id));
-        let Some(room) = room else {
+        let own = cache.asked_about(who.client_id);
+        let room = (own < self.share).then(|| self.service.room(topic));
+        let Some(room) = room.flatten() else {
+            if own > 0 {
+                cache.wait_for_any(who.client_id, again());
+                return Ruling::Later;
+            }
+            self.service.is_busy(topic);
             return Ruling::Deny;
         };
         cache.asks(key, who.client_id);

@@ -46,22 +46,28 @@ pub struct Cache {
     old: HashMap<Key, Said>,
     /// Those who wait, by the question.
     asked: HashMap<Key, Vec<AskAgain>>,
-    /// How many questions about one client are being asked.
-    shares: HashMap<Box<str>, usize>,
-    /// How many of them there may be.
-    share: usize,
+    /// What is being asked about each client.
+    shares: HashMap<Box<str>, Share>,
+}
+
+/// What is being asked about one client.
+#[derive(Default)]
+struct Share {
+    /// How many questions.
+    asked: usize,
+    /// Those who have more of them, for which there is no room.
+    waiting: Vec<AskAgain>,
 }
 
 impl Cache {
-    /// One of so many entries, and so many questions about one client that are asked at a time.
-    pub fn new(size: usize, share: usize) -> Self {
+    /// One of so many entries.
+    pub fn new(size: usize) -> Self {
         Self {
             half: size.div_ceil(2).max(1),
             young: HashMap::new(),
             old: HashMap::new(),
             asked: HashMap::new(),
             shares: HashMap::new(),
-            share,
         }
     }
 
@@ -80,18 +86,15 @@ impl Cache {
         }
     }
 
-    /// Whether one more question about a client may be asked: one client alone does not take all the room
-    /// there is.
-    pub fn may_ask(&self, client: &str) -> bool {
-        self.shares
-            .get(client)
-            .is_none_or(|asked| *asked < self.share)
+    /// How many questions about a client are being asked.
+    pub fn asked_about(&self, client: &str) -> usize {
+        self.shares.get(client).map_or(0, |share| share.asked)
     }
 
     /// A question about a client is asked from now on.
     pub fn asks(&mut self, key: Key, client: &str) {
         if self.asked.insert(key, Vec::new()).is_none() {
-            *self.shares.entry(client.into()).or_default() += 1;
+            self.shares.entry(client.into()).or_default().asked += 1;
         }
     }
 
@@ -99,6 +102,13 @@ impl Cache {
     pub fn wait(&mut self, key: Key, again: AskAgain) {
         if let Some(waiting) = self.asked.get_mut(&key) {
             waiting.push(again);
+        }
+    }
+
+    /// Somebody waits until any of the questions about a client has been answered.
+    pub fn wait_for_any(&mut self, client: &str, again: AskAgain) {
+        if let Some(share) = self.shares.get_mut(client) {
+            share.waiting.push(again);
         }
     }
 
@@ -112,16 +122,17 @@ impl Cache {
     ) -> Vec<AskAgain> {
         self.old.remove(&key);
         self.keep(key, Said { ruling, until });
-        let waiting = self.asked.remove(&key);
-        if waiting.is_some()
-            && let Some(asked) = self.shares.get_mut(client)
-        {
-            *asked -= 1;
-            if *asked == 0 {
+        let Some(mut waiting) = self.asked.remove(&key) else {
+            return Vec::new();
+        };
+        if let Some(share) = self.shares.get_mut(client) {
+            waiting.append(&mut share.waiting);
+            share.asked -= 1;
+            if share.asked == 0 {
                 self.shares.remove(client);
             }
         }
-        waiting.unwrap_or_default()
+        waiting
     }
 
     fn keep(&mut self, key: Key, said: Said) {

@@ -66,20 +66,20 @@ impl Service {
         })
     }
 
-    /// Room for one more question, if there is any and whoever asks may have it; that it has none is
-    /// counted.
-    pub fn room(self: &Arc<Self>, topic: Topic, may_have: bool) -> Option<Room> {
+    /// Room for one more question, if there is any.
+    pub fn room(self: &Arc<Self>, topic: Topic) -> Option<Room> {
         let one_less = |room: usize| room.checked_sub(1);
         let room = &self.room[topic as usize];
-        let taken = || room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
-        if !may_have || taken().is_err() {
-            self.counts(topic).outcomes.count("busy");
-            return None;
-        }
-        Some(Room {
+        let taken = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        taken.ok().map(|_| Room {
             service: Arc::clone(self),
             topic,
         })
+    }
+
+    /// Somebody was refused for want of room.
+    pub fn is_busy(&self, topic: Topic) {
+        self.counts(topic).outcomes.count("busy");
     }
 
     fn counts(&self, topic: Topic) -> &Questions {

@@ -290,6 +290,42 @@ fn an_answer_is_there_for_whoever_waited_for_it() {
     assert_eq!(rules.remembered_for(), Some(Duration::ZERO));
 }
 
+/// As the broker asks about a packet with many questions: all of them, and all of them again when it is told.
+#[test]
+fn who_asks_more_than_there_is_room_for_is_answered_in_rounds() {
+    let few = |options: &mut Options| {
+        options.requests_at_once = 2;
+        options.requests_waiting = 4;
+        options.cache_time = Duration::ZERO;
+    };
+    let house = House::new(few, |_| async {
+        (200, json!({"result": "allow"}).to_string())
+    });
+    let topics: Vec<String> = (0..20).map(|it| it.to_string()).collect();
+    let mut rounds = 0;
+    loop {
+        let asked: Vec<_> = topics
+            .iter()
+            .map(|topic| house.ruling("c", topic))
+            .collect();
+        assert!(asked.iter().all(|(ruling, _)| *ruling != Ruling::Deny));
+        let mut later = asked
+            .iter()
+            .filter(|(ruling, _)| *ruling == Ruling::Later)
+            .peekable();
+        if later.peek().is_none() {
+            break;
+        }
+        for (_, told) in later {
+            told.recv_timeout(PATIENCE).expect("it is told");
+        }
+        rounds += 1;
+    }
+    assert!((2..=10).contains(&rounds), "{rounds}");
+    assert_eq!(house.asked("/may"), topics.len());
+    assert_eq!(count(&house.counts.authorize, "busy"), 0);
+}
+
 #[test]
 fn what_is_not_configured_is_not_there() {
     let house = House::new(

@@ -17,7 +17,7 @@ fn say(cache: &mut Cache, number: u32, ruling: Ruling, until: Instant) {
 #[test]
 fn an_answer_holds_for_a_while() {
     let (now, hour) = (Instant::now(), Duration::from_secs(3600));
-    let mut cache = Cache::new(10, 10);
+    let mut cache = Cache::new(10);
     assert_eq!(cache.known(&key(1), now), Known::Nothing);
     say(&mut cache, 1, Ruling::Deny, now + hour);
     assert_eq!(cache.known(&key(1), now), Known::Said(Ruling::Deny));
@@ -31,7 +31,7 @@ fn an_answer_holds_for_a_while() {
 fn there_are_never_more_than_allowed_and_those_in_use_stay() {
     let (now, hour) = (Instant::now(), Duration::from_secs(3600));
     for size in [1, 2, 3, 10, 100] {
-        let mut cache = Cache::new(size, 10);
+        let mut cache = Cache::new(size);
         for number in 0..1000 {
             say(&mut cache, number, Ruling::Allow, now + hour);
             assert!(cache.len() <= size + size % 2, "{} of {size}", cache.len());
@@ -56,7 +56,7 @@ fn there_are_never_more_than_allowed_and_those_in_use_stay() {
 #[test]
 fn a_question_is_asked_once_however_many_want_to_know() {
     let now = Instant::now();
-    let mut cache = Cache::new(10, 10);
+    let mut cache = Cache::new(10);
     let told = Arc::new(AtomicUsize::new(0));
     cache.asks(key(1), "c");
     for _ in 0..3 {
@@ -78,17 +78,30 @@ fn a_question_is_asked_once_however_many_want_to_know() {
 }
 
 #[test]
-fn one_client_does_not_take_all_the_room() {
+fn who_has_more_questions_than_there_is_room_for_waits_for_its_own() {
     let now = Instant::now();
-    let mut cache = Cache::new(10, 2);
-    for number in 0..2 {
-        assert!(cache.may_ask("c"));
-        cache.asks(key(number), "c");
+    let mut cache = Cache::new(10);
+    let told = Arc::new(AtomicUsize::new(0));
+    let again = || -> AskAgain {
+        let told = Arc::clone(&told);
+        Box::new(move || {
+            told.fetch_add(1, Ordering::Relaxed);
+        })
+    };
+    cache.asks(key(0), "c");
+    cache.asks(key(1), "c");
+    cache.asks(key(2), "d");
+    assert_eq!((cache.asked_about("c"), cache.asked_about("e")), (2, 0));
+    cache.wait_for_any("c", again());
+    for again in cache.answered((key(2), "d"), Ruling::Allow, now) {
+        again();
     }
-    assert!(!cache.may_ask("c"));
-    assert!(cache.may_ask("d"));
-    cache.answered((key(0), "c"), Ruling::Allow, now);
-    assert!(cache.may_ask("c"));
+    assert_eq!(told.load(Ordering::Relaxed), 0);
+    for again in cache.answered((key(0), "c"), Ruling::Allow, now) {
+        again();
+    }
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+    assert_eq!(cache.asked_about("c"), 1);
     cache.answered((key(1), "c"), Ruling::Allow, now);
     assert!(cache.shares.is_empty() && cache.asked.is_empty());
 }
