@@ -27,7 +27,7 @@ use crate::config::{Config, Level, Origin};
 use crate::listener::certificates::{self, Generated};
 use crate::listener::options::{ListenerOptions, Place, TlsOptions};
 use crate::listener::tls;
-use crate::server;
+use crate::server::{self, SetLevel};
 use crate::store::options::Options as StoreOptions;
 
 mod ctl;
@@ -77,6 +77,8 @@ Files (relative to the working directory):
   data/                       what outlives the broker, unless store.path says otherwise
 
 Signals:
+  SIGHUP                      read the configuration and the files it names again: all is
+                              in force, or nothing if anything is wrong; the log says what
   SIGTERM, SIGINT             stop: no new clients, a DISCONNECT to those that are there,
                               what is under way is written, exit code 0
 
@@ -106,7 +108,7 @@ enum Command {
     /// Look at the store of a broker that is not running, take it out, or make one
     #[command(subcommand)]
     Store(store::StoreCommand),
-    /// Ask a running broker: sessions, groups, to end them or give up what waits, a copy of the store
+    /// Ask a running broker: sessions, groups, to end them or give up what waits, a copy of the store, a reload
     Ctl(ctl::Control),
 }
 
@@ -138,9 +140,10 @@ pub fn run() -> ExitCode {
 }
 
 fn serve(config: Option<&Path>) -> Result<(), String> {
+    let ground = server::Ground::new().map_err(|error| complaint(&error))?;
     let config = Config::load(config, env::vars_os()).map_err(|error| complaint(&error))?;
-    start_logging(config.log.level)?;
-    server::serve(config).map_err(|error| complaint(&error))
+    let set_level = start_logging(config.log.level)?;
+    server::serve(ground, config, set_level).map_err(|error| complaint(&error))
 }
 
 fn check(config: Option<&Path>) -> Result<(), String> {
@@ -163,20 +166,30 @@ fn ctl(control: &ctl::Control, config: Option<&Path>) -> Result<(), String> {
     control.run(&socket).map_err(|error| complaint(&*error))
 }
 
-/// Sends log lines to standard error, coloured only for eyes.
-fn start_logging(level: Level) -> Result<(), String> {
-    let filter = match env::var("RUST_LOG") {
-        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
+/// Sends log lines to standard error, coloured only for eyes. Returns how the level is changed, if it is up to
+/// the configuration.
+fn start_logging(level: Level) -> Result<Option<SetLevel>, String> {
+    let directives = env::var("RUST_LOG").ok().filter(|it| !it.is_empty());
+    let filter = match &directives {
+        Some(directives) => EnvFilter::try_new(directives)
             .map_err(|error| format!("postbud: RUST_LOG: {error}\n"))?,
-        _ => EnvFilter::new(level.name()),
+        None => EnvFilter::new(level.name()),
     };
     let colours = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(colours && io::stderr().is_terminal())
-        .try_init()
-        .map_err(|error| format!("postbud: the log cannot be started: {error}\n"))
+        .with_filter_reloading();
+    let filter = log.reload_handle();
+    log.try_init()
+        .map_err(|error| format!("postbud: the log cannot be started: {error}\n"))?;
+    Ok(directives.is_none().then(|| -> SetLevel {
+        Box::new(move |level| {
+            // It fails only when the log has gone, and there is nobody to tell.
+            let _ = filter.reload(EnvFilter::new(level.name()));
+        })
+    }))
 }
 
 /// The error and what caused it, with our name in front of each line, as tools that read several

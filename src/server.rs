@@ -3,6 +3,7 @@
 //! ```text
 //!   certificates ─> store opened ─> broker ─> listeners bound ─> tasks: accept per listener, HTTP,
 //!                                                                tick, $SYS
+//!   SIGHUP, `postbud ctl reload` ─> all is read again ─> right: put in force      wrong: told, and no more
 //!   SIGTERM, SIGINT ─> not ready, no more accepting ─> DISCONNECT 0x8B to all ─> drained
 //!                   ─> store closed ─> exit 0
 //! ```
@@ -18,7 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{SignalKind, signal};
+use parking_lot::Mutex;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::auth::counts::Counts;
@@ -40,10 +42,14 @@ use crate::store::state::State;
 
 mod gate;
 mod load;
+mod reload;
 mod store;
 mod welcome;
 
+pub use reload::SetLevel;
+
 use gate::Lasting;
+use reload::Reloader;
 use store::Kept;
 
 /// Why the broker cannot start, or stopped by itself.
@@ -103,28 +109,50 @@ impl std::error::Error for Error {
     }
 }
 
+/// What the house is built on.
+pub struct Ground {
+    runtime: tokio::runtime::Runtime,
+    /// From here on SIGHUP does not end the process. One that comes before the house stands is obeyed then.
+    hangups: Signal,
+}
+
+impl Ground {
+    /// To be called as early as possible.
+    ///
+    /// # Errors
+    ///
+    /// The runtime cannot be had.
+    pub fn new() -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::Runtime)?;
+        let inside = runtime.enter();
+        let hangups = signal(SignalKind::hangup()).map_err(Error::Runtime)?;
+        drop(inside);
+        Ok(Self { runtime, hangups })
+    }
+}
+
 /// Runs the broker until SIGTERM or SIGINT.
 ///
 /// # Errors
 ///
 /// It cannot start, or what was to be stored could not be until the end.
-pub fn serve(config: Config) -> Result<(), Error> {
+pub fn serve(ground: Ground, config: Config, set_level: Option<SetLevel>) -> Result<(), Error> {
     raise_descriptor_limit();
     let generated = match config.development_certificates() {
         Some(directory) => certificates::development(directory).map_err(Error::Certificates)?,
         None => Generated::Nothing,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)?;
+    let Ground { runtime, hangups } = ground;
     let lasting = Lasting::on(runtime.handle());
     let parts = gate::parts(&config.auth, &lasting).map_err(Error::Auth)?;
     let path = config.store.path.clone();
     let (kept, state) =
         Kept::open(&config.store).map_err(|error| Error::Store(path.clone(), error))?;
     let house = House::build((config, generated), (parts, lasting), kept.clone(), state);
-    let result = runtime.block_on(house.run());
+    let result = runtime.block_on(house.run(hangups, set_level));
     // Whoever still has not closed after the drain is not waited for.
     runtime.shutdown_background();
     let closed = kept.close().map_err(|failure| Error::Close(path, failure));
@@ -162,6 +190,7 @@ struct House {
     generated: Generated,
     kept: Kept,
     restored: Restored,
+    gate: Arc<Gate>,
     broker: Arc<Broker>,
     lasting: Lasting,
 }
@@ -179,8 +208,9 @@ impl House {
         kept: Kept,
         state: State,
     ) -> Self {
+        let gate = Arc::new(Gate::new(parts));
         let engines = Engines {
-            auth: Arc::new(Gate::new(parts)),
+            auth: Arc::clone(&gate) as _,
             store: kept.engine(),
             cluster: Arc::new(Single::default()),
         };
@@ -191,17 +221,19 @@ impl House {
             generated,
             kept,
             restored,
+            gate,
             broker,
             lasting,
         }
     }
 
-    async fn run(self) -> Result<(), Error> {
+    async fn run(self, hangups: Signal, set_level: Option<SetLevel>) -> Result<(), Error> {
         let Self {
             config,
             generated,
             kept,
             restored,
+            gate,
             broker,
             lasting,
         } = self;
@@ -217,10 +249,19 @@ impl House {
         let ready = Arc::new(AtomicBool::new(false));
         let numbers = (&broker, &lasting.counts);
         let http = serve_http(&config, numbers, &kept, &ready, closed)?;
-        // Its file is gone when this is.
-        let _control = serve_control(&config, &broker, &kept)?;
-        let doors: Vec<_> = bound.iter().map(welcome::Door::of).collect();
         let options = Arc::new(ArcSwap::from_pointee(config.listener.clone()));
+        let reloader = Arc::new(Reloader {
+            gate,
+            lasting,
+            broker: Arc::clone(&broker),
+            listener: Arc::clone(&options),
+            set_level,
+            replaced: Notify::new(),
+            in_force: Mutex::new(config.clone()),
+        });
+        // Its file is gone when this is.
+        let _control = serve_control(&config, &broker, &kept, &reloader)?;
+        let doors: Vec<_> = bound.iter().map(welcome::Door::of).collect();
         let accepting: Vec<_> = bound
             .into_iter()
             .map(|listener| {
@@ -230,7 +271,8 @@ impl House {
             })
             .collect();
         tokio::spawn(tick(Arc::clone(&broker)));
-        tokio::spawn(publish_sys(Arc::clone(&broker)));
+        tokio::spawn(publish_sys(Arc::clone(&broker), Arc::clone(&reloader)));
+        tokio::spawn(reload::obey(hangups, reloader, stopped));
         tokio::spawn(load::watch(Arc::clone(&broker)));
         ready.store(true, Ordering::Release);
         tokio::spawn(store::watch(kept.engine()));
@@ -308,16 +350,19 @@ fn serve_control(
     config: &Config,
     broker: &Arc<Broker>,
     kept: &Kept,
+    reloader: &Arc<Reloader>,
 ) -> Result<Option<unix::File>, Error> {
     let Some(path) = &config.control.socket else {
         return Ok(None);
     };
     let bound = unix::bind(path, CONTROL_MODE, CONTROL_BACKLOG);
     let (listener, file) = bound.map_err(|error| Error::Control(path.clone(), error))?;
+    let reloader = Arc::clone(reloader);
     let house = control::House {
         broker: Arc::clone(broker),
         now,
         snapshots: kept.snapshots(),
+        reload: Arc::new(move || reloader.reload()),
     };
     tokio::spawn(control::serve(listener, house));
     tracing::info!("listening kind=control path={}", path.display());
@@ -348,19 +393,26 @@ async fn tick(broker: Arc<Broker>) {
     }
 }
 
-/// Publishes `$SYS/broker/…`, if the configuration wants it.
-async fn publish_sys(broker: Arc<Broker>) {
-    let period = broker.options().sys_interval;
-    if period.is_zero() {
-        return;
-    }
+/// Publishes `$SYS/broker/…`, as often as the configuration wants it.
+async fn publish_sys(broker: Arc<Broker>, reloader: Arc<Reloader>) {
     let mut sys = crate::broker::Sys::new(now());
     let mut batch = Batch::new(now());
-    let mut interval = tokio::time::interval(period);
+    let mut last: Option<Instant> = None;
     loop {
-        interval.tick().await;
-        batch.now = now();
-        sys.publish(&broker, &mut batch);
+        let period = broker.options().sys_interval;
+        if period.is_zero() {
+            reloader.replaced.notified().await;
+            continue;
+        }
+        let due = last.map_or(Instant::now(), |last| last + period);
+        tokio::select! {
+            () = tokio::time::sleep_until(due.into()) => {
+                last = Some(Instant::now());
+                batch.now = now();
+                sys.publish(&broker, &mut batch);
+            }
+            () = reloader.replaced.notified() => {}
+        }
     }
 }
 

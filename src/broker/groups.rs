@@ -232,6 +232,11 @@ impl Broker {
         batch: &mut Batch,
     ) {
         let mut left = Vec::new();
+        // With an ordering key, or where not everybody may have everything, it says nothing of other
+        // messages that nobody can take this one.
+        let mut members = group.members().iter();
+        let each_by_itself =
+            shared.options.ordering.is_some() || members.any(|it| it.subscriber.is_screened());
         // Beside this member nobody can take anything; if there are two such, nobody can at all.
         let (mut alone, mut nobody): (Option<SessionRef>, bool) = (None, false);
         for it in group.replace_overdue(Vec::new()) {
@@ -241,8 +246,7 @@ impl Broker {
                 false => self.choose(group, &it.message, Some(&it.holder), batch).0,
             };
             if able.is_none() {
-                // With an ordering key it is only this message that nobody else can take.
-                if !hopeless && shared.options.ordering.is_none() {
+                if !hopeless && !each_by_itself {
                     nobody = alone.replace(it.holder.clone()).is_some();
                 }
                 left.push(it);

@@ -498,7 +498,7 @@ impl Connection {
         tracing::debug!(
             client = &*terms.client_id,
             peer = self.port.peer().map(tracing::field::display),
-            user = user_name.as_deref(),
+            user = identity.user.as_deref().or(user_name.as_deref()),
             version = ?terms.version,
             "connected"
         );

@@ -15,7 +15,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::codec::ReasonCode;
+use crate::message::Timestamp;
 use crate::queue::DropReason;
 use crate::session::Tally;
 
@@ -46,6 +49,20 @@ pub struct Metrics {
     gauges: [AtomicI64; Gauge::ALL.len()],
     connected_maximum: AtomicI64,
     doors: Doors,
+    reloads: Mutex<Reloads>,
+}
+
+/// How often the configuration was read again, and what came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reloads {
+    /// How often it was put in force.
+    pub succeeded: u64,
+    /// How often something was wrong.
+    pub failed: u64,
+    /// Whether it was the last time.
+    pub failing: bool,
+    /// When it was last put in force, if it ever was.
+    pub last_success: Option<Timestamp>,
 }
 
 /// Numbers that go up and down.
@@ -138,6 +155,8 @@ pub struct Snapshot {
     pub gauges: [i64; Gauge::ALL.len()],
     /// The most sessions that were connected at once.
     pub connected_maximum: i64,
+    /// The configuration, read again.
+    pub reloads: Reloads,
     /// Each listener.
     pub doors: Vec<DoorCount>,
 }
@@ -165,6 +184,7 @@ impl Default for Metrics {
             subscriptions_withdrawn: AtomicU64::new(0),
             gauges: std::array::from_fn(|_| AtomicI64::new(0)),
             connected_maximum: AtomicI64::new(0),
+            reloads: Mutex::default(),
             doors: Doors::default(),
         }
     }
@@ -273,6 +293,17 @@ impl Metrics {
         add(&self.sessions_evicted, 1);
     }
 
+    /// Counts that the configuration was read again, and put in force then if nothing was wrong.
+    pub fn reloaded(&self, then: Option<Timestamp>) {
+        let mut reloads = self.reloads.lock();
+        match then {
+            Some(_) => reloads.succeeded += 1,
+            None => reloads.failed += 1,
+        }
+        reloads.failing = then.is_none();
+        reloads.last_success = then.or(reloads.last_success);
+    }
+
     pub(super) fn session_refused(&self) {
         add(&self.sessions_refused, 1);
     }
@@ -320,6 +351,7 @@ impl Metrics {
             subscriptions_withdrawn: self.subscriptions_withdrawn.load(Ordering::Relaxed),
             gauges: std::array::from_fn(|i| self.gauges[i].load(Ordering::Relaxed)),
             connected_maximum: self.connected_maximum.load(Ordering::Relaxed),
+            reloads: *self.reloads.lock(),
             doors: self.doors.counts(),
         }
     }

@@ -80,7 +80,7 @@ pub use core::{Broker, Engines};
 pub use doors::{Door, DoorCount};
 pub use ending::Ending;
 pub use entrance::{Entrance, Limits};
-pub use metrics::{Gauge, Metrics, Snapshot};
+pub use metrics::{Gauge, Metrics, Reloads, Snapshot};
 pub use port::{Link, Port};
 pub use restore::Restored;
 pub use sys::Sys;

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use super::moment::Span;
 use super::table::{Table, shown};
 use crate::control::protocol::{
-    Answer, Ban, Group, GroupDetails, GroupName, Request, Session, SessionDetails,
+    Answer, Ban, Group, GroupDetails, GroupName, Reloaded, Request, Session, SessionDetails,
 };
 use crate::topic::filter;
 
@@ -83,6 +83,9 @@ enum Verb {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+    /// Read the configuration and the files it names again, and put all in force, or nothing if anything
+    /// is wrong
+    Reload,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -184,6 +187,7 @@ impl Verb {
             Self::Snapshot { folder } => Request::Snapshot {
                 to: std::path::absolute(folder)?,
             },
+            Self::Reload => Request::Reload,
         })
     }
 }
@@ -247,8 +251,23 @@ fn text(answer: &Answer) -> String {
             "{} files of records, {} bytes, of which {} were copied and the rest linked\n",
             it.files, it.bytes, it.copied
         ),
+        Answer::Reloaded(it) => reloaded(it),
         Answer::Error { message } => format!("{message}\n"),
     }
+}
+
+fn reloaded(it: &Reloaded) -> String {
+    let mut text = String::new();
+    for change in &it.changed {
+        let _ = writeln!(text, "{}", shown(change));
+    }
+    for change in &it.restart {
+        let _ = writeln!(text, "{}  needs a restart", shown(change));
+    }
+    if text.is_empty() {
+        text += "no setting is different; the files that they name were read again\n";
+    }
+    text
 }
 
 fn state(connected: bool) -> &'static str {

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 use super::assignments::{Assignments, Slot};
@@ -27,8 +28,16 @@ const PREFIX: &str = "POSTBUD_";
 const CONFIG: &str = "POSTBUD_CONFIG";
 
 /// The variables that are ours, by name.
+#[derive(Clone)]
 pub struct Environment {
     variables: BTreeMap<String, OsString>,
+}
+
+/// Names only: what they are set to may be secret.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
 }
 
 impl Environment {

@@ -12,7 +12,7 @@ use crate::topic::filter;
 
 use super::assignments::{Assignments, Slot};
 use super::error::Problem;
-use super::keys::{ANY, Array, DAY, Key, STRATEGIES, TENTH, key};
+use super::keys::{ANY, Array, DAY, Key, STRATEGIES, TENTH, restart};
 
 /// What is known of one group before its parts are put together.
 #[derive(Clone, Debug, Default)]
@@ -52,26 +52,26 @@ const OVERFLOWS: &[(&str, GroupOverflow)] = &[
 
 /// The settings of each `[[groups]]`.
 pub const GROUP_KEYS: &[Key<GroupSettings>] = &[
-    key("share", |v, to| v.share_name(&mut to.share)),
-    key("filter", |v, to| v.topic_filter(&mut to.filter)),
-    key("declared", |v, to| v.boolean(&mut to.declared)),
-    key("strategy", |v, to| v.choice(STRATEGIES, &mut to.strategy)),
-    key("messages_maximum", |v, to| {
+    restart("share", |v, to| v.share_name(&mut to.share)),
+    restart("filter", |v, to| v.topic_filter(&mut to.filter)),
+    restart("declared", |v, to| v.boolean(&mut to.declared)),
+    restart("strategy", |v, to| v.choice(STRATEGIES, &mut to.strategy)),
+    restart("messages_maximum", |v, to| {
         v.number(1..=ANY, to.messages.insert(0))
     }),
-    key("bytes_maximum", |v, to| v.size(1..=ANY, to.bytes.insert(0))),
-    key("overflow", |v, to| v.choice(OVERFLOWS, &mut to.overflow)),
-    key("acknowledgement_timeout", |v, to| {
+    restart("bytes_maximum", |v, to| v.size(1..=ANY, to.bytes.insert(0))),
+    restart("overflow", |v, to| v.choice(OVERFLOWS, &mut to.overflow)),
+    restart("acknowledgement_timeout", |v, to| {
         v.duration_or_zero(TENTH..=DAY, &mut to.acknowledgement_timeout)
     }),
-    key("delivery_limit", |v, to| {
+    restart("delivery_limit", |v, to| {
         v.number(0..=65_535, &mut to.delivery_limit)
     }),
-    key("dead_letter", |v, to| v.topic_name(&mut to.dead_letter)),
-    key("ordering_key.level", |v, to| {
+    restart("dead_letter", |v, to| v.topic_name(&mut to.dead_letter)),
+    restart("ordering_key.level", |v, to| {
         v.number(1..=65_536, to.level.insert(0))
     }),
-    key("ordering_key.user_property", |v, to| {
+    restart("ordering_key.user_property", |v, to| {
         v.text(1024, &mut to.user_property)
     }),
 ];

@@ -24,10 +24,21 @@ use super::log::Level;
 use super::settings::Settings;
 use super::value::{Expected, Value};
 
+/// When another value of a setting is in force after a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applies {
+    /// With the reload.
+    AtOnce,
+    /// When the broker has been started again.
+    AfterRestart,
+}
+
 /// One setting of a target of type `T`.
 pub struct Key<T: 'static> {
     /// Table and key, separated by a dot.
     pub path: &'static str,
+    /// When another value is in force.
+    pub applies: Applies,
     /// Reads the value into its place, or says what would have been right.
     pub set: fn(&Value, &mut T) -> Result<(), Expected>,
 }
@@ -76,11 +87,24 @@ impl Array {
 
     /// The paths of the keys in each of its tables.
     pub fn keys(self) -> Vec<&'static str> {
+        self.settings().into_iter().map(|(path, _)| path).collect()
+    }
+
+    /// The paths of the keys in each of its tables, and when another value is in force.
+    pub fn settings(self) -> Vec<(&'static str, Applies)> {
         match self {
-            Self::Listener => paths(LISTENER_KEYS).collect(),
-            Self::StoreTopics => paths(TOPIC_KEYS).collect(),
-            Self::Groups => paths(GROUP_KEYS).collect(),
-            Self::AclRules => paths(RULE_KEYS).collect(),
+            Self::Listener => applying(LISTENER_KEYS),
+            Self::StoreTopics => applying(TOPIC_KEYS),
+            Self::Groups => applying(GROUP_KEYS),
+            Self::AclRules => applying(RULE_KEYS),
+        }
+    }
+
+    /// The keys whose values say which table is which. Without any, all tables of the array apply together.
+    pub fn identity(self) -> &'static [&'static str] {
+        match self {
+            Self::Listener => &["address", "path"],
+            Self::StoreTopics | Self::Groups | Self::AclRules => &[],
         }
     }
 }
@@ -96,8 +120,8 @@ pub struct TopicSettings {
 
 /// The settings of each `[[store.topics]]`.
 pub const TOPIC_KEYS: &[Key<TopicSettings>] = &[
-    key("filter", |v, to| v.topic_filter(&mut to.filter)),
-    key("durability", |v, to| {
+    restart("filter", |v, to| v.topic_filter(&mut to.filter)),
+    restart("durability", |v, to| {
         v.choice(DURABILITIES, &mut to.durability)
     }),
 ];
@@ -197,10 +221,10 @@ pub const KEYS: &[Key<Settings>] = &[
     key("overload.lag_maximum", |v, to| {
         v.duration_or_zero(TENTH..=HOUR, &mut to.broker.defence.overload.lag_maximum)
     }),
-    key("http.address", |v, to| {
+    restart("http.address", |v, to| {
         v.address_or_none(&mut to.http.address)
     }),
-    key("control.socket", |v, to| {
+    restart("control.socket", |v, to| {
         v.path_or_none(&mut to.control.socket)
     }),
     key("auth.anonymous", |v, to| v.boolean(&mut to.auth.anonymous)),
@@ -398,7 +422,7 @@ pub const KEYS: &[Key<Settings>] = &[
     key("delayed.longest", |v, to| {
         v.duration(SECOND..=YEARS, &mut to.broker.delayed.longest)
     }),
-    key("retained.available", |v, to| {
+    restart("retained.available", |v, to| {
         v.boolean(&mut to.broker.pubsub.retained.available)
     }),
     key("retained.messages", |v, to| {
@@ -407,14 +431,14 @@ pub const KEYS: &[Key<Settings>] = &[
     key("retained.bytes", |v, to| {
         v.size(1..=ANY, &mut to.broker.pubsub.retained.bytes)
     }),
-    key("store.path", |v, to| v.path(&mut to.store.path)),
-    key("store.durability", |v, to| {
+    restart("store.path", |v, to| v.path(&mut to.store.path)),
+    restart("store.durability", |v, to| {
         v.choice(DURABILITIES, &mut to.store.promise.default)
     }),
-    key("store.bytes_maximum", |v, to| {
+    restart("store.bytes_maximum", |v, to| {
         v.size_or_zero(STORE_LEAST..=ANY, &mut to.store.bytes_maximum)
     }),
-    key("store.strict", |v, to| v.boolean(&mut to.store.strict)),
+    restart("store.strict", |v, to| v.boolean(&mut to.store.strict)),
     key("sys.interval", |v, to| {
         v.duration_or_zero(SECOND..=DAY, &mut to.broker.sys_interval)
     }),
@@ -470,12 +494,27 @@ const LEVELS: &[(&str, Level)] = &[
     ("trace", Level::Trace),
 ];
 
-/// Makes a key.
+/// Makes a key for a setting of which a reload puts another value in force.
 pub(super) const fn key<T>(
     path: &'static str,
     set: fn(&Value, &mut T) -> Result<(), Expected>,
 ) -> Key<T> {
-    Key { path, set }
+    let applies = Applies::AtOnce;
+    Key { path, applies, set }
+}
+
+/// Makes a key for a setting that needs a restart: "(restart)" is to be said of it in
+/// `config/postbud.toml`.
+pub(super) const fn restart<T>(
+    path: &'static str,
+    set: fn(&Value, &mut T) -> Result<(), Expected>,
+) -> Key<T> {
+    let applies = Applies::AfterRestart;
+    Key { path, applies, set }
+}
+
+fn applying<T>(keys: &'static [Key<T>]) -> Vec<(&'static str, Applies)> {
+    keys.iter().map(|key| (key.path, key.applies)).collect()
 }
 
 /// The paths of a list of keys.

@@ -14,7 +14,7 @@ use crate::listener::options::{
 use super::assignments::{Assignments, Slot};
 use super::entrance::{self, EntranceSettings, or_none};
 use super::error::{Place, Problem};
-use super::keys::{Array, DAY, GIBIBYTE, Key, SECOND, key};
+use super::keys::{Array, DAY, GIBIBYTE, Key, SECOND, key, restart};
 use super::value::Value;
 
 /// What is known of one listener before its parts are put together.
@@ -86,61 +86,61 @@ const PROXY_USERS: &[(&str, ProxyUser)] = &[
 
 /// The settings of each `[[listener]]`.
 pub const LISTENER_KEYS: &[Key<ListenerSettings>] = &[
-    key("name", |v, to| v.name(64, &mut to.name)),
-    key("kind", |v, to| v.choice(KINDS, &mut to.kind)),
-    key("address", |v, to| v.address(&mut to.address)),
-    key("path", |v, to| v.path(&mut to.path)),
-    key("mode", |v, to| v.mode(&mut to.mode)),
-    key("proxy_protocol", |v, to| v.boolean(&mut to.proxy_protocol)),
-    key("trusted_proxies", |v, to| {
+    restart("name", |v, to| v.name(64, &mut to.name)),
+    restart("kind", |v, to| v.choice(KINDS, &mut to.kind)),
+    restart("address", |v, to| v.address(&mut to.address)),
+    restart("path", |v, to| v.path(&mut to.path)),
+    restart("mode", |v, to| v.mode(&mut to.mode)),
+    restart("proxy_protocol", |v, to| v.boolean(&mut to.proxy_protocol)),
+    restart("trusted_proxies", |v, to| {
         v.networks(&mut to.trusted_proxies)
     }),
-    key("proxy_user", |v, to| {
+    restart("proxy_user", |v, to| {
         v.choice(PROXY_USERS, &mut to.proxy_user)
     }),
-    key("tcp.nodelay", |v, to| v.boolean(&mut to.tcp.nodelay)),
-    key("tcp.keepalive", |v, to| {
+    restart("tcp.nodelay", |v, to| v.boolean(&mut to.tcp.nodelay)),
+    restart("tcp.keepalive", |v, to| {
         v.duration_or_zero(SECOND..=DAY, &mut to.tcp.keepalive)
     }),
-    key("tcp.backlog", |v, to| {
+    restart("tcp.backlog", |v, to| {
         v.number(1..=65_535, &mut to.tcp.backlog)
     }),
-    key("tcp.receive_buffer", |v, to| {
+    restart("tcp.receive_buffer", |v, to| {
         v.size_or_zero(BUFFER_LEAST..=GIBIBYTE, &mut to.tcp.receive_buffer)
     }),
-    key("tcp.send_buffer", |v, to| {
+    restart("tcp.send_buffer", |v, to| {
         v.size_or_zero(BUFFER_LEAST..=GIBIBYTE, &mut to.tcp.send_buffer)
     }),
-    key("websocket.path", |v, to| v.url_path(&mut to.websocket_path)),
-    key("websocket.origins", |v, to| v.origins(&mut to.origins)),
-    key("authentication", |v, to| {
+    restart("websocket.path", |v, to| v.url_path(&mut to.websocket_path)),
+    restart("websocket.origins", |v, to| v.origins(&mut to.origins)),
+    restart("authentication", |v, to| {
         v.boolean(&mut to.entrance.authentication)
     }),
-    key("versions", |v, to| {
+    restart("versions", |v, to| {
         entrance::versions(v, &mut to.entrance.versions)
     }),
-    key("mount", |v, to| entrance::mount(v, &mut to.entrance.mount)),
-    key("limits.connections_maximum", |v, to| {
+    restart("mount", |v, to| entrance::mount(v, &mut to.entrance.mount)),
+    restart("limits.connections_maximum", |v, to| {
         let read = |v: &Value, it: &mut usize| v.number(1..=u64::MAX, it);
         or_none(v, read, &mut to.entrance.connections_maximum)
     }),
-    key("limits.receive_maximum", |v, to| {
+    restart("limits.receive_maximum", |v, to| {
         let read = |v: &Value, it: &mut u16| v.number(1..=65_535, it);
         or_none(v, read, &mut to.entrance.receive_maximum)
     }),
-    key("limits.packet_size_maximum", |v, to| {
+    restart("limits.packet_size_maximum", |v, to| {
         let read = |v: &Value, it: &mut u32| v.size(256..=268_435_460, it);
         or_none(v, read, &mut to.entrance.packet_size_maximum)
     }),
-    key("limits.topic_alias_maximum", |v, to| {
+    restart("limits.topic_alias_maximum", |v, to| {
         let read = |v: &Value, it: &mut u16| v.number(0..=65_535, it);
         or_none(v, read, &mut to.entrance.topic_alias_maximum)
     }),
-    key("limits.keep_alive_maximum", |v, to| {
+    restart("limits.keep_alive_maximum", |v, to| {
         let read = |v: &Value, it: &mut u16| v.keep_alive(it);
         or_none(v, read, &mut to.entrance.keep_alive_maximum)
     }),
-    key("limits.expiry_maximum", |v, to| {
+    restart("limits.expiry_maximum", |v, to| {
         let read = |v: &Value, it: &mut Duration| v.expiry(it);
         or_none(v, read, &mut to.entrance.expiry_maximum)
     }),

@@ -12,6 +12,8 @@ use crate::http::options::Options as HttpOptions;
 use crate::listener::options::{Options as ListenerOptions, TlsOptions};
 use crate::store::options::Options as StoreOptions;
 
+use super::assignments::Assignments;
+use super::changes::{self, Change};
 use super::environment::Environment;
 use super::error::{Error, Place, Position, Problem};
 use super::log::Options as LogOptions;
@@ -48,6 +50,10 @@ pub struct Config {
     pub store: StoreOptions,
     /// What is logged.
     pub log: LogOptions,
+    /// What was written, where it is in force.
+    written: Assignments,
+    /// The variables that go before the file.
+    environment: Environment,
 }
 
 /// Where a configuration comes from.
@@ -73,41 +79,48 @@ impl Config {
     ) -> Result<Self, Error> {
         let environment = Environment::new(environment);
         let path = path.map(Path::to_owned).or_else(|| environment.config());
-        match path {
-            None => Self::from_text(Origin::BuiltIn, BUILT_IN_NAME, BUILT_IN, &environment),
-            Some(path) => {
-                let text = read(&path, LARGEST).map_err(|problem| Error::new(vec![problem]))?;
-                let name = path.display().to_string();
-                Self::from_text(Origin::File(path), &name, &text, &environment)
-            }
-        }
-    }
-
-    fn from_text(
-        origin: Origin,
-        name: &str,
-        text: &str,
-        environment: &Environment,
-    ) -> Result<Self, Error> {
+        let origin = path.map_or(Origin::BuiltIn, Origin::File);
         let mut problems = Vec::new();
-        let Some(mut written) = file::read(name, text, &mut problems) else {
+        let Some(written) = origin.written(&environment, &mut problems) else {
             return Err(Error::new(problems));
         };
-        environment.overlay(&mut written, &mut problems);
-        if let Some(path) = acl::file_of_rules(&written) {
-            match read(&path, LARGEST_RULES) {
-                Ok(text) => {
-                    let name = path.display().to_string();
-                    acl::read(&name, &text, &mut written, &mut problems);
-                }
-                Err(problem) => problems.push(problem),
-            }
-        }
-        let settings = settings::settle(&written, name, &mut problems);
+        Self::settled(origin, environment, written, problems)
+    }
+
+    /// Reads the same file again, with the same variables. Returns what can be in force from now on, and what is
+    /// written otherwise than before. What needs a restart is in force as it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn read_again(&self) -> Result<(Self, Vec<Change>), Error> {
+        let mut problems = Vec::new();
+        let Some(now) = self.origin.written(&self.environment, &mut problems) else {
+            return Err(Error::new(problems));
+        };
+        let settle = |written, problems| {
+            let environment = self.environment.clone();
+            Self::settled(self.origin.clone(), environment, written, problems)
+        };
+        // It has to be right as it stands, so that the next start is no surprise.
+        settle(now.clone(), problems)?;
+        let (in_force, changes) = changes::compare(&self.written, &now);
+        Ok((settle(in_force, Vec::new())?, changes))
+    }
+
+    fn settled(
+        origin: Origin,
+        environment: Environment,
+        written: Assignments,
+        mut problems: Vec<Problem>,
+    ) -> Result<Self, Error> {
+        let settings = settings::settle(&written, &origin.name(), &mut problems);
         if !problems.is_empty() {
             return Err(Error::new(problems));
         }
         Ok(Self {
+            written,
+            environment,
             origin,
             listener: settings.listener,
             http: settings.http,
@@ -134,6 +147,41 @@ impl Config {
                 .iter()
                 .any(|listener| listener.tls.as_ref().is_some_and(shown));
         wanted.then_some(directory)
+    }
+}
+
+impl Origin {
+    /// What it is called in errors.
+    fn name(&self) -> String {
+        match self {
+            Self::BuiltIn => BUILT_IN_NAME.to_owned(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// What is written there, with the variables over it. Nothing if it cannot be read or is not TOML.
+    fn written(
+        &self,
+        environment: &Environment,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Assignments> {
+        let text = match self {
+            Self::BuiltIn => Ok(BUILT_IN.to_owned()),
+            Self::File(path) => read(path, LARGEST),
+        };
+        let text = text.map_err(|problem| problems.push(problem)).ok()?;
+        let mut written = file::read(&self.name(), &text, problems)?;
+        environment.overlay(&mut written, problems);
+        if let Some(path) = acl::file_of_rules(&written) {
+            match read(&path, LARGEST_RULES) {
+                Ok(text) => {
+                    let name = path.display().to_string();
+                    acl::read(&name, &text, &mut written, problems);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        Some(written)
     }
 }
 

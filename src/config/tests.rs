@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::assignments::Slot;
-use super::keys::{Array, KEYS, paths};
+use super::keys::{Applies, Array, KEYS, paths};
 use super::load::{BUILT_IN, BUILT_IN_NAME, Config, Origin};
 use super::settings::Settings;
 use super::{Error, file};
@@ -160,6 +160,68 @@ fn every_key_of_the_built_in_file_is_explained() {
             assert!(explained, "line {}: no comment above {line}", number + 1);
         }
         explained = line.starts_with('#');
+    }
+}
+
+/// The comment above each key of the built-in file, by the key's path.
+fn comments() -> Vec<(String, String)> {
+    let (mut table, mut comment, mut found) = (String::new(), String::new(), Vec::new());
+    for line in BUILT_IN.lines() {
+        if let Some(text) = line.strip_prefix('#') {
+            comment += text;
+            continue;
+        }
+        if let Some((key, _)) = line.split_once(" = ") {
+            found.push((format!("{table}{key}"), comment.clone()));
+        } else if line.starts_with('[') {
+            let name = line.trim_matches(['[', ']']);
+            table = format!("{name}.");
+        }
+        comment.clear();
+    }
+    found
+}
+
+// Breaks if: the file does not say of a setting that it needs a restart, or says so of one that does not.
+#[test]
+fn the_built_in_file_marks_what_needs_a_restart() {
+    let listener = Array::Listener.settings().into_iter();
+    let listener = listener.map(|(path, applies)| (format!("listener.{path}"), applies));
+    let known = KEYS.iter().map(|key| (key.path.to_owned(), key.applies));
+    let known: Vec<(String, Applies)> = known.chain(listener).collect();
+    for (path, comment) in comments() {
+        let applies = known.iter().find(|(known, _)| *known == path);
+        let (_, applies) = applies.unwrap_or_else(|| panic!("{path} is a key"));
+        let expected = *applies == Applies::AfterRestart;
+        let marked = comment.contains("(restart)");
+        assert_eq!(marked, expected, "the comment of {path}");
+    }
+}
+
+// Breaks if: what is said of a listener is told to be in force before it is bound anew, or what is read again
+// for its certificates is told to wait.
+#[test]
+fn of_a_listener_what_is_about_tls_applies_at_once() {
+    for (path, applies) in Array::Listener.settings() {
+        let at_once = applies == Applies::AtOnce;
+        assert_eq!(at_once, path.starts_with("tls."), "{path}");
+    }
+    let words = "needs a restart, but for\n# what is under [listener.tls]. (restart)";
+    assert!(BUILT_IN.contains(words));
+}
+
+/// Arrays that are there as examples only are marked before the first of them.
+#[test]
+fn the_built_in_file_marks_the_arrays_that_need_a_restart() {
+    for array in Array::ALL.into_iter().filter(|it| *it != Array::Listener) {
+        let begins = format!("#     [[{}]]", array.path());
+        let before = BUILT_IN.split(&begins).next().unwrap();
+        let paragraph = before.trim_end_matches(['#', '\n']).rsplit("\n\n").next();
+        let paragraph: String = paragraph.unwrap().lines().rev().take(4).collect();
+        let restart = |(_, applies)| applies == Applies::AfterRestart;
+        let expected = array.settings().into_iter().any(restart);
+        let marked = paragraph.contains("(restart)");
+        assert_eq!(marked, expected, "what is said before {begins}");
     }
 }
 

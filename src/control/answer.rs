@@ -8,8 +8,8 @@ use crate::broker::admin::{self, Kicked};
 use crate::broker::{Batch, Broker, Now};
 
 use super::protocol::{
-    Answer, Ban, Group, GroupDetails, Member, PAGE_MAXIMUM, Request, Session, SessionDetails,
-    Snapshot, Subscription, Will,
+    Answer, Ban, Group, GroupDetails, Member, PAGE_MAXIMUM, Reloaded, Request, Session,
+    SessionDetails, Snapshot, Subscription, Will,
 };
 
 /// Bytes of names in one answer, about: a client may call itself what it likes, up to 64 KiB.
@@ -17,6 +17,9 @@ const NAMES_MAXIMUM: usize = 4 << 20;
 
 /// What copies the store into a folder, and says what came of it.
 pub type Snapshots = Arc<dyn Fn(&Path) -> Result<Snapshot, String> + Send + Sync>;
+
+/// What reads the configuration again, and says what came of it.
+pub type Reload = Arc<dyn Fn() -> Result<Reloaded, String> + Send + Sync>;
 
 /// What is asked about.
 #[derive(Clone)]
@@ -27,6 +30,8 @@ pub struct House {
     pub now: fn() -> Now,
     /// Copies the store, if there is one to copy.
     pub snapshots: Option<Snapshots>,
+    /// Reads the configuration again.
+    pub reload: Reload,
 }
 
 impl fmt::Debug for House {
@@ -98,6 +103,10 @@ impl House {
                 }
             }
             Request::Snapshot { to } => self.snapshot(to),
+            Request::Reload => match (self.reload)() {
+                Ok(reloaded) => Answer::Reloaded(reloaded),
+                Err(why) => refuse(why),
+            },
         }
     }
 

@@ -16,5 +16,5 @@ pub mod options;
 pub mod protocol;
 mod socket;
 
-pub use answer::{House, Snapshots};
+pub use answer::{House, Reload, Snapshots};
 pub use socket::serve;

@@ -89,6 +89,8 @@ pub enum Request {
         /// The folder to make, by an absolute path.
         to: PathBuf,
     },
+    /// Reads the configuration again.
+    Reload,
 }
 
 /// Which group.
@@ -139,11 +141,23 @@ pub enum Answer {
     },
     /// The store was copied.
     Snapshot(Snapshot),
+    /// The configuration was read again, and is in force.
+    Reloaded(Reloaded),
     /// It was not done.
     Error {
         /// Why.
         message: String,
     },
+}
+
+/// A configuration that was read again: settings that are written otherwise than what was in force, each as
+/// `session.receive_maximum: 256 -> 100`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Those that are in force now.
+    pub changed: Vec<String>,
+    /// Those that wait for a restart.
+    pub restart: Vec<String>,
 }
 
 /// A session.

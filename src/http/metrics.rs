@@ -23,7 +23,7 @@ use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::auth::counts::Counts;
-use crate::broker::{self, Broker, Snapshot};
+use crate::broker::{self, Broker, Reloads, Snapshot};
 use crate::codec::{PacketType, ReasonCode};
 use crate::store::{Failure, Health, Store};
 
@@ -136,6 +136,7 @@ struct Series {
     connected_maximum: Gauge,
     retained_messages: Gauge,
     retained_bytes: Gauge,
+    reloads: OfReloads,
     store: OfStore,
     defence: OfDefence,
     proofs: OfProofs,
@@ -209,6 +210,7 @@ impl Series {
                 "postbud_retained_bytes",
                 "Bytes of topic, payload and properties of the retained messages kept.",
             ),
+            reloads: OfReloads::register(),
             store: OfStore::register(),
             defence: OfDefence::register(),
             proofs: OfProofs::register(proofs),
@@ -243,11 +245,52 @@ impl Series {
         self.connected_maximum.set(now.connected_maximum as f64);
         self.retained_messages.set(retained.0 as f64);
         self.retained_bytes.set(retained.1 as f64);
+        self.reloads.set(&now.reloads);
         for door in &now.doors {
             let listener = door.name.to_string();
             counter!(OPENED_BY_LISTENER, "listener" => listener.clone()).absolute(door.opened);
             gauge!(OPEN_BY_LISTENER, "listener" => listener).set(door.open as f64);
         }
+    }
+}
+
+/// What came of reading the configuration again.
+struct OfReloads {
+    succeeded: Counter,
+    failed: Counter,
+    failing: Gauge,
+    last_success: Gauge,
+}
+
+impl OfReloads {
+    fn register() -> Self {
+        let name = "postbud_reloads_total";
+        describe_counter!(
+            name,
+            "How often the configuration was read again, by whether it was right and put in force."
+        );
+        Self {
+            succeeded: counter!(name, "result" => "success"),
+            failed: counter!(name, "result" => "failure"),
+            failing: new_gauge(
+                "postbud_reload_failing",
+                "1 while what was in force stays because the last reload found something wrong.",
+            ),
+            last_success: new_gauge(
+                "postbud_reload_last_success_timestamp_seconds",
+                "The last reload that was put in force, in seconds since the Unix epoch; 0 if none was.",
+            ),
+        }
+    }
+
+    fn set(&self, now: &Reloads) {
+        self.succeeded.absolute(now.succeeded);
+        self.failed.absolute(now.failed);
+        self.failing.set(f64::from(u8::from(now.failing)));
+        let seconds = now
+            .last_success
+            .map_or(0.0, |it| it.as_millis() as f64 / 1e3);
+        self.last_success.set(seconds);
     }
 }
 

@@ -9,6 +9,7 @@ use postbud::auth::acl::options::{Effect, Options, Rule};
 use postbud::auth::acl::pattern::Pattern;
 use postbud::auth::gate::{Answer, Gate, Opinion, Parts, Way};
 use postbud::auth::{Identity, Request};
+use postbud::broker::Gauge;
 use postbud::codec::{Packet, Publish, QoS, ReasonCode, SubscriptionOptions, Version};
 
 use crate::client::{Client, publish};
@@ -30,17 +31,21 @@ impl Way for ByClient {
     }
 }
 
-fn guarded(options: &Options) -> House {
-    House::with_auth(Arc::new(Gate::new(Parts {
+fn parts(options: &Options) -> Parts {
+    Parts {
         ways: vec![Box::new(ByClient)],
         rules: acl::rules(options).expect("rules are right"),
         ..Parts::default()
-    })))
+    }
 }
 
-/// May be published and subscribed to, but for what is secret.
-fn rules() -> House {
-    let rule = |effect, topics: &[&str]| Rule {
+fn guarded(options: &Options) -> House {
+    House::with_auth(Arc::new(Gate::new(parts(options))))
+}
+
+/// About everything that everybody does with these topics.
+fn rule(effect: Effect, topics: &[&str]) -> Rule {
+    Rule {
         effect,
         publish: true,
         subscribe: true,
@@ -51,20 +56,28 @@ fn rules() -> House {
         addresses: Vec::new(),
         retain: None,
         qos: QoS::ExactlyOnce,
-    };
+    }
+}
+
+fn list(rules: impl Into<Arc<[Rule]>>) -> Options {
+    Options {
+        rules: Some(rules.into()),
+        ..Options::default()
+    }
+}
+
+/// May be published and subscribed to, but for what is secret.
+fn rules() -> House {
     let still = Rule {
         subscribe: false,
         retain: Some(true),
         ..rule(Effect::Deny, &["site/still/#"])
     };
-    guarded(&Options {
-        rules: Some(Arc::new([
-            still,
-            rule(Effect::Deny, &["site/+/secret/#"]),
-            rule(Effect::Allow, &["site/#", "own/%u/#", "$SYS/broker/uptime"]),
-        ])),
-        ..Options::default()
-    })
+    guarded(&list([
+        still,
+        rule(Effect::Deny, &["site/+/secret/#"]),
+        rule(Effect::Allow, &["site/#", "own/%u/#", "$SYS/broker/uptime"]),
+    ]))
 }
 
 /// What becomes of a SUBSCRIBE to each of these.
@@ -189,12 +202,37 @@ fn an_alias_does_not_lead_around_a_rule() {
 // Breaks if: files without a rule allow everything.
 #[test]
 fn an_empty_list_allows_nothing() {
-    let house = guarded(&Options {
-        rules: Some(Arc::new([])),
-        ..Options::default()
-    });
+    let house = guarded(&list([]));
     let client = house.v5("c").open();
     client.publish1(1, "t", "x");
     assert_eq!(client.take(), [Got::Puback(1, NO)]);
     assert_eq!(codes(&client, &["t", "#"]), [0x87; 2]);
+}
+
+// Breaks if: rules that are replaced go on for whoever is connected, or comes back.
+#[test]
+fn rules_that_are_replaced_hold_for_who_is_there_and_who_is_away() {
+    let all = list([rule(Effect::Allow, &["site/#"])]);
+    let less = list([rule(Effect::Allow, &["site/+/door"])]);
+    let gate = Arc::new(Gate::new(parts(&all)));
+    let house = House::with_auth(gate.clone());
+    let there = house.v5("there").open();
+    let away = house.v5("away").expiry(3600).open();
+    for client in [&there, &away] {
+        assert_eq!(codes(client, &["site/#", "site/7/door"]), [0, 0]);
+    }
+    away.hang_up();
+    let writer = house.v5("writer").open();
+    writer.publish("site/7/vault", "1");
+    assert_eq!(there.payloads(), ["1"]);
+    gate.replace(parts(&less));
+    house.broker.permissions_changed();
+    house.run();
+    let back = house.v5("away").expiry(3600).resume().open();
+    writer.publish1(1, "site/7/vault", "2");
+    assert_eq!(writer.take(), [Got::Puback(1, NO)]);
+    writer.publish("site/7/door", "3");
+    assert_eq!(there.payloads(), ["3"]);
+    assert_eq!(back.payloads(), ["3"]);
+    assert_eq!(house.gauge(Gauge::Subscriptions), 2);
 }

@@ -11,6 +11,7 @@ use postbud::pubsub::options::{GroupOptions, NamedGroup, OrderingKey};
 use postbud::queue::DropReason;
 
 use crate::client::{Client, numbers, publish};
+use crate::engines::Doorman;
 use crate::house::{House, Setup};
 use crate::received::Got;
 use crate::restart::Home;
@@ -227,6 +228,33 @@ fn nobody_looks_for_nothing() {
     a.puback(1);
     watched.advance(Duration::from_millis(100));
     assert_eq!(next(&watched), sweep, "nothing is in flight");
+}
+
+// Breaks if: a message that others may not have keeps those that they may have with a slow member.
+#[test]
+fn what_others_may_not_have_keeps_nothing_else_from_them() {
+    let doorman = Doorman::that(|it| {
+        it.mind.get_mut().watches = true;
+        it.mind.get_mut().unreadable = vec!["carl:jobs/secret"];
+    });
+    let setup = Setup {
+        auth: doorman,
+        ..setup(false, timeout)
+    };
+    let house = setup.build();
+    let join = |user: &'static str| {
+        let client = house.v5(user).user(user).open();
+        client.subscribe(JOBS, QoS::AtLeastOnce);
+        client
+    };
+    let slow = join("bob");
+    let writer = house.v5("writer").open();
+    writer.publish1(1, "jobs/secret", "1");
+    writer.publish1(2, "jobs/open", "2");
+    assert_eq!(slow.payloads(), ["1", "2"]);
+    let other = join("carl");
+    house.seconds(31);
+    assert_eq!(other.payloads(), ["2"]);
 }
 
 fn limited(options: &mut GroupOptions) {

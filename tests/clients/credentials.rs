@@ -4,6 +4,7 @@
 mod crowd;
 mod files;
 mod passwd;
+mod reloaded;
 mod scram;
 mod secrets;
 

@@ -17,7 +17,7 @@
 //!
 //! `BROKER_UNDER_TEST=mosquitto` runs the clients against mosquitto, which tells a wrong test from a wrong
 //! broker. The rest of the binary is about the process: [`first_start`], [`configuration`], [`lifecycle`],
-//! [`observability`], [`store`], [`archive`], [`control`]; about the ways in beside TCP and TLS: [`websocket`],
+//! [`observability`], [`store`], [`archive`], [`control`], [`reload`]; about the ways in beside TCP and TLS: [`websocket`],
 //! [`browser`], [`unix_sockets`], [`proxies`]; about who gets in: [`credentials`], [`tokens`], [`callback`]; about
 //! what they may do: [`permissions`]; and about sockets that behave as clients of a library never do:
 //! [`limits`], [`defence`], [`streams`], [`garbage`], [`slow_readers`], [`crowds`].
@@ -84,6 +84,7 @@ mod mosquitto;
 mod observability;
 mod permissions;
 mod proxies;
+mod reload;
 mod rumqttc;
 mod scripts;
 mod slow_readers;

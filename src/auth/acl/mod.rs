@@ -48,3 +48,6 @@ pub fn last(options: &Options) -> Option<Arc<dyn Rules>> {
         Effect::Deny => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

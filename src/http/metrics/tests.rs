@@ -169,6 +169,10 @@ postbud_retained_messages 15
 postbud_retained_bytes 16
 postbud_sessions_expired_total 17
 postbud_sessions_evicted_total 18
+postbud_reloads_total{result="success"} 50
+postbud_reloads_total{result="failure"} 51
+postbud_reload_failing 1
+postbud_reload_last_success_timestamp_seconds 52.5
 postbud_sessions_refused_total 185
 postbud_subscriptions_withdrawn_total 19
 "#;
@@ -185,6 +189,12 @@ fn every_number_of_a_snapshot_has_its_series() {
     snapshot.retained_refused = 11;
     snapshot.sessions_expired = 17;
     snapshot.sessions_evicted = 18;
+    snapshot.reloads = Reloads {
+        succeeded: 50,
+        failed: 51,
+        failing: true,
+        last_success: Some(Timestamp::from_millis(52_500)),
+    };
     snapshot.sessions_refused = 185;
     snapshot.subscriptions_withdrawn = 19;
     snapshot.refused = vec![(ReasonCode::Banned, 12)];

@@ -174,6 +174,7 @@ fn a_client_proves_that_it_knows_its_password_and_so_does_the_broker() {
         );
         client.expect_nothing();
     }
+    broker.wait_for_log(&["connected", "user=\"a=,b\""]);
     // It is the only way in.
     assert_eq!(told(&broker, 5, Some("anna"), Some(b"secret"))[3], 0x87);
     assert_eq!(told(&broker, 4, Some("anna"), Some(b"secret"))[3], 5);
