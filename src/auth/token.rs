@@ -8,15 +8,17 @@
 //! ```
 //!
 //! What does not look like a token is left to others. What does and is wrong is refused, and nobody else is
-//! asked: its client is told no more than that, the log and the metrics are told why.
+//! asked: its client is told no more than that, the metrics are told why, and so is the log, in some lines a
+//! second.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::codec::ReasonCode;
@@ -74,6 +76,9 @@ impl std::error::Error for Error {
 /// How large a file with a key can be, beyond which it is another file.
 const FILE_MAXIMUM: u64 = 1 << 20;
 
+/// Lines about wrong tokens in any second at most, so that a flood of them does not become one of lines.
+const TOLD_MAXIMUM: u32 = 20;
+
 /// The way of tokens.
 pub struct Tokens(Arc<Checker>);
 
@@ -83,6 +88,8 @@ struct Checker {
     fixed: Keys,
     remote: Option<Remote>,
     counts: Arc<Counts>,
+    /// The second in which a wrong token was last told of, and how many were.
+    told: Mutex<(u64, u32)>,
 }
 
 impl Tokens {
@@ -117,6 +124,7 @@ impl Tokens {
             fixed,
             remote,
             counts: Arc::clone(counts),
+            told: Mutex::default(),
         })))
     }
 }
@@ -211,10 +219,8 @@ impl Way for Tokens {
 impl Checker {
     /// Who a token says its client is, at this moment; nobody if it is no token.
     fn check(&self, token: &str, about: (&str, Option<&str>)) -> Result<Option<Identity>, Wrong> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        self.check_at(token, about, Timestamp::from_millis(0).after(now))
+        let now = Timestamp::from_millis(0).after(since_the_epoch());
+        self.check_at(token, about, now)
     }
 
     fn check_at(
@@ -254,6 +260,16 @@ impl Checker {
         claims::identity(&self.options, &token.claims()?, about, now).map(Some)
     }
 
+    /// Whether one more wrong token may be told of in this second.
+    fn may_tell(&self, second: u64) -> bool {
+        let mut told = self.told.lock();
+        if told.0 != second {
+            *told = (second, 0);
+        }
+        told.1 = told.1.saturating_add(1);
+        told.1 <= TOLD_MAXIMUM
+    }
+
     /// Counts what became of a token, and puts it as an opinion.
     fn say(
         &self,
@@ -269,13 +285,11 @@ impl Checker {
             Ok(None) => Opinion::Next,
             Err(wrong) => {
                 self.counts.tokens.count(wrong.label());
-                let peer = peer.map(tracing::field::display);
-                tracing::info!(
-                    client,
-                    peer,
-                    reason = wrong.label(),
-                    "token refused: {wrong}"
-                );
+                if self.may_tell(since_the_epoch().as_secs()) {
+                    let peer = peer.map(tracing::field::display);
+                    let reason = wrong.label();
+                    tracing::info!(client, peer, reason, "token refused: {wrong}");
+                }
                 Opinion::Refuse(match wrong {
                     // It may be in order: worth another try.
                     Wrong::NoKeys => ReasonCode::ServerUnavailable,
@@ -284,6 +298,11 @@ impl Checker {
             }
         }
     }
+}
+
+fn since_the_epoch() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -362,7 +362,7 @@ fn a_flood_of_refusals_is_a_number_in_the_log() {
 // stays so when there is memory again.
 #[test]
 fn a_broker_that_is_overloaded_says_so_until_it_is_over() {
-    let broker = broker("[overload]\nmemory_maximum = \"64MiB\"\nlag_maximum = 0\n");
+    let broker = broker("[overload]\nmemory_maximum = \"96MiB\"\nlag_maximum = 0\n");
     let mut witness = Witness::new(broker.tcp);
     let mut publisher = RawClient::accepted(broker.tcp, &connect_311("publisher"));
     let mut retain = |number: u16, payload: &[u8]| {
@@ -371,7 +371,7 @@ fn a_broker_that_is_overloaded_says_so_until_it_is_over() {
         publisher.send(&publish);
         publisher.expect(&puback_311(number));
     };
-    (1..=80).for_each(|number| retain(number, &[1; 900_000]));
+    (1..=120).for_each(|number| retain(number, &[1; 900_000]));
     broker.wait_for_log(&["WARN", "overload: nobody is accepted", "level=\"pressed\""]);
     let (status, text) = get(broker.http, "/ready");
     assert_eq!(
@@ -381,15 +381,15 @@ fn a_broker_that_is_overloaded_says_so_until_it_is_over() {
     assert_eq!(offend(2, broker.tcp, &connect_5("new")), [0; 0]);
     broker.wait_for_log(&["refused: too much to do", "overloaded", "127.0.0.2:"]);
     witness.is_unharmed();
-    (1..=80).for_each(|number| retain(number, &[]));
+    (1..=120).for_each(|number| retain(number, &[]));
     broker.wait_for_log(&["overload is over"]);
     accepted(2, broker.tcp, "new").expect_nothing();
     broker.wait_for_samples(&[("postbud_overload_level", 0.0)]);
     assert_eq!(get(broker.http, "/ready").0, 200);
 }
 
-/// How many subscribers stop reading, if not 500: `SOAK_SUBSCRIBERS=10000 cargo nextest run --test clients
-/// soak`, with as many descriptors and a few gigabytes for the kernel's buffers.
+/// How many subscribers stop reading, if not 500: `SOAK_SUBSCRIBERS=10000 cargo test --test clients soak`, with
+/// as many descriptors, and some memory for the kernel's buffers.
 const SOAK: &str = "SOAK_SUBSCRIBERS";
 
 /// Resident memory of the broker, in bytes.

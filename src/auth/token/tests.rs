@@ -1,5 +1,4 @@
 use std::sync::mpsc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -170,6 +169,16 @@ fn every_attack_on_a_token_is_refused_and_counted() {
         let judged = judged(&tokens, token.as_bytes());
         assert_eq!(judged, REFUSED, "{label}: {token}");
         assert_eq!(counted(&tokens, label), before + 1, "{label}: {token}");
+    }
+}
+
+#[test]
+fn a_flood_of_wrong_tokens_is_none_of_lines() {
+    let (home, issuer) = (Directory::new(), Issuer::ed25519());
+    let tokens = files(&with_pem(&home, &issuer, &[Algorithm::EdDsa])).unwrap();
+    for second in [7, 8] {
+        let told = (0..1000).filter(|_| tokens.0.may_tell(second)).count();
+        assert_eq!(told, TOLD_MAXIMUM as usize);
     }
 }
 
