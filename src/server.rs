@@ -323,8 +323,8 @@ fn serve_http(
     let store = kept.engine();
     let keepers = Arc::clone(keepers);
     let tls = Box::new(move || tls::shown(&keepers));
-    let (broker, counts) = (Arc::clone(broker), Arc::clone(counts));
-    let exporter = http::Exporter::new(broker, Arc::clone(&store), counts, tls);
+    let (served, counts) = (Arc::clone(broker), Arc::clone(counts));
+    let exporter = http::Exporter::new(served, Arc::clone(&store), counts, tls);
     let exporter = Arc::new(exporter.map_err(Error::Metrics)?);
     let upkeep = Arc::clone(&exporter);
     let busy = Arc::clone(broker);
