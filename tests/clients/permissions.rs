@@ -193,3 +193,36 @@ fn rules_are_in_force() {
     let refused = client(&broker, "mosquitto_sub", "device-1", "", &will).finish();
     assert_ne!(refused.code, Some(0), "{:#?}", refused.stderr);
 }
+
+// Breaks if: a permission that is removed stays with whoever is connected, or a file with a mistake changes anything.
+#[test]
+fn a_permission_that_is_removed_is_gone_for_who_is_connected() {
+    let folder = Folder::new();
+    let file = |text: &str| {
+        let new = folder.write("new", text);
+        let file = folder.path().join("acl");
+        std::fs::rename(new, &file).expect("the folder is ours");
+        file
+    };
+    let permissions = file("topic readwrite news/#\ntopic write sport/#\n");
+    let broker = Broker::configured(&format!(
+        "[auth]\nanonymous = true\n[acl]\nmosquitto_file = {permissions:?}\n"
+    ));
+    let everything = subscriber(&broker, ("s", ""), "#");
+    let writer = ("p", "");
+    assert_eq!(published(&broker, writer, "news/1", &[]), 0);
+    file("topic read sport/#\ntopic write #\n");
+    broker.signal("HUP");
+    broker.wait_for_samples(&[("postbud_reloads_total{result=\"success\"}", 1.0)]);
+    for topic in ["news/2", "sport/3"] {
+        published(&broker, writer, topic, &[]);
+    }
+    file("topic #\ntopic everything #\n");
+    broker.signal("HUP");
+    broker.wait_for_log(&["acl:2", "the access is"]);
+    for topic in ["news/4", "sport/5"] {
+        published(&broker, writer, topic, &[]);
+    }
+    let seen = ["news/1", "sport/3", "sport/5"];
+    assert_eq!(everything.wait_for_lines(3, "message "), seen);
+}

@@ -350,6 +350,36 @@ fn the_first_clients_wait_for_the_keys() {
 }
 
 #[test]
+fn a_reload_reads_keys_again_and_keeps_those_that_were_fetched() {
+    let issued = Issued::new(&[
+        wanted("rsa", "RS256", json!({})),
+        wanted("p256", "ES256", json!({})),
+        wanted("p384", "ES384", json!({})),
+    ]);
+    let shown = Arc::new(Mutex::new(Some(only(&issued, &["rsa"]))));
+    let server = key_server(&shown);
+    let set = issued.folder.write("file.json", only(&issued, &["p256"]));
+    let broker = Broker::configured(&format!(
+        "[auth.token]\nalgorithms = [\"RS256\", \"ES256\", \"ES384\"]\n\
+         jwks_url = {:?}\njwks_file = {set:?}\n",
+        server.url("/jwks")
+    ));
+    let [fetched, old, new] = [0, 1, 2].map(|index| &issued.tokens[index]);
+    assert_eq!(connack(&broker, "c", fetched), ACCEPTED);
+    assert_eq!(connack(&broker, "c", old), ACCEPTED);
+    assert_eq!(connack(&broker, "c", new), REFUSED);
+    *shown.lock().expect("nobody panics with it") = None;
+    issued.folder.write("file.json", only(&issued, &["p384"]));
+    broker.signal("HUP");
+    // It fails for those that are fetched anew, and the ones from before are known.
+    broker.wait_for_log(&["cannot fetch the keys of tokens", "stay in force"]);
+    broker.wait_for_samples(&[("postbud_reloads_total{result=\"success\"}", 1.0)]);
+    assert_eq!(connack(&broker, "c", fetched), ACCEPTED);
+    assert_eq!(connack(&broker, "c", new), ACCEPTED);
+    assert_eq!(connack(&broker, "c", old), REFUSED);
+}
+
+#[test]
 fn check_finds_a_key_that_is_wrong() {
     let folder = Folder::new();
     let check = |token: &str| {
