@@ -11,7 +11,8 @@ use crate::support::folder::Folder;
 use crate::support::http::get;
 use crate::support::process::{Finished, Process};
 use crate::support::raw::{
-    RawClient, connect_5, connect_311, puback_311, publish_311_qos1, published_311_qos1,
+    RawClient, connect_5, connect_311, puback_311, publish_311, publish_311_qos1,
+    published_311_qos1,
 };
 
 const ANONYMOUS: &str = "[auth]\nanonymous = true\n";
@@ -150,6 +151,33 @@ fn who_may_connect_holds_at_once() {
     reloaded(&broker, 2);
     RawClient::accepted(broker.tcp, &connect_311("new"));
     drop(old);
+}
+
+// Breaks if: what was decided before a reload outlives it, on a connection that was there.
+#[test]
+fn what_a_client_may_do_holds_at_once_while_it_is_connected() {
+    let rules = Folder::new();
+    let file = rules.write("acl", "topic readwrite a/#\ntopic readwrite b/#\n");
+    let acl = format!("[acl]\nmosquitto_file = {file:?}\n");
+    let broker = Broker::configured(&format!("{ANONYMOUS}{acl}"));
+    let mut client = RawClient::accepted(broker.tcp, &connect_311("client"));
+    for filter in ["a/1", "b/1"] {
+        client.subscribe_311(filter, 0);
+        client.send(&publish_311(filter, b"before"));
+        client.expect(&publish_311(filter, b"before"));
+    }
+    rules.write("acl", "topic readwrite b/#\n");
+    reloaded(&broker, 1);
+    client.send(&publish_311("a/1", b"after"));
+    client.send(&publish_311("b/1", b"after"));
+    client.expect(&publish_311("b/1", b"after"));
+    // A file that is wrong leaves those in force that were.
+    rules.write("acl", "topic readwrite b/#\ntopc readwrite a/#\n");
+    broker.signal("HUP");
+    broker.wait_for_log(&["ERROR", "reload:", "acl:2"]);
+    client.send(&publish_311("a/1", b"later"));
+    client.send(&publish_311("b/1", b"later"));
+    client.expect(&publish_311("b/1", b"later"));
 }
 
 // Breaks if: a good half of a file is put in force, or a wrong one is not told with its place.
