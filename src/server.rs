@@ -274,9 +274,7 @@ impl House {
                 tokio::spawn(serve)
             })
             .collect();
-        for keeper in keepers.iter().flatten() {
-            tokio::spawn(Arc::clone(keeper).watch());
-        }
+        tls::watch(&keepers);
         tokio::spawn(tick(Arc::clone(&broker)));
         tokio::spawn(publish_sys(Arc::clone(&broker), Arc::clone(&reloader)));
         tokio::spawn(reload::obey(hangups, reloader, stopped));

@@ -13,6 +13,13 @@ use super::reload::with_causes;
 /// What keeps the certificates of each listener, in their order; nothing for those without TLS.
 pub(super) type Keepers = Arc<[Option<Arc<Keeper>>]>;
 
+/// Looks after the files of all listeners, for as long as the process runs.
+pub(super) fn watch(keepers: &Keepers) {
+    for keeper in keepers.iter().flatten() {
+        tokio::spawn(Arc::clone(keeper).watch());
+    }
+}
+
 /// Reads the files of all listeners, for what these options say of them. They come into force when what is
 /// returned is applied.
 ///
