@@ -141,7 +141,7 @@ impl Permissions {
                 Some(Verdict::Allow) => (Ruling::Allow, holds),
                 Some(Verdict::Deny) => (Ruling::Deny, holds),
                 Some(Verdict::Ignore) => (Ruling::Silent, holds),
-                None => (Ruling::Deny, kept),
+                None => (Ruling::Unknown, kept),
             };
             let until = Instant::now() + holds;
             let waiting = cache.lock().answered((key, &client), ruling, until);
@@ -183,7 +183,7 @@ impl Rules for Permissions {
                 return Ruling::Later;
             }
             self.service.is_busy(topic);
-            return Ruling::Deny;
+            return Ruling::Unknown;
         };
         cache.asks(key, who.client_id);
         cache.wait(key, again());

@@ -111,6 +111,7 @@ impl Auth for Gate {
             match rules.ruling(who, access, again) {
                 Ruling::Allow => return Permission::Allowed,
                 Ruling::Deny => return Permission::Denied,
+                Ruling::Unknown => return Permission::Unknown,
                 Ruling::Later => return Permission::Later,
                 Ruling::Silent => {}
             }

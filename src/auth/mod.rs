@@ -192,6 +192,9 @@ pub enum Permission {
     Allowed,
     /// It may not.
     Denied,
+    /// Nobody can say, because somebody who is to be asked cannot be: what is asked for is refused, and what
+    /// was granted before stays.
+    Unknown,
     /// The callback will say that the answer is there: ask again then.
     Later,
 }
@@ -207,6 +210,8 @@ pub enum Ruling {
     Allow,
     /// It is not.
     Deny,
+    /// It should say and cannot: as [`Permission::Unknown`].
+    Unknown,
     /// Nothing: whoever comes next is asked.
     Silent,
     /// As [`Permission::Later`].

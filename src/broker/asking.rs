@@ -220,6 +220,7 @@ impl Open {
             return Some(Some(ReasonCode::TopicNameInvalid));
         };
         let mut questions = Questions::new(port, now.instant);
+        let mut known = true;
         let refused = broker.refuse_topic(within).or_else(|| {
             let access = Access::Publish {
                 topic: within,
@@ -227,14 +228,14 @@ impl Open {
                 retain: publish.retain,
             };
             let who = self.who();
-            let allowed = questions.ask(|again| broker.auth.allows(&who, access, again));
-            (!allowed).then_some(ReasonCode::NotAuthorized)
+            let permission = questions.put(|again| broker.auth.allows(&who, access, again));
+            known = !matches!(permission, Permission::Later | Permission::Unknown);
+            (permission != Permission::Allowed).then_some(ReasonCode::NotAuthorized)
         });
-        let put_off = questions.later;
         if !questions.are_answered(&mut self.asking) {
             return None;
         }
-        if !put_off {
+        if known {
             let until = broker.remembered_until(now.instant);
             self.routes
                 .remember_ruling(topic, how, (generation, now.instant, until), refused);

@@ -5,6 +5,8 @@
 //! they had been given up, with what waits because of them; and the Will. The client is not told, for MQTT
 //! has no words for it but to close the connection, on which all else goes on.
 //!
+//! Where nobody can say ([`Permission::Unknown`]), subscriptions stay.
+//!
 //! A session that is away keeps what it has until then: nobody is sent it, and when its client is back, this
 //! comes before the first message.
 
@@ -82,7 +84,8 @@ impl Broker {
         for (text, subscribed) in side.subscriptions.iter() {
             let access = subscription(text, subscribed.options.qos);
             match questions.put(|again| self.auth.allows(who, access, again)) {
-                Permission::Allowed => {}
+                // It was granted when somebody could say.
+                Permission::Allowed | Permission::Unknown => {}
                 Permission::Denied => forbidden.filters.push(text.into()),
                 Permission::Later => forbidden.unknown.push(text.into()),
             }
@@ -263,7 +266,8 @@ impl Open {
         let mut forbidden = broker.forbidden(side, &who, &mut questions);
         match broker.is_will_forbidden(side, &who, &mut questions) {
             Permission::Allowed => {}
-            Permission::Denied => forbidden.will = true,
+            // It would be published without anybody having said so.
+            Permission::Denied | Permission::Unknown => forbidden.will = true,
             Permission::Later => forbidden.unknown_will = true,
         }
         if questions.are_answered(&mut self.reviewing) {

@@ -421,6 +421,27 @@ fn what_nobody_answers_for_is_withdrawn() {
     assert_eq!((reader.take(), reader.ending()), (vec![], None));
 }
 
+// Breaks if: a client loses what it was granted because somebody who is asked about it is down, or is
+// granted more meanwhile.
+#[test]
+fn where_nobody_can_say_what_was_granted_stays() {
+    let doorman = Doorman::that(|_| {});
+    let house = House::with_auth(doorman.clone());
+    let reader = house.v5("reader").open();
+    reader.subscribe("a", QoS::AtMostOnce);
+    doorman.now(|mind| mind.speechless = Some(""));
+    house.broker.permissions_changed();
+    house.run();
+    assert_eq!(house.gauge(Gauge::Subscriptions), 1);
+    let options = SubscriptionOptions::v3(QoS::AtMostOnce);
+    reader.send_subscribe(1, &[("b", options)], None);
+    let refused = vec![NO as u8];
+    assert_eq!(reader.next(), Some(Got::Suback(1, refused)));
+    doorman.now(|mind| mind.speechless = None);
+    reader.subscribe("b", QoS::AtMostOnce);
+    assert_eq!(house.gauge(Gauge::Subscriptions), 2, "not remembered");
+}
+
 // Breaks if: a client that comes back is sent what waits before it is known whether it may still have it.
 #[test]
 fn who_comes_back_waits_until_it_is_known_what_it_may_have() {

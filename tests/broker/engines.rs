@@ -40,6 +40,8 @@ pub struct Mind {
     pub unreadable: Vec<&'static str>,
     /// What is below this prefix is answered later.
     pub ponders: Option<&'static str>,
+    /// What is below this prefix it cannot say.
+    pub speechless: Option<&'static str>,
     /// Who it is that knows the answer to the riddle.
     pub riddler: Option<&'static str>,
     /// When proofs end.
@@ -165,6 +167,9 @@ impl Auth for Doorman {
             }
         };
         mind.questions[0] += 1;
+        if below(mind.speechless, text) {
+            return Permission::Unknown;
+        }
         if below(mind.ponders, text) {
             if let Some(allowed) = mind.answers.get(text) {
                 return permission(*allowed);
