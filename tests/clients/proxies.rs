@@ -105,7 +105,7 @@ fn a_header_and_what_follows_may_come_at_once() {
     for header in [b"PROXY UNKNOWN\r\n".to_vec(), local] {
         let mut client = RawClient::connect(broker.named("front"));
         client.send(&header);
-        client.open(&connect_311("client"));
+        client.open(&connect_311("health"));
         expect_introduced(&broker, &client.address().to_string());
     }
 }
