@@ -11,6 +11,7 @@ fmt:
 # Refuse what the compiler, Clippy or rustdoc warn about.
 lint:
     cargo fmt --check
+    cargo clippy -- -D warnings
     cargo clippy --all-targets -- -D warnings
     RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
 

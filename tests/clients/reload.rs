@@ -29,7 +29,7 @@ fn write(broker: &Broker, text: &str) {
 
 /// As [`write`], with one thing in the file replaced.
 #[track_caller]
-fn edit(broker: &Broker, what: &str, by: &str) {
+pub fn edit(broker: &Broker, what: &str, by: &str) {
     let text = fs::read_to_string(file(broker)).expect("it was started with it");
     assert!(text.contains(what), "nothing to replace");
     write(broker, &text.replace(what, by));
@@ -37,7 +37,7 @@ fn edit(broker: &Broker, what: &str, by: &str) {
 
 /// Waits until so many reloads have come to an end, this one well.
 #[track_caller]
-fn reloaded(broker: &Broker, times: u32) {
+pub fn reloaded(broker: &Broker, times: u32) {
     broker.signal("HUP");
     let success = "postbud_reloads_total{result=\"success\"}";
     broker.wait_for_samples(&[(success, times.into()), ("postbud_reload_failing", 0.0)]);
@@ -52,7 +52,7 @@ fn tells_receive_maximum(connack: &[u8], maximum: u8) -> bool {
 
 /// Connects, and is told this Receive Maximum.
 #[track_caller]
-fn told_receive_maximum(broker: &Broker, client_id: &str, maximum: u8) -> RawClient {
+pub fn told_receive_maximum(broker: &Broker, client_id: &str, maximum: u8) -> RawClient {
     let mut client = RawClient::connect(broker.tcp);
     client.send(&connect_5(client_id));
     let connack = client.packet();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::limits::{Witness, read_to_close};
+use crate::reload;
 use crate::support::DEADLINE;
 use crate::support::broker::Broker;
 use crate::support::certificates::{Authority, Leaf, expired};
@@ -32,6 +33,12 @@ impl House {
     /// Starts one whose listener has these settings, and the broker those.
     #[track_caller]
     fn start(settings: &str, rest: &str) -> Self {
+        Self::start_with(&format!("{WATCHED}{settings}"), rest)
+    }
+
+    /// As [`Self::start`], of a listener that has nothing else.
+    #[track_caller]
+    fn start_with(settings: &str, rest: &str) -> Self {
         let home = Folder::new();
         let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
         let server = servers.server(&["localhost", "127.0.0.1"]);
@@ -45,7 +52,7 @@ impl House {
         let broker = Broker::configured(&format!(
             "[[listener]]\nkind = \"tls\"\naddress = \"127.0.0.1:0\"\n[listener.tls]\n\
              certificate = [{certificate:?}, {second_certificate:?}]\n\
-             key = [{key:?}, {second_key:?}]\n{WATCHED}{settings}\n{rest}"
+             key = [{key:?}, {second_key:?}]\n{settings}\n{rest}"
         ));
         let all = broker.log();
         let mut tls = all
@@ -297,6 +304,40 @@ fn certificates_come_and_go_while_clients_stay() {
     let (mut third, shown_third) = house.connect("third");
     assert!(![&shown_first, &shown_second].contains(&&shown_third));
     for client in [&mut first, &mut second, &mut third] {
+        client.expect_nothing();
+    }
+}
+
+// Breaks if: a reload leaves certificates as they were, or applies the rest of what came with a wrong one.
+#[test]
+fn a_reload_takes_certificates_and_all_else_or_nothing() {
+    let rest = "[auth]\nanonymous = true\n[session]\nreceive_maximum = 77\n";
+    let house = House::start_with("reload_interval = 0\n", rest);
+    let broker = &house.broker;
+    let (mut first, shown_first) = house.connect("first");
+    put(&house.home, "server", &house.servers.server(&["localhost"]));
+    reload::reloaded(broker, 1);
+    let (mut second, shown_second) = house.connect("second");
+    assert_ne!(shown_second, shown_first);
+
+    house.home.write("server.pem", "no certificate");
+    reload::edit(broker, "= 77", "= 33");
+    broker.signal("HUP");
+    broker.wait_for_samples(&[
+        ("postbud_reloads_total{result=\"failure\"}", 1.0),
+        ("postbud_reload_failing", 1.0),
+    ]);
+    broker.wait_for_log(&["ERROR", "server.pem"]);
+    let (_, shown) = house.connect("third");
+    assert_eq!(shown, shown_second);
+    reload::told_receive_maximum(broker, "fourth", 77);
+
+    put(&house.home, "server", &house.servers.server(&["localhost"]));
+    reload::reloaded(broker, 2);
+    let (_, shown) = house.connect("fifth");
+    assert!(![&shown_first, &shown_second].contains(&&shown));
+    reload::told_receive_maximum(broker, "sixth", 33);
+    for client in [&mut first, &mut second] {
         client.expect_nothing();
     }
 }

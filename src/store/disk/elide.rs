@@ -12,7 +12,6 @@
 //! published at once. All others are left as they are, in their order.
 
 use std::collections::hash_map::Entry as Place;
-use std::ops::Range;
 
 use super::bytes::Reader;
 use super::entry;
@@ -23,11 +22,12 @@ use crate::codec::QoS;
 /// Leaves out of the records of a commit those that are not needed. Keeps its memory for the next.
 #[derive(Debug, Default)]
 pub(super) struct Elision {
-    /// Messages that may not be needed, and who is to have them.
-    messages: Numbered<(u64, Range<usize>)>,
-    /// Their first sendings, by holder and id, with the message in front.
-    sent: Numbered<(Range<usize>, Range<usize>)>,
-    gone: Vec<Range<usize>>,
+    /// Messages that may not be needed: who is to have them, and which record it is.
+    messages: Numbered<(u64, u32)>,
+    /// Their first sendings, by holder and id: which records the message and this are.
+    sent: Numbered<(u32, u32)>,
+    /// Where each record begins, and whether it is not needed.
+    records: Vec<(usize, bool)>,
 }
 
 impl Elision {
@@ -35,29 +35,35 @@ impl Elision {
     pub fn apply(&mut self, records: &mut Vec<u8>) -> usize {
         let mut reader = Reader(records);
         let mut from = 0;
+        let mut count = 0;
         while let Some((kind, rest)) = entry::next(&mut reader) {
-            let to = records.len() - reader.0.len();
-            self.note(kind, rest, from..to);
-            from = to;
+            self.records.push((from, false));
+            count += usize::from(self.note(kind, rest));
+            from = records.len() - reader.0.len();
+        }
+        if count > 0 {
+            self.cut(records);
         }
         self.messages.clear();
         self.sent.clear();
-        let count = self.gone.len() / 3;
-        self.cut(records);
+        self.records.clear();
         count
     }
 
-    fn note(&mut self, kind: u8, rest: &[u8], range: Range<usize>) {
+    /// Takes note of the last record; whether it is the end of a message that is not needed.
+    fn note(&mut self, kind: u8, rest: &[u8]) -> bool {
         let mut r = Reader(rest);
+        // There is room in memory for far fewer than this could count.
+        let this = self.records.len() as u32 - 1;
         match kind {
             format::MESSAGE => {
                 if let Some((number, owner)) = for_one(&mut r) {
-                    self.messages.insert(number, (owner, range));
+                    self.messages.insert(number, (owner, this));
                 }
             }
             format::SENT => {
                 let Some((key, number, group)) = sent(&mut r) else {
-                    return;
+                    return false;
                 };
                 // Whatever it is, an id that is given anew ends what was known of it.
                 self.sent.remove(&key);
@@ -66,34 +72,41 @@ impl Elision {
                     && it.get().0 == key >> ID_BITS
                 {
                     let (_, message) = it.remove();
-                    self.sent.insert(key, (message, range));
+                    self.sent.insert(key, (message, this));
                 }
             }
             format::DONE => {
                 let known = key(&mut r).and_then(|it| self.sent.remove(&it));
-                if let Some((message, sent)) = known {
-                    self.gone.extend([message, sent, range]);
+                let Some((message, sent)) = known else {
+                    return false;
+                };
+                for gone in [message, sent, this] {
+                    self.records[gone as usize].1 = true;
                 }
+                return true;
             }
             _ => {}
         }
+        false
     }
 
-    fn cut(&mut self, records: &mut Vec<u8>) {
-        self.gone.sort_unstable_by_key(|it| it.start);
-        let Some(first) = self.gone.first() else {
-            return;
-        };
-        let mut end = first.start;
-        for at in 0..self.gone.len() {
-            let from = self.gone[at].end;
-            let next = self.gone.get(at + 1);
-            let to = next.map_or(records.len(), |it| it.start);
-            records.copy_within(from..to, end);
-            end += to - from;
+    /// Closes the gaps.
+    fn cut(&self, records: &mut Vec<u8>) {
+        let mut end = 0;
+        // Where a stretch begins that is kept and has not been moved yet.
+        let mut kept = None;
+        for &(from, gone) in self.records.iter().chain(&[(records.len(), true)]) {
+            match (gone, kept) {
+                (false, None) => kept = Some(from),
+                (true, Some(begin)) => {
+                    records.copy_within(begin..from, end);
+                    end += from - begin;
+                    kept = None;
+                }
+                _ => {}
+            }
         }
         records.truncate(end);
-        self.gone.clear();
     }
 }
 
