@@ -22,6 +22,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 use crate::auth::counts::Counts;
 use crate::auth::gate::{Gate, Parts};
@@ -34,7 +35,7 @@ use crate::http;
 use crate::listener::accept::{self, Bound};
 use crate::listener::certificates::{self, Generated};
 use crate::listener::driver::now;
-use crate::listener::options::TcpOptions;
+use crate::listener::options::{Options as ListenerOptions, TcpOptions};
 use crate::listener::{tcp, unix};
 use crate::store::Failure;
 use crate::store::disk::segments::error::OpenError;
@@ -266,14 +267,7 @@ impl House {
         // Its file is gone when this is.
         let _control = serve_control(&config, &broker, &kept, &reloader)?;
         let doors: Vec<_> = bound.iter().map(welcome::Door::of).collect();
-        let accepting: Vec<_> = bound
-            .into_iter()
-            .map(|listener| {
-                let serve =
-                    listener.serve(Arc::clone(&broker), Arc::clone(&options), stopped.clone());
-                tokio::spawn(serve)
-            })
-            .collect();
+        let accepting = accept(bound, &broker, &options, &stopped);
         tls::watch(&keepers);
         tokio::spawn(tick(Arc::clone(&broker)));
         tokio::spawn(publish_sys(Arc::clone(&broker), Arc::clone(&reloader)));
@@ -299,6 +293,21 @@ impl House {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Starts a task for each listener. Each looks for its options in the place that it had at the start: adding
+/// one, or taking one away, needs a restart.
+fn accept(
+    bound: Vec<Bound>,
+    broker: &Arc<Broker>,
+    options: &Arc<ArcSwap<ListenerOptions>>,
+    stopped: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
+    let serve = |(index, listener): (usize, Bound)| {
+        let (broker, options) = (Arc::clone(broker), Arc::clone(options));
+        tokio::spawn(listener.serve(index, broker, options, stopped.clone()))
+    };
+    bound.into_iter().enumerate().map(serve).collect()
 }
 
 /// Serves metrics and health, if the configuration names an address; returns where.

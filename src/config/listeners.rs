@@ -116,34 +116,34 @@ pub const LISTENER_KEYS: &[Key<ListenerSettings>] = &[
     }),
     restart("websocket.path", |v, to| v.url_path(&mut to.websocket_path)),
     restart("websocket.origins", |v, to| v.origins(&mut to.origins)),
-    restart("authentication", |v, to| {
+    key("authentication", |v, to| {
         v.boolean(&mut to.entrance.authentication)
     }),
-    restart("versions", |v, to| {
+    key("versions", |v, to| {
         entrance::versions(v, &mut to.entrance.versions)
     }),
     restart("mount", |v, to| entrance::mount(v, &mut to.entrance.mount)),
-    restart("limits.connections_maximum", |v, to| {
+    key("limits.connections_maximum", |v, to| {
         let read = |v: &Value, it: &mut usize| v.number(1..=u64::MAX, it);
         or_none(v, read, &mut to.entrance.connections_maximum)
     }),
-    restart("limits.receive_maximum", |v, to| {
+    key("limits.receive_maximum", |v, to| {
         let read = |v: &Value, it: &mut u16| v.number(1..=65_535, it);
         or_none(v, read, &mut to.entrance.receive_maximum)
     }),
-    restart("limits.packet_size_maximum", |v, to| {
+    key("limits.packet_size_maximum", |v, to| {
         let read = |v: &Value, it: &mut u32| v.size(256..=268_435_460, it);
         or_none(v, read, &mut to.entrance.packet_size_maximum)
     }),
-    restart("limits.topic_alias_maximum", |v, to| {
+    key("limits.topic_alias_maximum", |v, to| {
         let read = |v: &Value, it: &mut u16| v.number(0..=65_535, it);
         or_none(v, read, &mut to.entrance.topic_alias_maximum)
     }),
-    restart("limits.keep_alive_maximum", |v, to| {
+    key("limits.keep_alive_maximum", |v, to| {
         let read = |v: &Value, it: &mut u16| v.keep_alive(it);
         or_none(v, read, &mut to.entrance.keep_alive_maximum)
     }),
-    restart("limits.expiry_maximum", |v, to| {
+    key("limits.expiry_maximum", |v, to| {
         let read = |v: &Value, it: &mut Duration| v.expiry(it);
         or_none(v, read, &mut to.entrance.expiry_maximum)
     }),

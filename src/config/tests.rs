@@ -202,12 +202,15 @@ fn the_built_in_file_marks_what_needs_a_restart() {
 // Breaks if: what is said of a listener is told to be in force before it is bound anew, or what is read again
 // for its certificates is told to wait.
 #[test]
-fn of_a_listener_what_is_about_tls_applies_at_once() {
+fn of_a_listener_what_new_clients_meet_applies_at_once() {
     for (path, applies) in Array::Listener.settings() {
         let at_once = applies == Applies::AtOnce;
-        assert_eq!(at_once, path.starts_with("tls."), "{path}");
+        let expected = ["tls.", "limits.", "authentication", "versions"];
+        let expected = expected.iter().any(|it| path.starts_with(it));
+        assert_eq!(at_once, expected, "{path}");
     }
-    let words = "needs a restart, but for\n# what is under [listener.tls]. (restart)";
+    let words = "needs a restart, but for\n# authentication, versions, and what is under \
+                 [listener.limits] and [listener.tls]. (restart)";
     assert!(BUILT_IN.contains(words));
 }
 

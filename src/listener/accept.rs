@@ -39,6 +39,8 @@ pub struct Bound {
     sockets: Sockets,
     door: Arc<Door>,
     kind: &'static str,
+    /// What it was bound with.
+    options: ListenerOptions,
 }
 
 /// Where connections come from.
@@ -138,11 +140,9 @@ impl Bound {
                 proxy,
                 tls,
                 websocket: options.websocket.clone(),
-                open: !options.authentication,
-                connections_maximum: options.connections_maximum,
-                entrance: Arc::clone(&options.entrance),
             }),
             kind,
+            options: options.clone(),
         })
     }
 
@@ -177,20 +177,23 @@ impl Bound {
         &self.door.name
     }
 
-    /// Accepts connections until told to stop. Each is treated by the options that are in force when it comes.
+    /// Accepts connections until told to stop. Each is treated by the options that are in force when it comes;
+    /// among them this listener's have that `index`, if they are there.
     pub fn serve(
         self,
+        index: usize,
         broker: Arc<Broker>,
         options: Arc<ArcSwap<Options>>,
         stop: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send {
         // From now on it is counted, even if nobody ever comes.
         let counters = broker.metrics().door(&self.door.name);
-        self.accept(broker, counters, options, stop)
+        self.accept(index, broker, counters, options, stop)
     }
 
     async fn accept(
         self,
+        index: usize,
         broker: Arc<Broker>,
         counters: Arc<broker::Door>,
         options: Arc<ArcSwap<Options>>,
@@ -205,7 +208,11 @@ impl Bound {
                 accepted = self.sockets.accept() => accepted,
             };
             match accepted {
-                Ok(accepted) => self.accepted(accepted, &broker, &counters, &options.load()),
+                Ok(accepted) => {
+                    let options = options.load();
+                    let own = options.listeners.get(index).unwrap_or(&self.options);
+                    self.accepted(accepted, &broker, &counters, (&options, own));
+                }
                 Err(error) if is_exhausted(&error) => {
                     broker.metrics().accept_failed();
                     tracing::warn!(listener, "cannot accept: {error}");
@@ -228,7 +235,7 @@ impl Bound {
         accepted: Accepted,
         broker: &Arc<Broker>,
         counters: &Arc<broker::Door>,
-        options: &Options,
+        (options, own): (&Options, &ListenerOptions),
     ) {
         let now = Instant::now();
         // Refused or not, it has been here.
@@ -237,16 +244,17 @@ impl Bound {
             Accepted::Internet(_, peer) => Some(*peer),
             Accepted::Unix(_) => None,
         };
-        let own = self.door.connections_maximum;
-        let is_full = own.is_some_and(|most| counters.open() > most);
+        let most = own.connections_maximum;
+        let is_full = most.is_some_and(|most| counters.open() > most);
         let Some(permit) = self.admit(broker, peer, is_full, now) else {
             return;
         };
         let arrival = Arrival {
             door: Arc::clone(&self.door),
+            entrance: Arc::clone(&own.entrance),
             caller: Caller {
                 listener: Arc::clone(&self.door.name),
-                open: self.door.open,
+                open: !own.authentication,
                 peer,
                 ..Caller::default()
             },

@@ -40,12 +40,6 @@ pub(super) struct Door {
     pub proxy: Option<ProxyOptions>,
     pub tls: Option<Arc<Keeper>>,
     pub websocket: Option<WebSocketOptions>,
-    /// Whether everybody is let in as nobody in particular.
-    pub open: bool,
-    /// Network Connections by it at most, if it has a bound of its own.
-    pub connections_maximum: Option<usize>,
-    /// What holds for its clients.
-    pub entrance: Arc<Entrance>,
 }
 
 impl Door {
@@ -58,6 +52,8 @@ impl Door {
 /// A connection that has been accepted and does not speak MQTT yet.
 pub(super) struct Arrival {
     pub door: Arc<Door>,
+    /// What holds for clients that come in now.
+    pub entrance: Arc<Entrance>,
     pub caller: Caller,
     pub broker: Arc<Broker>,
     pub patience: Patience,
@@ -222,14 +218,14 @@ impl Arrival {
     /// The end of the way: starts the task that drives the connection.
     pub(super) fn drive(self, transport: impl Transport) {
         let Self {
-            door,
+            entrance,
             caller,
             broker,
             patience,
             permit,
             counted,
+            ..
         } = self;
-        let entrance = Arc::clone(&door.entrance);
         spawn(async move {
             let driver = Driver::new(transport, permit, broker, (caller, entrance), patience);
             driver.run().await;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::reload;
 use crate::support::broker::Broker;
 use crate::support::process::Process;
 use crate::support::raw::{RawClient, connect_311};
@@ -81,4 +82,31 @@ fn what_a_listener_says_holds_for_its_clients() {
     assert_ne!(finished.code, Some(0), "there are two already");
     broker.wait_for_log(&["refused: too many connections", "inside.sock"]);
     publish(&broker, "outside.sock", "floor/2/lamp", "dim");
+}
+
+/// Whether mosquitto_pub gets in and rid of a message.
+fn publishes(broker: &Broker, socket: &str, version: &str) -> bool {
+    let mut command = mosquitto("mosquitto_pub", broker, socket, version);
+    command.args(["-q", "1", "-t", "a", "-m", "b"]);
+    Process::start(command).finish().code == Some(0)
+}
+
+// Breaks if: what the clients of a listener meet is not read again, or that of another listener is taken.
+#[test]
+fn what_a_listener_says_may_change_while_it_listens() {
+    let broker = Broker::configured(LISTENERS);
+    broker.wait_for_log(&["listening", "path=inside.sock"]);
+    assert!(publishes(&broker, "inside.sock", "mqttv311"));
+    assert!(publishes(&broker, "outside.sock", "mqttv311"));
+    reload::edit(&broker, "[\"3.1.1\", \"5\"]", "[\"5\"]");
+    reload::reloaded(&broker, 1);
+    assert!(!publishes(&broker, "inside.sock", "mqttv311"));
+    assert!(publishes(&broker, "inside.sock", "mqttv5"));
+    assert!(publishes(&broker, "outside.sock", "mqttv311"));
+    let open = "path = \"outside.sock\"\nauthentication = ";
+    let (open, shut) = (format!("{open}false"), format!("{open}true"));
+    reload::edit(&broker, &open, &shut);
+    reload::reloaded(&broker, 2);
+    assert!(!publishes(&broker, "outside.sock", "mqttv311"));
+    assert!(publishes(&broker, "inside.sock", "mqttv5"));
 }

@@ -89,6 +89,7 @@ impl House {
         let (stop, stopped) = watch::channel(false);
         let address = bound.address().expect("an address");
         drop(runtime.spawn(bound.serve(
+            0,
             broker,
             Arc::new(ArcSwap::from_pointee(Options::default())),
             stopped,
