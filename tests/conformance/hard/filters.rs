@@ -342,12 +342,34 @@ fn until_pingresp(client: &mut RawClient) -> Vec<(String, Vec<u8>)> {
 fn the_brokers_own_topics_shared() {
     let broker = Broker::configured("[auth]\nanonymous = true\n[sys]\ninterval = \"1s\"\n");
     let mut client = online(broker.tcp, "client");
-    subscribe(&mut client, "$share/g/$SYS/#", 0);
-    assert!(published(&mut client).topic.starts_with("$SYS/"));
+    client.send(&subscribe_5(1, &[], &[("$share/g/$SYS/#", 0)]));
+    let message = sent_and_acknowledged(&mut client, &[0x90, 4, 0, 1, 0, 0]);
+    assert!(Published::v5(&message).topic.starts_with("$SYS/"));
     let mut client = RawClient::accepted(broker.tcp, &Connect::v311("old").bytes());
     client.send(&subscribe_311(1, &[("$share/h/$SYS/#", 0)]));
-    client.expect(&[0x90, 3, 0, 1, 0]);
-    assert!(Published::v311(&client.packet()).topic.starts_with("$SYS/"));
+    let message = sent_and_acknowledged(&mut client, &[0x90, 3, 0, 1, 0]);
+    assert!(Published::v311(&message).topic.starts_with("$SYS/"));
+}
+
+/// Reads until this SUBACK and a message have come, in either order: whoever publishes at that very moment may
+/// be first. Returns the first message.
+#[track_caller]
+fn sent_and_acknowledged(client: &mut RawClient, suback: &[u8]) -> Vec<u8> {
+    let (mut message, mut acknowledged) = (None, false);
+    loop {
+        let packet = client.packet();
+        match packet[0] {
+            0x90 => {
+                assert_eq!(packet, suback);
+                acknowledged = true;
+            }
+            0x30 | 0x31 => _ = message.get_or_insert(packet),
+            _ => panic!("neither a message nor its SUBACK: {packet:02x?}"),
+        }
+        if acknowledged && let Some(message) = message.take() {
+            return message;
+        }
+    }
 }
 
 /// Topics and filters of 65,535 bytes and up to 65,536 levels, where the configuration allows them.
