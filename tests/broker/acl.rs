@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use postbud::auth::acl;
 use postbud::auth::acl::options::{Effect, Options, Rule};
-use postbud::auth::acl::pattern::Pattern;
 use postbud::auth::gate::{Answer, Gate, Opinion, Parts, Way};
 use postbud::auth::{Identity, Request};
 use postbud::broker::Gauge;
@@ -43,22 +42,6 @@ fn guarded(options: &Options) -> House {
     House::with_auth(Arc::new(Gate::new(parts(options))))
 }
 
-/// About everything that everybody does with these topics.
-fn rule(effect: Effect, topics: &[&str]) -> Rule {
-    Rule {
-        effect,
-        publish: true,
-        subscribe: true,
-        topics: topics.iter().map(|it| Pattern::new(it)).collect(),
-        users: Vec::new(),
-        clients: Vec::new(),
-        groups: Vec::new(),
-        addresses: Vec::new(),
-        retain: None,
-        qos: QoS::ExactlyOnce,
-    }
-}
-
 fn list(rules: impl Into<Arc<[Rule]>>) -> Options {
     Options {
         rules: Some(rules.into()),
@@ -71,12 +54,12 @@ fn rules() -> House {
     let still = Rule {
         subscribe: false,
         retain: Some(true),
-        ..rule(Effect::Deny, &["site/still/#"])
+        ..Rule::about(Effect::Deny, &["site/still/#"])
     };
     guarded(&list([
         still,
-        rule(Effect::Deny, &["site/+/secret/#"]),
-        rule(Effect::Allow, &["site/#", "own/%u/#", "$SYS/broker/uptime"]),
+        Rule::about(Effect::Deny, &["site/+/secret/#"]),
+        Rule::about(Effect::Allow, &["site/#", "own/%u/#", "$SYS/broker/uptime"]),
     ]))
 }
 
@@ -212,8 +195,8 @@ fn an_empty_list_allows_nothing() {
 // Breaks if: rules that are replaced go on for whoever is connected, or comes back.
 #[test]
 fn rules_that_are_replaced_hold_for_who_is_there_and_who_is_away() {
-    let all = list([rule(Effect::Allow, &["site/#"])]);
-    let less = list([rule(Effect::Allow, &["site/+/door"])]);
+    let all = list([Rule::about(Effect::Allow, &["site/#"])]);
+    let less = list([Rule::about(Effect::Allow, &["site/+/door"])]);
     let gate = Arc::new(Gate::new(parts(&all)));
     let house = House::with_auth(gate.clone());
     let there = house.v5("there").open();

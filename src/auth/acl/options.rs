@@ -57,6 +57,24 @@ pub struct Rule {
     pub qos: QoS,
 }
 
+impl Rule {
+    /// About everything that everybody does with these topics; other fields narrow it.
+    pub fn about(effect: Effect, topics: &[&str]) -> Self {
+        Self {
+            effect,
+            publish: true,
+            subscribe: true,
+            topics: topics.iter().map(|it| Pattern::new(it)).collect(),
+            users: Vec::new(),
+            clients: Vec::new(),
+            groups: Vec::new(),
+            addresses: Vec::new(),
+            retain: None,
+            qos: QoS::ExactlyOnce,
+        }
+    }
+}
+
 /// A name, or the beginning of many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {

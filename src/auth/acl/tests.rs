@@ -1,7 +1,6 @@
 //! Several kinds of rules behind one gate.
 
 use super::options::Rule;
-use super::pattern::Pattern;
 use super::*;
 use crate::auth::gate::{Gate, Parts};
 use crate::auth::testing::Directory;
@@ -9,21 +8,6 @@ use crate::auth::{Access, Auth, Identity, Permission, Who};
 use crate::codec::QoS;
 
 use Permission::{Allowed, Denied};
-
-fn rule(effect: Effect, topics: &[&str]) -> Rule {
-    Rule {
-        effect,
-        publish: true,
-        subscribe: true,
-        topics: topics.iter().map(|it| Pattern::new(it)).collect(),
-        users: Vec::new(),
-        clients: Vec::new(),
-        groups: Vec::new(),
-        addresses: Vec::new(),
-        retain: None,
-        qos: QoS::ExactlyOnce,
-    }
-}
 
 fn gate(options: &Options) -> Gate {
     let mut rules = rules(options).expect("the file is right");
@@ -93,8 +77,8 @@ fn mosquittos_file_goes_before_the_list_and_both_before_all_else() {
     let both = Options {
         mosquitto_file: Some(file),
         rules: Some(Arc::new([
-            rule(Effect::Deny, &["a", "c"]),
-            rule(Effect::Allow, &["b", "d"]),
+            Rule::about(Effect::Deny, &["a", "c"]),
+            Rule::about(Effect::Allow, &["b", "d"]),
         ])),
         default: Effect::Deny,
     };

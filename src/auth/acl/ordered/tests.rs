@@ -9,27 +9,12 @@ use crate::codec::QoS;
 
 use Ruling::{Allow, Deny, Silent};
 
-fn rule(effect: Effect, topics: &[&str]) -> Rule {
-    Rule {
-        effect,
-        publish: true,
-        subscribe: true,
-        topics: topics.iter().map(|it| Pattern::new(it)).collect(),
-        users: Vec::new(),
-        clients: Vec::new(),
-        groups: Vec::new(),
-        addresses: Vec::new(),
-        retain: None,
-        qos: QoS::ExactlyOnce,
-    }
-}
-
 fn allow(topics: &[&str]) -> Rule {
-    rule(Effect::Allow, topics)
+    Rule::about(Effect::Allow, topics)
 }
 
 fn deny(topics: &[&str]) -> Rule {
-    rule(Effect::Deny, topics)
+    Rule::about(Effect::Deny, topics)
 }
 
 fn names(names: &[&str]) -> Vec<Name> {
