@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::codec::{PacketType, ReasonCode, Version, decode};
-use crate::session::{Chunk, Fault, Written, silence_allowed};
+use crate::session::{Chunk, Fault, Seldom, Written, silence_allowed};
 
 use super::batch::Batch;
 use super::core::Broker;
@@ -56,13 +56,10 @@ pub struct Connection {
     pub(super) port: Arc<Port>,
     pub(super) phase: Phase,
     /// Who wants its session and waits until what has reached it is handled.
-    successors: Option<Box<Successors>>,
+    successors: Seldom<Arc<Port>>,
     /// Whether nothing is read from it for now.
     paused: bool,
 }
-
-#[derive(Default)]
-struct Successors(Vec<Arc<Port>>);
 
 /// How far a connection has got.
 pub(super) enum Phase {
@@ -80,7 +77,7 @@ impl Connection {
             broker,
             port,
             phase: Phase::Fresh(connect_by),
-            successors: None,
+            successors: Seldom::default(),
             paused: false,
         }
     }
@@ -234,9 +231,8 @@ impl Connection {
             heard_out,
             successors,
         } = self.port.take_mail();
-        if !successors.is_empty() {
-            let waiting = self.successors.get_or_insert_default();
-            waiting.0.extend(successors);
+        for successor in successors {
+            self.successors.push(successor);
         }
         if heard_out {
             self.predecessor_heard_out(batch);
@@ -268,7 +264,7 @@ impl Connection {
 
     /// Whether somebody waits for [`Self::heard_out`].
     pub fn is_awaited(&self) -> bool {
-        self.successors.is_some()
+        !self.successors.is_empty()
     }
 
     /// What has reached the connection by now has been handled, or is not going to be: whoever is to
@@ -278,8 +274,9 @@ impl Connection {
     /// A client that says DISCONNECT, or publishes, and is back on another connection at once is
     /// heard in the order in which it spoke, whatever threads serve the two.
     pub fn heard_out(&mut self) {
-        let waiting = self.successors.take().unwrap_or_default();
-        waiting.0.iter().for_each(|port| port.heard_out());
+        for successor in std::mem::take(&mut self.successors).iter() {
+            successor.heard_out();
+        }
     }
 
     /// When [`Self::timed_out`] is due, if nothing comes before. Who is not listened to is not blamed for
@@ -405,7 +402,6 @@ impl Connection {
         }
         self.port
             .own()
-            .lock()
             .as_deref_mut()
             .and_then(|line| line.wire().resume())
     }
@@ -428,7 +424,6 @@ impl Connection {
     pub fn is_flushed(&self) -> bool {
         self.port
             .own()
-            .lock()
             .as_deref_mut()
             .is_none_or(|line| line.wire().is_flushed())
     }

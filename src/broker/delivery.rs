@@ -260,7 +260,7 @@ impl Broker {
             self.tell_steps(session, &mut side, batch);
             self.feed(session, &mut side, batch)
         };
-        for group in &inbound.groups {
+        for group in inbound.groups.iter() {
             self.drain_group(group, batch);
         }
         again
@@ -417,7 +417,7 @@ fn gives_way(group: &Group<SessionRef>, shared: &GroupRef, qos: QoS) -> bool {
 
 /// Gives a chunk back to a wire that no session holds.
 pub(super) fn put_back_own(port: &Port, chunk: Chunk, taken: usize, batch: &mut Batch) -> Written {
-    let written = match port.own().lock().as_deref_mut() {
+    let written = match port.own().as_deref_mut() {
         Some(line) => line.wire().put_back(chunk, taken, &mut batch.spare),
         None => Written::All,
     };

@@ -102,7 +102,7 @@ impl Broker {
         back: Vec<(Source, Delivery)>,
         batch: &mut Batch,
     ) {
-        for shared in &side.groups {
+        for shared in side.groups.iter() {
             let of_group = back.iter().filter(|(source, _)| *source == shared.source);
             let deliveries: Vec<_> = of_group.map(|(_, delivery)| delivery.clone()).collect();
             // Messages that go to one member only go to another one now.

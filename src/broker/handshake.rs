@@ -564,7 +564,7 @@ impl Connection {
 
     /// Commits a packet while no session is open.
     fn say(&mut self, version: Version, packet: &[u8], batch: &mut Batch) {
-        let mut own = self.port.own().lock();
+        let mut own = self.port.own();
         let line = own.get_or_insert_with(|| Box::new(Line::bare(version)));
         line.commit_packets(packet, 1, &mut batch.context(&self.broker));
         // No session, nobody else to flush it.

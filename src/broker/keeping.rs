@@ -113,7 +113,7 @@ impl Broker {
         if let Some(numbers) = side.outbound.wanted() {
             self.store.recall(numbers, session.recalls());
         }
-        let lost = std::mem::take(&mut side.lost);
+        let lost = std::mem::take(&mut side.lost) as usize;
         batch.tally.drop(DropReason::Unreadable, lost);
         batch.tally.queue_changed(lost, 0);
         // What opens a gate may be followed by further steps.

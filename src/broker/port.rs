@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use crate::auth::{Caller, Identity};
 use crate::codec::ReasonCode;
@@ -60,45 +60,17 @@ pub(super) struct Mail {
     pub successors: Vec<Arc<Port>>,
 }
 
-/// Mail, as long as somebody reads it.
-#[derive(Debug)]
-enum Inbox {
-    Empty,
-    Mail(Box<Mail>),
-    /// The connection is no more.
-    Shut,
+/// What is in a port behind its lock, each in a box of its own: an idle connection has neither.
+#[derive(Debug, Default)]
+struct Inside {
+    mail: Option<Box<Mail>>,
+    /// The connection's bytes while no session holds them: before CONNACK, and after the session
+    /// has been detached.
+    own: Option<Box<Line>>,
 }
 
-impl Inbox {
-    /// Puts something in; whether anybody will read it.
-    fn put(&mut self, write: impl FnOnce(&mut Mail)) -> bool {
-        match self {
-            Self::Empty => {
-                let mut mail = Box::default();
-                write(&mut mail);
-                *self = Self::Mail(mail);
-                true
-            }
-            Self::Mail(mail) => {
-                write(mail);
-                true
-            }
-            Self::Shut => false,
-        }
-    }
-
-    /// Takes everything out.
-    fn take(&mut self) -> Mail {
-        match self {
-            Self::Mail(mail) => {
-                let mail = std::mem::take(&mut **mail);
-                *self = Self::Empty;
-                mail
-            }
-            Self::Empty | Self::Shut => Mail::default(),
-        }
-    }
-}
+/// Set among the signals, under the lock, once the connection is no more: nobody reads its mail.
+const SHUT: u8 = 128;
 
 /// One connection as others see it.
 pub struct Port {
@@ -106,10 +78,7 @@ pub struct Port {
     caller: Caller,
     entrance: Arc<Entrance>,
     signals: AtomicU8,
-    inbox: Mutex<Inbox>,
-    /// The connection's bytes while no session holds them: before CONNACK, and after the session
-    /// has been detached.
-    own: Mutex<Option<Box<Line>>>,
+    inside: Mutex<Inside>,
 }
 
 impl Port {
@@ -120,8 +89,7 @@ impl Port {
             caller,
             entrance: Arc::default(),
             signals: AtomicU8::new(0),
-            inbox: Mutex::new(Inbox::Empty),
-            own: Mutex::default(),
+            inside: Mutex::default(),
         }
     }
 
@@ -149,8 +117,9 @@ impl Port {
         &*self.link
     }
 
-    pub(super) fn own(&self) -> &Mutex<Option<Box<Line>>> {
-        &self.own
+    /// The connection's bytes while no session holds them. To be let go before anything is told it.
+    pub(super) fn own(&self) -> MappedMutexGuard<'_, Option<Box<Line>>> {
+        MutexGuard::map(self.inside.lock(), |inside| &mut inside.own)
     }
 
     /// Sets a signal and wakes the connection's task, once until it looks.
@@ -163,24 +132,29 @@ impl Port {
 
     /// Whether a signal waits.
     pub fn is_signalled(&self) -> bool {
-        self.signals.load(Ordering::Acquire) != 0
+        self.signals.load(Ordering::Acquire) & !SHUT != 0
     }
 
     /// Takes all signals.
     pub(super) fn take_signals(&self) -> Signals {
-        Signals(self.signals.swap(0, Ordering::AcqRel))
+        Signals(self.signals.fetch_and(SHUT, Ordering::AcqRel))
     }
 
     pub(super) fn take_mail(&self) -> Mail {
-        self.inbox.lock().take()
+        let mail = self.inside.lock().mail.take();
+        mail.map_or_else(Mail::default, |mail| *mail)
     }
 
     fn put(&self, write: impl FnOnce(&mut Mail)) -> bool {
-        let put = self.inbox.lock().put(write);
-        if put {
-            self.signal(Signal::Mail);
+        {
+            let mut inside = self.inside.lock();
+            if self.signals.load(Ordering::Acquire) & SHUT != 0 {
+                return false;
+            }
+            write(inside.mail.get_or_insert_default());
         }
-        put
+        self.signal(Signal::Mail);
+        true
     }
 
     /// Asks the connection to close; the first reason counts.
@@ -208,8 +182,12 @@ impl Port {
 
     /// The connection is no more: nobody waits for it, now or later.
     pub(super) fn shut(&self) {
-        let before = std::mem::replace(&mut *self.inbox.lock(), Inbox::Shut);
-        if let Inbox::Mail(mail) = before {
+        let mail = {
+            let mut inside = self.inside.lock();
+            self.signals.fetch_or(SHUT, Ordering::AcqRel);
+            inside.mail.take()
+        };
+        if let Some(mail) = mail {
             mail.successors.iter().for_each(|port| port.heard_out());
         }
     }

@@ -320,7 +320,7 @@ impl Broker {
             let mut outbound = session.outbound.lock();
             // A wire that carried packets before the session opened (AUTH) is empty by now: they
             // were answered.
-            *port.own().lock() = None;
+            *port.own() = None;
             outbound.port = Some(Arc::clone(port));
             // What the store has of it, it has until the end.
             let kept = self.store.remembers() && (terms.expiry > 0 || session.is_kept());
@@ -428,7 +428,7 @@ impl Broker {
         if let Some((code, reason)) = word {
             self.say_disconnect(&mut line, code, reason, batch);
         }
-        *port.own().lock() = Some(line);
+        *port.own() = Some(line);
         if word.is_some_and(|(code, _)| code == ReasonCode::SessionTakenOver) {
             port.close(ReasonCode::SessionTakenOver);
         }

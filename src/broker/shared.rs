@@ -15,7 +15,7 @@ use crate::cluster::Epoch;
 use crate::message::Message;
 use crate::pubsub::options::GroupOptions;
 use crate::pubsub::{Granted, Group};
-use crate::session::{Inbound, NEVER, Outbound, Source, Subscriptions, Terms, Will};
+use crate::session::{Inbound, NEVER, Outbound, Seldom, Source, Subscriptions, Terms, Will};
 use crate::store::{Failure, Recalls, Receipt, Safety, Waits};
 
 use super::person::{Owner, Person};
@@ -36,17 +36,23 @@ pub(super) struct Session {
     pub inbound: Mutex<InboundSide>,
     /// What everybody works with who delivers to the client; taken for a moment.
     pub outbound: Mutex<OutboundSide>,
-    /// Outcomes of the store that have come, by ticket. They belong to the session, not to the
-    /// connection on which they were asked for: a QoS 2 message is promised across connections.
-    outcomes: Mutex<Vec<Outcome>>,
     /// Whether the store keeps it, for those who have neither lock. Changes under the outbound lock.
     kept: AtomicBool,
     /// The last gate of its outbound side before which everything is safe.
     safe: AtomicU64,
-    /// Who its client is. Changes under the inbound lock.
-    person: Mutex<Person>,
     /// Whether its deliveries have to be asked about.
     watched: AtomicBool,
+    aside: Mutex<Aside>,
+}
+
+/// What is looked at with neither of the two locks, or with any.
+#[derive(Default)]
+struct Aside {
+    /// Who its client is. Changes under the inbound lock.
+    person: Person,
+    /// Outcomes of the store that have come, by ticket. They belong to the session, not to the
+    /// connection on which they were asked for: a QoS 2 message is promised across connections.
+    outcomes: Seldom<Outcome>,
 }
 
 /// Marks the ticket of a gate.
@@ -70,13 +76,14 @@ impl Session {
 
     /// Who its client is.
     pub(super) fn person(&self) -> Person {
-        self.person.lock().clone()
+        self.aside.lock().person.clone()
     }
 
     /// Says who its client is, and whether its deliveries have to be asked about; returns whether they had
     /// to be before.
     pub(super) fn introduce(&self, person: Person, watched: bool) -> bool {
-        *self.person.lock() = person;
+        // The one before is dropped without the lock.
+        drop(std::mem::replace(&mut self.aside.lock().person, person));
         self.watched.swap(watched, Ordering::SeqCst)
     }
 
@@ -91,11 +98,11 @@ impl Session {
     }
 
     pub(super) fn has_outcomes(&self) -> bool {
-        !self.outcomes.lock().is_empty()
+        !self.aside.lock().outcomes.is_empty()
     }
 
     pub(super) fn take_outcomes(&self) -> Vec<Outcome> {
-        std::mem::take(&mut self.outcomes.lock())
+        self.aside.lock().outcomes.take()
     }
 
     /// The last gate of the outbound side that may be open.
@@ -107,7 +114,7 @@ impl Session {
 impl Waits for Session {
     fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
         match ticket & GATE {
-            0 => self.outcomes.lock().push((ticket, outcome)),
+            0 => self.aside.lock().outcomes.push((ticket, outcome)),
             // Those who wait at a gate are patient.
             _ => _ = self.safe.fetch_max(ticket & !GATE, Ordering::AcqRel),
         }
@@ -121,7 +128,7 @@ impl Recalls for Session {
     fn recalled(&self, found: Vec<(u64, Option<Message>)>) {
         let mut side = self.outbound.lock();
         let lost = side.outbound.supply(found.into_iter());
-        side.lost += lost;
+        side.lost += lost as u32;
         if lost > 0 {
             tracing::error!(client = &*self.client_id, lost, "the store lost messages");
         }
@@ -141,7 +148,7 @@ pub(super) struct InboundSide {
     /// it comes before what the client publishes on its next connection.
     pub fan_out: Option<FanOut>,
     /// Groups of which it is a member.
-    pub groups: Vec<GroupRef>,
+    pub groups: Seldom<GroupRef>,
     /// The Will of the present connection, or one that waits for its delay to end.
     pub will: Option<Box<Will>>,
     /// Session Expiry Interval in seconds.
@@ -187,7 +194,7 @@ pub(super) struct OutboundSide {
     /// A group could not give it a message for want of room: it draws when there is some.
     pub hungry: bool,
     /// Messages that the store could not read back, and that nobody has counted yet.
-    pub lost: usize,
+    pub lost: u32,
     pub ended: bool,
 }
 
@@ -257,7 +264,7 @@ impl SessionRef {
             subscriptions: Subscriptions::default(),
             tickets: Tickets::default(),
             fan_out: None,
-            groups: Vec::new(),
+            groups: Seldom::default(),
             will: None,
             expiry: 0,
             epoch: Epoch::default(),
@@ -278,11 +285,10 @@ impl SessionRef {
             owner,
             inbound: Mutex::new(inbound),
             outbound: Mutex::new(outbound),
-            outcomes: Mutex::default(),
             kept: AtomicBool::new(false),
             safe: AtomicU64::new(0),
-            person: Mutex::default(),
             watched: AtomicBool::new(false),
+            aside: Mutex::default(),
         }))
     }
 }

@@ -22,8 +22,8 @@ fn no_piece_of_an_idle_connection_grows_unnoticed() {
         ("Connection", size_of::<Connection>(), 48),
         // One allocation each.
         ("Open", size_of::<Open>(), 128),
-        ("Port", COUNTS + size_of::<Port>(), 192),
-        ("Session", COUNTS + size_of::<Session>(), 512),
+        ("Port", COUNTS + size_of::<Port>(), 160),
+        ("Session", COUNTS + size_of::<Session>(), 448),
         ("Line", size_of::<Line>(), 80),
         // In the table of sessions, beside a byte of its own, with room to grow.
         ("SessionRef", size_of::<SessionRef>(), 8),

@@ -23,11 +23,12 @@ use crate::message::{Message, Parts, Timestamp};
 use super::aliases::InboundAliases;
 use super::fault::Fault;
 use super::replies::{Replies, Sent, Token};
+use super::seldom::Seldom;
 
 /// The inbound side of a session.
 #[derive(Debug)]
 pub struct Inbound {
-    held: Vec<Held>,
+    held: Seldom<Held>,
     replies: Replies,
     outstanding: i32,
     /// Nothing, before the client uses one.
@@ -70,7 +71,7 @@ pub enum Arrival {
 impl Default for Inbound {
     fn default() -> Self {
         Self {
-            held: Vec::new(),
+            held: Seldom::default(),
             replies: Replies::default(),
             outstanding: 0,
             aliases: None,
@@ -100,7 +101,7 @@ impl Inbound {
     /// forgotten, for the client will repeat what they answer.
     pub fn attach(&mut self, version: Version, receive_maximum: u16, topic_alias_maximum: u16) {
         let mut held = std::mem::take(&mut self.held);
-        for id in &mut held {
+        for id in held.iter_mut() {
             id.counted = false;
         }
         let limits = Limits {
@@ -258,9 +259,7 @@ impl Inbound {
     }
 
     fn give_memory_back(&mut self) {
-        if self.held.is_empty() && self.held.capacity() > KEPT_CAPACITY {
-            self.held = Vec::new();
-        }
+        self.held.shrink(KEPT_CAPACITY);
     }
 
     /// Takes a place in the line for a packet that answers the client (SUBACK, UNSUBACK) once its
