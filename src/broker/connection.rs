@@ -27,6 +27,7 @@ use super::open::Open;
 use super::person::PROOF_ENDED;
 use super::port::{Mail, Port, Signal};
 use super::sessions::Detach;
+use super::silence::{LONG, Second};
 
 /// What to do after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct Connection {
     successors: Seldom<Arc<Port>>,
     /// Whether nothing is read from it for now.
     paused: bool,
+    /// The second in which the broker wakes it, if it has been told to; 0 otherwise.
+    watched: Second,
 }
 
 /// How far a connection has got.
@@ -79,6 +82,7 @@ impl Connection {
             phase: Phase::Fresh(connect_by),
             successors: Seldom::default(),
             paused: false,
+            watched: 0,
         }
     }
 
@@ -206,6 +210,9 @@ impl Connection {
 
     fn look(&mut self, batch: &mut Batch) -> Turn {
         let signals = self.port.take_signals();
+        if signals.has(Signal::Silence) {
+            self.watched = 0;
+        }
         if signals.has(Signal::Mail) {
             self.read_mail(batch);
         }
@@ -279,6 +286,22 @@ impl Connection {
         }
     }
 
+    /// There is nothing to do for now. If the client may be silent for long, the broker is told to wake the
+    /// connection when that is over, give or take a second, and [`Self::deadline`] says nothing of it.
+    pub fn rest(&mut self) {
+        let Phase::Open(open) = &self.phase else {
+            return;
+        };
+        let silence = silence_allowed(open.keep_alive).filter(|it| *it >= LONG);
+        if let Some(silence) = silence
+            && self.watched == 0
+            && !self.paused
+        {
+            let moment = open.last_heard + silence;
+            self.watched = self.broker.watch_silence(moment, &self.port);
+        }
+    }
+
     /// When [`Self::timed_out`] is due, if nothing comes before. Who is not listened to is not blamed for
     /// silence; but a handshake that waits for somebody else does not wait for ever.
     pub fn deadline(&self) -> Option<Instant> {
@@ -286,7 +309,8 @@ impl Connection {
             Phase::Fresh(by) => Some(*by),
             Phase::Waiting(waiting) => Some(waiting.connect_by),
             Phase::Open(open) => {
-                let silence = silence_allowed(open.keep_alive).filter(|_| !self.paused);
+                let is_watched = self.paused || self.watched > 0;
+                let silence = silence_allowed(open.keep_alive).filter(|_| !is_watched);
                 let silence = silence.map(|silence| open.last_heard + silence);
                 let asking = open.asking.iter().chain(&open.reviewing);
                 let proof = open.proof_ends().into_iter();
@@ -431,6 +455,9 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        if self.watched > 0 {
+            self.broker.forget_silence(self.watched, &self.port);
+        }
         self.heard_out();
         self.port.shut();
     }

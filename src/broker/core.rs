@@ -24,6 +24,7 @@ use super::options::Options;
 use super::registry::Registry;
 use super::schedule::Schedule;
 use super::shared::{GroupRef, SessionRef};
+use super::silence::Silence;
 
 /// The engines behind the contracts, chosen by whoever builds the broker.
 pub struct Engines {
@@ -50,6 +51,7 @@ pub struct Broker {
     pub(super) permissions: Permissions,
     pub(super) retained: RwLock<Retained>,
     pub(super) schedule: Mutex<Schedule>,
+    pub(super) silence: Silence,
     pub(super) metrics: Metrics,
     pub(super) defence: Defence,
     /// How groups behave of which the options say nothing.
@@ -76,6 +78,7 @@ impl Broker {
             permissions: Permissions::default(),
             retained: RwLock::new(retained),
             schedule: Mutex::default(),
+            silence: Silence::default(),
             metrics: Metrics::default(),
             defence: Defence::new(options.defence.clone()),
             unnamed_group,

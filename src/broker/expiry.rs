@@ -25,7 +25,8 @@ impl Broker {
     pub fn next_tick(&self, now: Instant) -> Instant {
         let schedule = self.schedule.lock();
         let sweep = now + SWEEP_INTERVAL;
-        schedule.next().map_or(sweep, |at| sweep.min(at))
+        let due = schedule.next().into_iter().chain(self.next_silence());
+        due.fold(sweep, Instant::min)
     }
 
     /// Does what is due.
@@ -39,6 +40,7 @@ impl Broker {
             };
             self.happen(what, &session, absence, batch);
         }
+        self.wake_silent(now.instant);
         self.look_at_groups(batch);
         self.publish_delayed(batch);
         self.publish_doubtful_wills(batch);

@@ -19,6 +19,7 @@
 //!        │  ── groups         declared, not acknowledged in time, given up
 //!        │  ── sessions       open, take over, detach, end                (registry)
 //!        │  ── expiry         wills, sessions, retained: what happens later  (schedule)
+//!        │  ── silence        who may have been silent for too long
 //!        │  ── review         whether a session may still have what it has
 //!        │  ── person         who may have what is delivered
 //!        │  ── admin          what an operator asks
@@ -69,6 +70,7 @@ mod routes;
 mod schedule;
 mod sessions;
 mod shared;
+mod silence;
 #[cfg(test)]
 mod sizes;
 mod subscribe;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
@@ -43,6 +43,8 @@ pub(super) enum Signal {
     Draw = 4,
     /// Answers are there that it waits for.
     Answer = 8,
+    /// It may have been silent for too long.
+    Silence = 16,
 }
 
 /// What has been told to a connection since it last looked.
@@ -78,6 +80,8 @@ pub struct Port {
     caller: Caller,
     entrance: Arc<Entrance>,
     signals: AtomicU8,
+    /// Where it is in the list of those who are looked at together. Changes under the lock of that.
+    place: AtomicU32,
     inside: Mutex<Inside>,
 }
 
@@ -89,6 +93,7 @@ impl Port {
             caller,
             entrance: Arc::default(),
             signals: AtomicU8::new(0),
+            place: AtomicU32::new(0),
             inside: Mutex::default(),
         }
     }
@@ -120,6 +125,14 @@ impl Port {
     /// The connection's bytes while no session holds them. To be let go before anything is told it.
     pub(super) fn own(&self) -> MappedMutexGuard<'_, Option<Box<Line>>> {
         MutexGuard::map(self.inside.lock(), |inside| &mut inside.own)
+    }
+
+    pub(super) fn place(&self) -> usize {
+        self.place.load(Ordering::Relaxed) as usize
+    }
+
+    pub(super) fn set_place(&self, place: usize) {
+        self.place.store(place as u32, Ordering::Relaxed);
     }
 
     /// Sets a signal and wakes the connection's task, once until it looks.

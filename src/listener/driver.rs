@@ -477,6 +477,7 @@ impl<T: Transport> Driver<T> {
     /// Sets the timer. It is not moved to a later time before it fires: a busy connection's
     /// deadline moves with every packet, its timer once in a deadline.
     fn arm(&mut self, cx: &mut Context<'_>) {
+        self.connection.rest();
         let Some(due) = self.due().map(tokio::time::Instant::from_std) else {
             self.timer = None;
             return;

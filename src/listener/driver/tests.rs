@@ -146,15 +146,32 @@ fn bytes_that_move_slowly_end_nothing() {
     assert!(took > 2 * PATIENCE, "the steps were not apart");
 }
 
-/// CONNECT of MQTT 3.1.1 with a Keep Alive of an hour.
-const CONNECT_WITH_KEEP_ALIVE: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x0e\x10\x00\x01c";
+/// CONNECT of MQTT 3.1.1 with a Keep Alive of 19 s, and of an hour.
+const CONNECT_WITH_KEEP_ALIVE: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x13\x00\x01c";
+const CONNECT_FOR_LONG: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x0e\x10\x00\x01c";
 
 /// A transport that takes everything at once, and whose peer says what it is told to.
 struct Plain(mpsc::Receiver<&'static [u8]>);
 
+struct PlainLink(Arc<Alarm>);
+
+impl Link for PlainLink {
+    fn is_direct(&self) -> bool {
+        true
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn wake(&self) {
+        self.0.ring();
+    }
+}
+
 impl Transport for Plain {
-    fn link(&self, _: Arc<Alarm>) -> Box<dyn Link> {
-        Box::new(NoLink)
+    fn link(&self, alarm: Arc<Alarm>) -> Box<dyn Link> {
+        Box::new(PlainLink(alarm))
     }
 
     fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -258,7 +275,7 @@ fn an_idle_connection_has_one_timer_event_for_each_keep_alive_at_most() {
     idle.poll(Some(CONNECT_WITH_KEEP_ALIVE));
     let first = idle.driver.connection.deadline();
     assert_eq!(idle.timer(), first);
-    let keep_alive = Duration::from_secs(3600);
+    let keep_alive = Duration::from_secs(19);
     assert!(first.expect("a deadline") > Instant::now() + keep_alive);
     for _ in 0..3 {
         idle.poll(Some(PINGREQ));
@@ -277,4 +294,26 @@ fn an_idle_connection_has_one_timer_event_for_each_keep_alive_at_most() {
     idle.poll(None);
     assert_eq!(idle.timer(), later, "and is set for all that is left, once");
     assert!(idle.driver.connection.is_open());
+}
+
+// Breaks if: a connection that may be silent for long has a timer of its own, or is not woken in the end.
+#[test]
+fn a_long_keep_alive_takes_no_timer() {
+    let runtime = runtime();
+    let _inside = runtime.enter();
+    let mut idle = Idle::new();
+    idle.poll(Some(CONNECT_FOR_LONG));
+    assert_eq!(idle.timer(), None);
+    let broker = Arc::clone(idle.driver.connection.broker());
+    let mut batch = Batch::new(now());
+    batch.now.instant += Duration::from_secs(5399);
+    broker.tick(&mut batch);
+    assert_eq!(idle.wakes.0.load(Ordering::Relaxed), 0);
+    batch.now.instant += Duration::from_secs(3);
+    broker.tick(&mut batch);
+    assert_eq!(idle.wakes.0.swap(0, Ordering::Relaxed), 1);
+    // By its own clock it is not so late.
+    idle.poll(None);
+    assert!(idle.driver.connection.is_open());
+    assert_eq!(idle.timer(), None);
 }
