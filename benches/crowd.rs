@@ -381,6 +381,7 @@ async fn pinging(count: usize, keep_alive: u16) {
     println!("\n{count} connections with a Keep Alive of {keep_alive} s, pinging");
     let broker = broker();
     *PINGERS.lock().expect("nobody panics") = vec![None; count];
+    tokio::spawn(tick(Arc::clone(&broker)));
     let_in(&broker, 0..10, keep_alive).await;
     let before = Figures::now();
     let_in(&broker, 10..count, keep_alive).await;
@@ -414,6 +415,17 @@ async fn pinging(count: usize, keep_alive: u16) {
         "  timer events per interval   {:>10.3}",
         each(polls - pings)
     );
+}
+
+/// Lets happen what is due in the broker, as the program does.
+async fn tick(broker: Arc<Broker>) {
+    let mut batch = Batch::new(now());
+    loop {
+        batch.now = now();
+        broker.tick(&mut batch);
+        tokio::task::yield_now().await;
+        tokio::time::sleep_until(broker.next_tick(Instant::now()).into()).await;
+    }
 }
 
 fn run(crowd: impl Future<Output = ()>) {
