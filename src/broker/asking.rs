@@ -227,7 +227,8 @@ impl Open {
                 qos: publish.qos,
                 retain: publish.retain,
             };
-            let who = self.who(port);
+            let person = self.session.person();
+            let who = person.who(&self.session.client_id);
             let permission = questions.put(|again| broker.auth.allows(&who, access, again));
             known = !matches!(permission, Permission::Later | Permission::Unknown);
             (permission != Permission::Allowed).then_some(ReasonCode::NotAuthorized)
@@ -250,7 +251,8 @@ impl Open {
         subscribe: &Subscribe<'_>,
         now: Now,
     ) -> Option<Vec<bool>> {
-        let who = self.who(port);
+        let person = self.session.person();
+        let who = person.who(&self.session.client_id);
         let mut questions = Questions::new(port, now.instant);
         let permitted = subscribe.filters.iter().map(|(text, options)| {
             let access = subscription(text, options.qos);

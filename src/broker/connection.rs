@@ -135,7 +135,7 @@ impl Connection {
                     let (more, outcome) =
                         open.turn(&self.broker, &self.port, &input[used..], batch);
                     if more > 0 {
-                        open.last_heard = batch.now.instant;
+                        open.last_heard = self.broker.defence.tick(batch.now.instant);
                     }
                     used += more;
                     return match outcome {
@@ -297,8 +297,8 @@ impl Connection {
             && self.watched == 0
             && !self.paused
         {
-            let moment = open.last_heard + silence;
-            self.watched = self.broker.watch_silence(moment, &self.port);
+            let due = open.last_heard.after(silence);
+            self.watched = self.broker.watch_silence(due, &self.port);
         }
     }
 
@@ -311,7 +311,8 @@ impl Connection {
             Phase::Open(open) => {
                 let is_watched = self.paused || self.watched > 0;
                 let silence = silence_allowed(open.keep_alive).filter(|_| !is_watched);
-                let silence = silence.map(|silence| open.last_heard + silence);
+                let silence =
+                    silence.map(|it| self.broker.defence.moment(open.last_heard.after(it)));
                 let asking = open.asking.iter().chain(&open.reviewing);
                 let proof = open.proof_ends().into_iter();
                 let others = proof.chain(asking.map(|it| it.by()));

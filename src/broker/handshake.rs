@@ -508,7 +508,8 @@ impl Connection {
             version = ?terms.version,
             "connected"
         );
-        self.phase = Phase::Open(Box::new(Open::new(opened, &terms, method, batch.now)));
+        let now = (batch.now, self.broker.defence.tick(batch.now.instant));
+        self.phase = Phase::Open(Box::new(Open::new(opened, &terms, method, now)));
     }
 
     /// Turns the client away: a CONNACK with the reason where there is one to give, and the end.

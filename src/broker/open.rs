@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::auth::{Exchange, Identity, Who};
+use crate::auth::Exchange;
 use crate::cluster::Epoch;
 use crate::codec::{ReasonCode, Version, decode};
 use crate::session::{Fault, Terms};
@@ -17,7 +17,7 @@ use super::delivery::touch;
 use super::ending::Ending;
 use super::mounted::Mounted;
 use super::pace::{self, Pace};
-use super::person::{Person, identity, proof_ends};
+use super::person::proof_ends;
 use super::port::{Port, Signal};
 use super::routes::Routes;
 use super::sessions::{Detach, Opened};
@@ -34,9 +34,8 @@ pub(super) struct Open {
     pub expires_at_once: bool,
     /// Seconds of Keep Alive in force; 0 is none.
     pub keep_alive: u16,
-    pub last_heard: Instant,
-    /// What the client has proved, if it has proved anything.
-    pub identity: Option<Arc<Identity>>,
+    /// When a packet came last.
+    pub last_heard: Tick,
     /// Largest packet that the client accepts.
     pub packet_size_maximum: u32,
     /// Largest packet that it may send.
@@ -99,7 +98,12 @@ pub(super) struct Work {
 }
 
 impl Open {
-    pub(super) fn new(opened: Opened, terms: &Terms, method: Option<Box<str>>, now: Now) -> Self {
+    pub(super) fn new(
+        opened: Opened,
+        terms: &Terms,
+        method: Option<Box<str>>,
+        (now, tick): (Now, Tick),
+    ) -> Self {
         let ends = proof_ends(opened.identity.as_deref(), now);
         let proof = Proof {
             method,
@@ -115,8 +119,7 @@ impl Open {
             expires_at_once: terms.asked_for_no_expiry(),
             keep_alive: terms.keep_alive,
             // Silence is counted from here: a verdict may have taken its time.
-            last_heard: now.instant,
-            identity: opened.identity,
+            last_heard: tick,
             packet_size_maximum: terms.packet_size_maximum,
             granted_packet_size: terms.granted.packet_size_maximum,
             proof: is_kept.then(|| Box::new(proof)),
@@ -140,23 +143,6 @@ impl Open {
     /// When what the client has proved ends.
     pub(super) fn proof_ends(&self) -> Option<Instant> {
         self.proof.as_ref()?.ends
-    }
-
-    /// Who the client is, for rules.
-    pub(super) fn who<'a>(&'a self, port: &'a Port) -> Who<'a> {
-        Who {
-            client_id: &self.session.client_id,
-            identity: identity(&self.identity),
-            caller: Some(port.caller()),
-        }
-    }
-
-    /// Its client, there.
-    pub(super) fn person(&self, port: &Arc<Port>) -> Person {
-        Person {
-            identity: self.identity.clone(),
-            port: Some(Arc::clone(port)),
-        }
     }
 
     /// Handles the packets at the front of `input`. An error is the end of the connection, whose
@@ -257,7 +243,8 @@ impl Open {
         has_input: bool,
     ) -> Result<bool, Fault> {
         let pace = self.pace.get_or_insert_with(|| {
-            let (user, from) = (identity(&self.identity).user.as_deref(), port.peer());
+            let person = self.session.person();
+            let (user, from) = (person.identity().user.as_deref(), port.peer());
             Box::new(Pace::new(broker, user, from.map(|it| it.ip()), toll.now))
         });
         // Who has nothing to say is not held back before it has.

@@ -22,7 +22,7 @@ use super::delivery::touch;
 use super::handshake::check_method;
 use super::keeping::ToKeep;
 use super::open::{Leave, Open, Work};
-use super::person::{PROOF_ENDED, proof_ends, proved, stands};
+use super::person::{PROOF_ENDED, Person, proof_ends, proved, stands};
 use super::port::{Port, Signal};
 use super::publish::FanOut;
 use super::routes::Routes;
@@ -475,12 +475,15 @@ impl Open {
                 if !stands(&identity, now.wall) {
                     return Err(PROOF_ENDED);
                 }
-                self.identity = proved(&identity);
-                broker.introduce(&self.session, side, self.person(port));
+                self.proof().ends = proof_ends(Some(&identity), now);
+                let person = Person {
+                    identity: proved(&identity),
+                    port: Some(Arc::clone(port)),
+                };
+                broker.introduce(&self.session, side, person);
                 // What was decided was decided about another.
                 self.routes = Routes::default();
                 side.reviewed = 0;
-                self.proof().ends = proof_ends(self.identity.as_deref(), now);
                 (ReasonCode::Success, data)
             }
             Step::Refuse(code) => return Err(Fault::new(code, "not authenticated")),

@@ -35,11 +35,6 @@ pub(super) struct Person {
 /// Who has proved nothing.
 static NOBODY: LazyLock<Identity> = LazyLock::new(Identity::default);
 
-/// What has been proved, by somebody who may have proved nothing.
-pub(super) fn identity(proved: &Option<Arc<Identity>>) -> &Identity {
-    proved.as_deref().unwrap_or(&NOBODY)
-}
-
 /// As it is kept of somebody: nothing, if nothing has been proved.
 pub(super) fn proved(identity: &Identity) -> Option<Arc<Identity>> {
     (!identity.is_nobody()).then(|| Arc::new(identity.clone()))
@@ -52,11 +47,16 @@ pub(super) fn proof_ends(identity: Option<&Identity>, now: Now) -> Option<Instan
 }
 
 impl Person {
+    /// Who it has proved to be.
+    pub(super) fn identity(&self) -> &Identity {
+        self.identity.as_deref().unwrap_or(&NOBODY)
+    }
+
     /// It, for rules.
     pub(super) fn who<'a>(&'a self, client_id: &'a str) -> Who<'a> {
         Who {
             client_id,
-            identity: identity(&self.identity),
+            identity: self.identity(),
             caller: self.port.as_deref().map(Port::caller),
         }
     }

@@ -260,8 +260,9 @@ impl Open {
             return;
         }
         // Whether deliveries are watched may have changed as well.
-        broker.introduce(&self.session, side, self.person(port));
-        let who = self.who(port);
+        let person = self.session.person();
+        broker.introduce(&self.session, side, person.clone());
+        let who = person.who(&self.session.client_id);
         let mut questions = Questions::new(port, now);
         let mut forbidden = broker.forbidden(side, &who, &mut questions);
         match broker.is_will_forbidden(side, &who, &mut questions) {

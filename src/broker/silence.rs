@@ -86,9 +86,9 @@ impl Silence {
 
 impl Broker {
     /// Has a connection woken once it may have been silent for too long: in the second that begins after
-    /// `moment`, which is returned.
-    pub(super) fn watch_silence(&self, moment: Instant, port: &Arc<Port>) -> Second {
-        let second = self.defence.tick(moment).0 / SECOND + 1;
+    /// `due`, which is returned.
+    pub(super) fn watch_silence(&self, due: Tick, port: &Arc<Port>) -> Second {
+        let second = due.0 / SECOND + 1;
         let second = Second::try_from(second).unwrap_or(Second::MAX);
         self.silence.put(second, port);
         second

@@ -21,10 +21,10 @@ fn no_piece_of_an_idle_connection_grows_unnoticed() {
         // In the connection's task: see `listener::arrival`.
         ("Connection", size_of::<Connection>(), 48),
         // One allocation each.
-        ("Open", size_of::<Open>(), 128),
+        ("Open", size_of::<Open>(), 112),
         ("Port", COUNTS + size_of::<Port>(), 160),
         ("Session", COUNTS + size_of::<Session>(), 448),
-        ("Line", size_of::<Line>(), 80),
+        ("Line", size_of::<Line>(), 64),
         // In the table of sessions, beside a byte of its own, with room to grow.
         ("SessionRef", size_of::<SessionRef>(), 8),
     ];

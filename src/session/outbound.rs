@@ -58,10 +58,17 @@ pub struct Line {
     /// The quota to start with.
     quota_maximum: u16,
     packet_size_maximum: u32,
-    aliases: Option<Box<OutboundAliases>>,
-    /// What is taken off topics.
-    mount: Option<Arc<str>>,
+    /// What topics become on their way, if that is anything.
+    topics: Option<Box<Topics>>,
     wire: Wire,
+}
+
+/// What topics become for a client.
+#[derive(Debug)]
+struct Topics {
+    aliases: Option<OutboundAliases>,
+    /// What is taken off them.
+    mount: Option<Arc<str>>,
 }
 
 /// What a call on this side works with.
@@ -149,9 +156,7 @@ impl Outbound {
             version: terms.version,
             quota_maximum: terms.send_quota,
             packet_size_maximum: terms.packet_size_maximum.min(MAXIMUM_PACKET_SIZE),
-            aliases: (terms.outbound_aliases > 0)
-                .then(|| Box::new(OutboundAliases::new(terms.outbound_aliases))),
-            mount: terms.mount.clone(),
+            topics: Topics::on(terms).map(Box::new),
             wire: Wire::default(),
         });
         line.commit_packets(first, 1, cx);
@@ -590,6 +595,17 @@ fn out_of_step(_: OutOfStep) -> Fault {
     )
 }
 
+impl Topics {
+    /// Nothing, if they stay as they are.
+    fn on(terms: &Terms) -> Option<Self> {
+        let (maximum, mount) = (terms.outbound_aliases, terms.mount.clone());
+        (maximum > 0 || mount.is_some()).then(|| Self {
+            aliases: (maximum > 0).then(|| OutboundAliases::new(maximum)),
+            mount,
+        })
+    }
+}
+
 impl Line {
     /// A connection without a session: it carries what comes before CONNACK, or a refusal.
     pub fn bare(version: Version) -> Self {
@@ -597,8 +613,7 @@ impl Line {
             version,
             quota_maximum: 0,
             packet_size_maximum: MAXIMUM_PACKET_SIZE,
-            aliases: None,
-            mount: None,
+            topics: None,
             wire: Wire::default(),
         }
     }
@@ -643,16 +658,14 @@ impl Line {
     /// there is a way. [MQTT5-3.1.2-24]
     fn naming(&self, delivery: &Delivery, now: Timestamp) -> Option<Naming> {
         let topic = delivery.message.topic_bytes();
-        let best = self
-            .aliases
-            .as_ref()
-            .map_or(Naming::Name, |aliases| aliases.naming(topic));
+        let aliases = self.topics.as_ref().and_then(|it| it.aliases.as_ref());
+        let best = aliases.map_or(Naming::Name, |aliases| aliases.naming(topic));
         if self.surely_fits(&delivery.message) && delivery.subscription_ids.as_slice().len() <= 1 {
             return Some(best);
         }
         let fits = |naming: &Naming| {
             let id = (delivery.qos != QoS::AtMostOnce).then_some(PacketId::MAX);
-            let topic = inside(self.mount.as_deref(), &delivery.message);
+            let topic = inside(self.topics.as_deref(), &delivery.message);
             let frame = frame(delivery, topic, id, false, *naming, now);
             frame.encoded_len(self.version) as u64 <= u64::from(self.packet_size_maximum)
         };
@@ -670,10 +683,11 @@ impl Line {
         cx: &mut Context<'_>,
     ) {
         let version = self.version;
-        let topic = inside(self.mount.as_deref(), &delivery.message);
+        let topic = inside(self.topics.as_deref(), &delivery.message);
         let frame = frame(delivery, topic, id, dup, naming, cx.now);
         self.wire.commit(cx.spare, |out| frame.encode(version, out));
-        if let Some(aliases) = &mut self.aliases {
+        let topics = self.topics.as_mut();
+        if let Some(aliases) = topics.and_then(|it| it.aliases.as_mut()) {
             aliases.commit(delivery.message.topic_bytes(), naming);
         }
         cx.tally
@@ -682,8 +696,9 @@ impl Line {
 }
 
 /// The topic as the client knows it.
-fn inside<'a>(mount: Option<&str>, message: &'a Message) -> &'a str {
+fn inside<'a>(topics: Option<&Topics>, message: &'a Message) -> &'a str {
     let topic = message.topic();
+    let mount = topics.and_then(|it| it.mount.as_deref());
     mount.map_or(topic, |mount| mount::inside(mount, topic))
 }
 
