@@ -16,7 +16,7 @@ use super::load::{self, Load};
 use super::process::{self, Usage};
 use super::report::{self, median};
 use super::rounds::{self, Figures, PATIENCE};
-use super::scenario::{Pace, Shape, Traffic};
+use super::traffic::{self, Pace, Shape, Traffic};
 
 /// What `--only` calls it.
 pub const NAME: &str = "deep-queue";
@@ -26,16 +26,9 @@ const SLEEPER: &str = "sleeper";
 const PUBLISHERS: usize = 20;
 /// What fills the queue: nobody receives anything now.
 const FILL: Traffic = Traffic {
-    shape: Shape::Away(PUBLISHERS),
-    qos: 1,
     payload: PAYLOAD,
-    pace: Pace::Window {
-        outstanding: 200,
-        burst: 50,
-        ahead: 200,
-    },
-    kept: false,
     topics: "deep",
+    ..Traffic::of(Shape::Away(PUBLISHERS), 1, traffic::window(200, 50, 200))
 };
 /// What the client receives when it is back.
 const DRAIN: Traffic = Traffic {
@@ -44,12 +37,10 @@ const DRAIN: Traffic = Traffic {
 };
 /// Others, whom a deep queue should not concern.
 const OTHERS: Traffic = Traffic {
-    shape: Shape::Pairs(20),
-    qos: 1,
     payload: PAYLOAD,
-    pace: Pace::PerSecond(4_000),
     kept: true,
     topics: "others",
+    ..Traffic::of(Shape::Pairs(20), 1, Pace::PerSecond(4_000))
 };
 /// Bytes of topic and payload of each message.
 const CONTENT: f64 = (PAYLOAD + "deep/0000".len()) as f64;
@@ -134,10 +125,15 @@ struct Filled {
 }
 
 fn fill(place: &Place<'_>, running: &Running) -> Result<Filled, Failure> {
-    let mut stream = connections::open_kept(running.address(), SLEEPER, false)?;
-    connections::subscribe(&mut stream, &load::everything(&FILL), FILL.qos)?;
+    let mut stream = connections::open_kept(&running.way(&FILL)?, SLEEPER, false)?;
+    connections::subscribe(
+        &mut stream,
+        FILL.dialect,
+        &[&load::everything(&FILL)],
+        FILL.qos,
+    )?;
     drop(stream);
-    let mut load = Load::connect(running.address(), &FILL, PATIENCE)?;
+    let mut load = Load::connect(&running.way(&FILL)?, &FILL, PATIENCE)?;
     let (began, before) = (Instant::now(), Usage::of(running.pid())?);
     let written = process::written(running.pid())?;
     while load.completed() < depth(place) {
@@ -189,7 +185,7 @@ fn beside(place: &Place<'_>, deep: &Running) -> Result<(Vec<Figures>, Vec<Figure
     let empty = place.postbud("empty", "flush", 10_000);
     let empty = empty.start(place.directory)?;
     let (mut beside, mut alone) = (Vec::new(), Vec::new());
-    for _ in 0..place.options.rounds {
+    for _ in 0..place.options.rounds(3) {
         for (running, figures) in [(deep, &mut beside), (&empty, &mut alone)] {
             let (options, directory) = (place.options, place.directory);
             figures.push(rounds::traffic_turn(&OTHERS, running, options, directory)?);
@@ -237,9 +233,7 @@ fn of(figures: &[Figures], pick: fn(&Figures) -> f64) -> f64 {
 }
 
 fn p99(figures: &Figures) -> f64 {
-    figures
-        .latency
-        .map_or(f64::NAN, |latency| latency[1] as f64)
+    figures.latency[1] as f64
 }
 
 /// What starting again took.
@@ -293,7 +287,7 @@ fn drain(place: &Place<'_>, running: &Running, filled: &Filled) -> Result<Draine
     let pid = running.pid();
     let (began, before) = (Instant::now(), Usage::of(pid)?);
     let written = process::written(pid)?;
-    let stream = connections::open_kept(running.address(), SLEEPER, true)?;
+    let stream = connections::open_kept(&running.way(&DRAIN)?, SLEEPER, true)?;
     let mut load = Load::collect(stream, &DRAIN, &filled.sent, PATIENCE)?;
     load.drain()?;
     let (elapsed, discrepancies) = (began.elapsed(), load.discrepancies());

@@ -88,6 +88,9 @@ struct Connection {
     written: usize,
     dirty: bool,
     next_identifier: u16,
+    /// Whether it speaks MQTT 5. What a PUBLISH has of properties is relayed with its payload, as if it
+    /// were part of that.
+    five: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -160,6 +163,7 @@ impl Floor {
                 written: 0,
                 dirty: false,
                 next_identifier: 1,
+                five: false,
             });
             match self.connections.get_mut(index) {
                 Some(slot) => *slot = connection,
@@ -212,14 +216,18 @@ impl Floor {
             consumed += frame.length;
             match frame.first {
                 first if first & 0xF0 == wire::PUBLISH => {
-                    self.relay(index, &Publish::of(&frame)?)?
+                    self.relay(index, &Publish::of(&frame, false)?)?
                 }
                 wire::PUBREC => self.answer(index, wire::PUBREL, frame.packet_identifier()?),
                 wire::PUBREL => self.answer(index, wire::PUBCOMP, frame.packet_identifier()?),
                 wire::PUBACK | wire::PUBCOMP => {}
                 wire::CONNECT => {
                     if let Some(connection) = &mut self.connections[index] {
-                        connection.output.extend_from_slice(&wire::ACCEPTED);
+                        connection.five = frame.body.get(6) == Some(&5);
+                        match connection.five {
+                            false => connection.output.extend_from_slice(&wire::ACCEPTED),
+                            true => connection.output.extend_from_slice(&wire::ACCEPTED_FIVE),
+                        }
                     }
                     self.mark(index);
                 }
@@ -238,7 +246,12 @@ impl Floor {
     }
 
     fn subscribe(&mut self, index: usize, frame: &Frame<'_>) -> Result<(), Malformed> {
-        let [_, _, high, low, rest @ ..] = frame.body else {
+        let Some(connection) = &mut self.connections[index] else {
+            return Ok(());
+        };
+        // Behind the Packet Identifier, MQTT 5 has properties: none, here.
+        let skipped = 2 + usize::from(connection.five);
+        let [high, low, rest @ ..] = frame.body.get(skipped..).unwrap_or(&[]) else {
             return Err(Malformed);
         };
         let length = usize::from(u16::from_be_bytes([*high, *low]));
@@ -257,10 +270,13 @@ impl Floor {
                 .push(subscription),
         }
         let [high, low] = frame.packet_identifier()?.to_be_bytes();
-        if let Some(connection) = &mut self.connections[index] {
-            connection
+        match connection.five {
+            false => connection
                 .output
-                .extend_from_slice(&[wire::SUBACK, 3, high, low, qos]);
+                .extend_from_slice(&[wire::SUBACK, 3, high, low, qos]),
+            true => connection
+                .output
+                .extend_from_slice(&[wire::SUBACK, 4, high, low, 0, qos]),
         }
         self.mark(index);
         Ok(())

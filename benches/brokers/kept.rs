@@ -9,18 +9,15 @@ use super::failure::Failure;
 use super::ledger::Discrepancies;
 use super::report::{self, median};
 use super::rounds::{self, Figures, Measured, Turns};
-use super::scenario::{ACKNOWLEDGED, Shape, Traffic};
+use super::traffic::{ACKNOWLEDGED, Shape, Traffic};
 
 /// What `--only` calls it.
 pub const NAME: &str = "kept-qos1";
 
 const TRAFFIC: Traffic = Traffic {
-    shape: Shape::Pairs(50),
-    qos: 1,
     payload: PAYLOAD,
-    pace: ACKNOWLEDGED,
     kept: true,
-    topics: "bench",
+    ..Traffic::of(Shape::Pairs(50), 1, ACKNOWLEDGED)
 };
 /// Bytes of topic and payload of each message.
 const CONTENT: f64 = (PAYLOAD + "bench/0000".len()) as f64;
@@ -87,7 +84,7 @@ fn turns(
             failure: None,
         });
     }
-    for _ in 0..place.options.rounds {
+    for _ in 0..place.options.rounds(3) {
         let long = place.options.window.min(Duration::from_secs(1));
         flushes.push(disk::flushes_per_second(place.directory, long)?);
         for (broker, turns) in brokers.iter().zip(&mut all) {

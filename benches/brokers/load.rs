@@ -11,21 +11,21 @@
 //! frames copied from templates. The report prints it beside the broker's.
 
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 
-use super::connections;
+use super::beside::{self, Churner};
+use super::connections::{self, Way};
 use super::failure::Failure;
 use super::flow::{Flow, Label};
 use super::histogram::Histogram;
 use super::ledger::{Discrepancies, Ledger};
-use super::scenario::{Pace, Shape, Traffic};
+use super::stream::Stream;
+use super::traffic::{Beside, Dialect, Pace, Shape, Traffic};
 use super::wire::{self, Frame, Malformed, Publish};
 
 /// Bytes read at once, if no message is larger. A read that does not fill the buffer has drained
@@ -51,9 +51,13 @@ pub struct Load {
     /// Connections whose last read filled the buffer: there may be more without a new event.
     unread: Vec<usize>,
     buffer: Vec<u8>,
+    dialect: Dialect,
     began: Instant,
-    latency: Option<Histogram>,
+    latency: Histogram,
     paced: Option<Paced>,
+    churner: Option<Churner>,
+    /// Who is there as well; never read from.
+    company: Vec<Stream>,
     publishing: bool,
     received: u64,
     misrouted: u64,
@@ -62,18 +66,22 @@ pub struct Load {
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     role: Role,
     /// The beginning of a packet whose end has not arrived.
     partial: Vec<u8>,
     output: Vec<u8>,
     written: usize,
     flushing: bool,
+    /// What the broker has named by a Topic Alias, from alias 1 on.
+    aliases: Vec<Vec<u8>>,
 }
 
 enum Role {
     /// Publishes the flow of that index.
     Publisher(usize),
+    /// Subscribes and unsubscribes.
+    Churner,
     /// Receives the flows from `first_flow` on, each with a ledger.
     Subscriber {
         first_flow: usize,
@@ -94,17 +102,18 @@ struct Paced {
 impl Load {
     /// Connects and subscribes everybody. A broker that makes no progress for `patience` ends the
     /// run.
-    pub fn connect(
-        address: SocketAddr,
-        traffic: &Traffic,
-        patience: Duration,
-    ) -> Result<Load, Failure> {
+    pub fn connect(way: &Way, traffic: &Traffic, patience: Duration) -> Result<Load, Failure> {
         let mut load = Load::new(traffic, patience)?;
+        load.company = beside::join(way, traffic)?;
+        if let Beside::Subscriptions { .. } = traffic.beside {
+            let connection = load.add(connections::open(way, "churner")?, Role::Churner)?;
+            load.churner = Some(Churner::new(connection));
+        }
         let open = |name: &str| {
             // Without what an earlier connection of that name may have left.
-            let clean = connections::open(address, name)?;
+            let clean = connections::open(way, name)?;
             match traffic.kept {
-                true => connections::open_kept(address, name, false),
+                true => connections::open_kept(way, name, false),
                 false => Ok(clean),
             }
         };
@@ -116,7 +125,7 @@ impl Load {
                 Shape::FanIn(_) => (everything(traffic), 0, publishers),
             };
             let mut stream = open(&format!("subscriber-{index}"))?;
-            connections::subscribe(&mut stream, &filter, traffic.qos)?;
+            connections::subscribe(&mut stream, traffic.dialect, &[&filter], traffic.qos)?;
             let ledgers = (0..flows).map(|_| Ledger::default()).collect();
             load.add(
                 stream,
@@ -137,7 +146,6 @@ impl Load {
             ));
         }
         if let Pace::PerSecond(per_second) = traffic.pace {
-            load.latency = Some(Histogram::new());
             load.paced = Some(Paced::start(per_second, &load.poll)?);
         }
         Ok(load)
@@ -146,7 +154,7 @@ impl Load {
     /// Takes the place of a client that was away, on the connection that its session is back on, and
     /// receives what was published to it: of each flow, so many messages.
     pub fn collect(
-        stream: std::net::TcpStream,
+        stream: Stream,
         traffic: &Traffic,
         sent: &[u64],
         patience: Duration,
@@ -179,9 +187,12 @@ impl Load {
             unflushed: Vec::new(),
             unread: Vec::new(),
             buffer: vec![0; READ.max(2 * (traffic.payload + 64))],
+            dialect: traffic.dialect,
             began: now,
-            latency: None,
+            latency: Histogram::new(),
             paced: None,
+            churner: None,
+            company: Vec::new(),
             publishing: false,
             received: 0,
             misrouted: 0,
@@ -190,14 +201,9 @@ impl Load {
         })
     }
 
-    fn add(&mut self, stream: std::net::TcpStream, role: Role) -> Result<usize, Failure> {
-        stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(stream);
+    fn add(&mut self, stream: Stream, role: Role) -> Result<usize, Failure> {
         let index = self.connections.len();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll
-            .registry()
-            .register(&mut stream, Token(index), interest)?;
+        stream.register(self.poll.registry(), Token(index))?;
         self.connections.push(Connection {
             stream,
             role,
@@ -205,6 +211,7 @@ impl Load {
             output: Vec::new(),
             written: 0,
             flushing: false,
+            aliases: Vec::new(),
         });
         Ok(index)
     }
@@ -218,6 +225,9 @@ impl Load {
             self.last_progress = Instant::now();
             if let Some(paced) = &mut self.paced {
                 paced.restart();
+            }
+            if let Some(churner) = &mut self.churner {
+                churner.restart();
             }
         }
         // Patience runs on from one call to the next: a window is often shorter than it.
@@ -244,7 +254,8 @@ impl Load {
     }
 
     fn settled(&self) -> bool {
-        self.flows.iter().all(Flow::settled)
+        let answered = |churner: &Churner| churner.unanswered() == 0;
+        self.flows.iter().all(Flow::settled) && self.churner.as_ref().is_none_or(answered)
     }
 
     /// Messages received so far, over all subscribers.
@@ -263,15 +274,18 @@ impl Load {
         each.map(|flow| flow.sent - flow.unacknowledged).sum()
     }
 
-    /// Latency of what was received, where it is measured.
-    pub fn latency(&mut self) -> Option<&mut Histogram> {
-        self.latency.as_mut()
+    /// Latency of what was received. Where a window paces the load, it is that of a broker at its limit:
+    /// the time that a whole window takes.
+    pub fn latency(&mut self) -> &mut Histogram {
+        &mut self.latency
     }
 
     /// What went wrong so far, if nothing more is to come.
     pub fn discrepancies(&self) -> Discrepancies {
+        let unanswered = self.churner.as_ref().map_or(0, Churner::discrepancies);
         let mut sum = Discrepancies {
             misrouted: self.misrouted,
+            wrong_acknowledgements: unanswered,
             ..Discrepancies::default()
         };
         for flow in &self.flows {
@@ -325,6 +339,11 @@ impl Load {
         self.buffer = buffer;
         outcome?;
         self.refill();
+        if let (Some(churner), true) = (&mut self.churner, self.publishing) {
+            let index = churner.connection;
+            churner.write(&mut self.connections[index].output);
+            self.want_flush(index);
+        }
         for position in 0..self.unflushed.len() {
             self.flush(self.unflushed[position])?;
         }
@@ -338,7 +357,7 @@ impl Load {
             return Ok(());
         }
         let index = event.token().0;
-        if event.is_writable() && !self.connections[index].output.is_empty() {
+        if event.is_writable() && self.connections[index].waits() {
             self.flush(index)?;
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -378,6 +397,10 @@ impl Load {
         let consumed = match self.connections[index].role {
             Role::Publisher(flow) => self.acknowledged(flow, bytes),
             Role::Subscriber { .. } => self.delivered(index, bytes),
+            Role::Churner => self
+                .churner
+                .as_mut()
+                .map_or(Ok(end), |it| it.answers(bytes)),
         };
         let Ok(consumed) = consumed else {
             return Err(self.closed(index, "malformed bytes from the broker"));
@@ -393,6 +416,7 @@ impl Load {
         let who = match self.connections[index].role {
             Role::Publisher(flow) => format!("publisher-{flow}"),
             Role::Subscriber { .. } => format!("subscriber-{index}"),
+            Role::Churner => "churner".to_owned(),
         };
         Failure::new(format!(
             "the connection of {who} failed after {} messages: {why}",
@@ -408,6 +432,7 @@ impl Load {
         while let Some(frame) = Frame::first_of(&bytes[consumed..])? {
             consumed += frame.length;
             let identifier = frame.packet_identifier()?;
+            flow.wrong_acknowledgements += u64::from(frame.refuses());
             match frame.first {
                 wire::PUBACK | wire::PUBCOMP => flow.complete(identifier),
                 wire::PUBREC => {
@@ -427,10 +452,9 @@ impl Load {
 
     /// Packets for a subscriber. Returns the bytes of those that were whole.
     fn delivered(&mut self, index: usize, bytes: &[u8]) -> Result<usize, Malformed> {
-        let now = self
-            .latency
-            .is_some()
-            .then(|| self.began.elapsed().as_nanos() as u64);
+        let now = self.began.elapsed().as_nanos() as u64;
+        // A burst has one stamp, so its messages are counted together.
+        let (mut stamp, mut alike) = (0, 0);
         let connection = &mut self.connections[index];
         let Role::Subscriber {
             first_flow,
@@ -451,7 +475,7 @@ impl Load {
                 wire::acknowledge(&mut connection.output, wire::PUBCOMP, identifier);
                 continue;
             }
-            let publish = Publish::of(&frame)?;
+            let publish = Publish::of(&frame, self.dialect.is_five())?;
             match publish.qos {
                 0 => {}
                 1 => wire::acknowledge(
@@ -473,7 +497,11 @@ impl Load {
                 self.misrouted += 1;
                 continue;
             };
-            if !flow.recognises(publish.topic, publish.payload) {
+            let topic = match self.dialect {
+                Dialect::Aliases => named(&mut connection.aliases, &publish),
+                _ => publish.topic,
+            };
+            if !flow.recognises(topic, &publish) {
                 self.misrouted += 1;
                 continue;
             }
@@ -485,9 +513,16 @@ impl Load {
                     self.touched.push(label.flow);
                 }
             }
-            if let (Some(now), Some(latency)) = (now, &mut self.latency) {
-                latency.record(now.saturating_sub(label.written_at));
+            if label.written_at != stamp {
+                if alike > 0 {
+                    self.latency.record(now.saturating_sub(stamp), alike);
+                }
+                (stamp, alike) = (label.written_at, 0);
             }
+            alike += 1;
+        }
+        if alike > 0 {
+            self.latency.record(now.saturating_sub(stamp), alike);
         }
         if self.received > before {
             self.last_progress = Instant::now();
@@ -497,12 +532,13 @@ impl Load {
 
     /// Publishes what the windows of the touched flows have room for.
     fn refill(&mut self) {
+        let now = self.began.elapsed().as_nanos() as u64;
         for position in 0..self.touched.len() {
             let index = self.touched[position];
             self.flows[index].touched = false;
             let credit = self.flows[index].credit();
             if credit > 0 && self.publishing {
-                self.publish(index, credit, 0);
+                self.publish(index, credit, now);
             }
         }
         self.touched.clear();
@@ -561,8 +597,36 @@ impl Load {
         }
         connection.output.clear();
         connection.written = 0;
-        Ok(())
+        match connection.stream.flush() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                Err(self.closed(index, &error.to_string()))
+            }
+            _ => Ok(()),
+        }
     }
+}
+
+impl Connection {
+    /// Whether there is something to write.
+    fn waits(&self) -> bool {
+        !self.output.is_empty() || self.stream.unwritten()
+    }
+}
+
+/// The topic of `publish`, by its Topic Alias if it has one; empty if that is unknown.
+fn named<'a>(aliases: &'a mut Vec<Vec<u8>>, publish: &Publish<'a>) -> &'a [u8] {
+    let allowed = 1..=wire::ALIASES;
+    let Some(alias) = publish.alias().filter(|alias| allowed.contains(alias)) else {
+        return publish.topic;
+    };
+    let index = usize::from(alias) - 1;
+    if aliases.len() <= index {
+        aliases.resize(index + 1, Vec::new());
+    }
+    if !publish.topic.is_empty() {
+        aliases[index] = publish.topic.to_vec();
+    }
+    &aliases[index]
 }
 
 impl Paced {

@@ -47,8 +47,7 @@
 //!
 //! # What is checked
 //!
-//! Each payload carries its publisher, a sequence number and (where latency is measured) the moment
-//! it was written. Every subscriber keeps a ledger: lost, received twice, out of order, misrouted.
+//! Each payload carries its publisher, a sequence number and the moment it was written. Every subscriber keeps a ledger: lost, received twice, out of order, misrouted.
 //! A fast broker that loses messages is no result: such figures are printed with a warning and the
 //! bench exits with status 1. Loads are bounded in connections, outstanding messages and time; a
 //! broker that dies or falls silent ends its turn with a message that says so.
@@ -76,14 +75,18 @@
 //! | module | what it is for |
 //! |---|---|
 //! | `scenario` | the table: which loads there are, and which goals they have |
+//! | `traffic` | what kinds of load there are |
 //! | `rounds` | who runs when: starts brokers in turn, collects what was measured |
 //! | `broker` | starting, finding ready, and ending a broker |
 //! | `load` | the generator: the epoll loop and its windows |
 //! | `flow`, `ledger` | one publisher's stream of messages, and what arrived of it |
+//! | `beside` | who else is connected while the load runs |
 //! | `durability` | what is kept on the disk: which scenarios, where, and their goals |
 //! | `kept` | sessions that are kept: what each durability costs |
 //! | `deep` | a queue that is deep: its restart, its end, its neighbours |
 //! | `disk` | what the disk can do, and how much of it is used |
+//! | `stream` | a connection's bytes, plain or inside TLS |
+//! | `certificate` | what brokers show in TLS, and the generator trusts |
 //! | `connections` | loads without messages: idle connections, connection churn |
 //! | `process` | CPU, memory and context switches out of `/proc`; system calls out of strace |
 //! | `histogram` | latency |
@@ -95,7 +98,9 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod beside;
 mod broker;
+mod certificate;
 mod connections;
 mod deep;
 mod disk;
@@ -112,6 +117,8 @@ mod report;
 mod rounds;
 mod scenario;
 mod self_check;
+mod stream;
+mod traffic;
 mod wire;
 
 use std::process::ExitCode;

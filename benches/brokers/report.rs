@@ -1,5 +1,6 @@
 //! Medians, ratios, tables and goals, for a person to read.
 
+use std::fmt;
 use std::fs;
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use super::arguments::Options;
 use super::broker::Broker;
 use super::ledger::Discrepancies;
 use super::rounds::{Figures, Measured, Turns};
-use super::scenario::{Goal, Load, Scenario};
+use super::scenario::{Goal, Scenario};
+use super::traffic::Load;
 
 /// Says what is about to run, and on what.
 pub fn opening(brokers: &[Broker], options: &Options) {
@@ -17,8 +19,10 @@ pub fn opening(brokers: &[Broker], options: &Options) {
     println!("brokers: {}", names.join(", "));
     println!("machine: {cores} cores, Linux {}", kernel.trim());
     println!(
-        "{} turn(s) each, interleaved, {:?} measured after {:?} of warming up; medians are shown",
-        options.rounds, options.window, options.warm_up
+        "{} turn(s) each or fewer, interleaved, {:?} measured after {:?} of warming up; medians are shown",
+        options.rounds(3),
+        options.window,
+        options.warm_up
     );
     println!(
         "CPU is user + system time of the broker's process per delivered message; wall time and"
@@ -30,7 +34,7 @@ pub fn opening(brokers: &[Broker], options: &Options) {
 pub fn table(scenario: &Scenario, turns: &[Turns]) -> bool {
     println!("\n{}: {}", scenario.name, scenario.what);
     let mut rows = vec![heading(scenario, turns)];
-    let references = ["floor", "mosquitto"].map(|name| median_of(turns, name));
+    let references = [reference(scenario), "mosquitto"].map(|name| median_of(turns, name));
     let mut sound = true;
     for turns in turns {
         let mut row = vec![turns.broker.clone()];
@@ -49,8 +53,28 @@ pub fn table(scenario: &Scenario, turns: &[Turns]) -> bool {
             println!("  ! {} failed: {failure}", turns.broker);
             sound = false;
         }
+        tell_generator(turns);
     }
     sound
+}
+
+/// What the first ratio is to.
+fn reference(scenario: &Scenario) -> &'static str {
+    let reference = scenario.reference.as_ref();
+    reference.map_or("floor", |reference| reference.name)
+}
+
+/// Says so if the generator used more CPU than the broker: then the broker may have waited for it, and
+/// found smaller batches than under a load from many machines.
+fn tell_generator(turns: &Turns) {
+    let turns = std::slice::from_ref(turns);
+    let of = |pick: fn(&Figures) -> f64| median(&all_figures(turns).map(pick).collect::<Vec<_>>());
+    let (own, broker) = (of(|it| it.generator_cpu), of(|it| it.cpu));
+    if own > broker {
+        let name = &turns[0].broker;
+        let more = own / broker;
+        println!("  (the generator used {more:.2} times the CPU of {name})");
+    }
 }
 
 fn heading(scenario: &Scenario, turns: &[Turns]) -> Vec<String> {
@@ -59,7 +83,8 @@ fn heading(scenario: &Scenario, turns: &[Turns]) -> Vec<String> {
         Load::Idle { .. } => vec!["broker", "bytes each", "min..max"],
         Load::Churn { .. } => vec!["broker", "CPU each", "min..max us"],
     };
-    names.extend(["x floor", "x mosquitto"]);
+    let against = format!("x {}", reference(scenario));
+    names.extend([against.as_str(), "x mosquitto"]);
     match scenario.load {
         Load::Traffic(_) => {
             names.extend(["generator", "msg/s", "waits/msg", "peak RSS"]);
@@ -67,10 +92,7 @@ fn heading(scenario: &Scenario, turns: &[Turns]) -> Vec<String> {
             if sample.is_some_and(|figures| figures.system_calls.is_some()) {
                 names.push("calls/msg");
             }
-            if sample.is_some_and(|figures| figures.latency.is_some()) {
-                names.extend(["p50 us", "p99", "p99.9", "longest"]);
-            }
-            names.push("delivery");
+            names.extend(["p50 us", "p99", "p99.9", "longest", "delivery"]);
         }
         Load::Idle { .. } => names.push("connections"),
         Load::Churn { .. } => names.push("per CPU-second"),
@@ -139,11 +161,9 @@ fn traffic_details(turns: &Turns, first: &Figures) -> (Vec<String>, bool) {
             of(&|figures| figures.system_calls.unwrap_or(f64::NAN))
         ));
     }
-    if first.latency.is_some() {
-        for rank in 0..4 {
-            let at_rank = |figures: &Figures| figures.latency.map_or(f64::NAN, |l| l[rank] as f64);
-            cells.push(format!("{:.0}", of(&at_rank) / 1e3));
-        }
+    for rank in 0..4 {
+        let at_rank = |figures: &Figures| figures.latency[rank] as f64;
+        cells.push(format!("{:.0}", of(&at_rank) / 1e3));
     }
     let mut sum = Discrepancies::default();
     for figures in all_figures(std::slice::from_ref(turns)) {
@@ -170,43 +190,122 @@ pub fn delivery(sum: &Discrepancies) -> String {
         .join(", ")
 }
 
-/// The sentence on a scenario's goal, if it has one.
-pub fn verdict(scenario: &Scenario, turns: &[Turns]) -> Option<String> {
+/// What came of a goal.
+pub struct Verdict {
+    /// The figure, if there is one.
+    reached: Option<f64>,
+    bound: f64,
+    /// Whether the figure must not be below the bound, rather than not above it.
+    at_least: bool,
+    what: String,
+}
+
+/// What came of a scenario's goal, if it has one.
+pub fn verdict(scenario: &Scenario, turns: &[Turns]) -> Option<Verdict> {
     let goal = scenario.goal?;
-    let name = scenario.name;
     let own = median_of(turns, "postbud");
+    let times = |other: &str| Some(own? / median_of(turns, other)?);
     let (reached, bound, what) = match goal {
-        Goal::ShareOfMosquitto(share) => {
-            let rival = median_of(turns, "mosquitto");
-            let reached = own.zip(rival).map(|(own, rival)| own / rival);
-            (reached, share, "of mosquitto's CPU")
+        Goal::TimesFloor(bound) => (times("floor"), bound, "x floor".to_owned()),
+        Goal::TimesReference(bound) => {
+            let name = reference(scenario);
+            (times(name), bound, format!("x {name}"))
         }
-        Goal::Below(bytes) => (own, bytes, "bytes for each connection"),
+        Goal::Below(bytes) => (own, bytes, "bytes each".to_owned()),
+        Goal::PerCpuSecond(count) => {
+            let reached = own.map(|nanoseconds| 1e9 / nanoseconds);
+            (reached, count, "per CPU-second".to_owned())
+        }
     };
-    Some(judged(name, reached, bound, what))
+    Some(Verdict {
+        reached,
+        bound,
+        at_least: matches!(goal, Goal::PerCpuSecond(_)),
+        what,
+    })
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Verdict { bound, what, .. } = self;
+        let digits = if *bound < 20.0 { 2 } else { 0 };
+        let side = if self.at_least { "at least" } else { "at most" };
+        match self.reached {
+            None => write!(out, "not judged")?,
+            Some(reached) => {
+                let missed = (reached < *bound) == self.at_least && reached != *bound;
+                let word = if missed { "MISSED " } else { "reached" };
+                write!(out, "{word} with {reached:.digits$}")?;
+            }
+        }
+        write!(out, " (goal: {side} {bound:.digits$} {what})")
+    }
 }
 
 /// The sentence on a goal: a figure that must not exceed `bound`.
 pub fn judged(name: &str, reached: Option<f64>, bound: f64, what: &str) -> String {
-    let digits = if bound < 10.0 { 3 } else { 0 };
-    let bound_told = format!("goal: at most {bound:.digits$} {what}");
-    match reached {
-        None => format!("{name:<12} not judged ({bound_told})"),
-        Some(reached) => {
-            let word = if reached <= bound {
-                "reached"
-            } else {
-                "MISSED "
-            };
-            format!("{name:<12} {word} with {reached:.digits$} ({bound_told})")
-        }
-    }
+    let verdict = Verdict {
+        reached,
+        bound,
+        at_least: false,
+        what: what.to_owned(),
+    };
+    format!("{name:<12} {verdict}")
 }
 
-/// Prints the goals, and how long it took.
-pub fn closing(verdicts: &[String], elapsed: Duration) {
+/// One line of the summary: what a scenario came to.
+pub fn summary(scenario: &Scenario, turns: &[Turns], verdict: Option<&Verdict>) -> Vec<String> {
+    let own = turns.iter().find(|turns| turns.broker == "postbud");
+    let own = own.filter(|own| !own.measured.is_empty());
+    let absent = || "-".to_owned();
+    let figure = |name: &str| {
+        let found = turns.iter().find(|turns| turns.broker == name);
+        let found = found.filter(|turns| !turns.measured.is_empty());
+        found.map_or_else(absent, |turns| figures(turns)[0].clone())
+    };
+    let times = |name: &str| own.map_or_else(absent, |own| ratio(own, median_of(turns, name)));
+    let against = reference(scenario);
+    let mut line = vec![scenario.name.to_owned()];
+    line.extend(["postbud", against, "mosquitto"].map(figure));
+    line.extend([times(against), times("mosquitto")]);
+    let all: Vec<&Figures> = own.map_or_else(Vec::new, |own| {
+        all_figures(std::slice::from_ref(own)).collect()
+    });
+    let of =
+        |pick: &dyn Fn(&Figures) -> f64| median(&all.iter().map(|it| pick(it)).collect::<Vec<_>>());
+    if all.is_empty() {
+        line.extend([absent(), absent(), absent(), absent()]);
+    } else {
+        line.extend((0..3).map(|rank| format!("{:.0}", of(&|it| it.latency[rank] as f64) / 1e3)));
+        line.push(format!("{:.1} MB", of(&|it| it.peak_resident as f64) / 1e6));
+    }
+    line.push(verdict.map_or_else(absent, Verdict::to_string));
+    line
+}
+
+/// Prints the summary, the goals of what is kept on the disk, and how long it took.
+pub fn closing(summary: Vec<Vec<String>>, verdicts: &[String], elapsed: Duration) {
+    if !summary.is_empty() {
+        println!("\nall in one (latency and memory are postbud's)");
+        let heading = [
+            "scenario",
+            "postbud",
+            "floor or other",
+            "mosquitto",
+            "x floor or other",
+            "x mosquitto",
+            "p50 us",
+            "p99",
+            "p99.9",
+            "peak RSS",
+            "postbud's goal",
+        ];
+        let mut rows = vec![heading.map(str::to_owned).to_vec()];
+        rows.extend(summary);
+        print_aligned(&rows);
+    }
     if !verdicts.is_empty() {
-        println!("\npostbud's goals");
+        println!("\npostbud's goals for what is kept on the disk");
         for verdict in verdicts {
             println!("  {verdict}");
         }

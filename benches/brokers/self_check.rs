@@ -13,7 +13,7 @@ use super::histogram::Histogram;
 use super::ledger::Discrepancies;
 use super::load::Load;
 use super::process::Usage;
-use super::scenario::{Pace, Shape, Traffic};
+use super::traffic::{Pace, Shape, TO_MANY, Traffic};
 
 /// Long enough for a slow machine to schedule everybody, short enough to wait for a silent floor.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -54,21 +54,10 @@ pub fn run() -> Result<bool, Failure> {
 /// What a load is called, the floor's fault, the load, and what it must come to.
 type Check = (&'static str, Fault, Traffic, Expected);
 
-const WINDOW: Pace = Pace::Window {
-    outstanding: 20,
-    burst: 10,
-    ahead: 40,
-};
+const WINDOW: Pace = TO_MANY;
 
 fn traffic(shape: Shape, qos: u8) -> Traffic {
-    Traffic {
-        shape,
-        qos,
-        payload: 64,
-        pace: WINDOW,
-        kept: false,
-        topics: "bench",
-    }
+    Traffic::of(shape, qos, WINDOW)
 }
 
 fn pairs(qos: u8) -> Traffic {
@@ -152,7 +141,7 @@ fn faulty_loads() -> Vec<Check> {
 }
 
 fn load(running: &mut Running, traffic: &Traffic) -> Result<Discrepancies, Failure> {
-    let mut load = Load::connect(running.address(), traffic, PATIENCE)?;
+    let mut load = Load::connect(&running.way(traffic)?, traffic, PATIENCE)?;
     let mut outcome = Ok(());
     // In steps, until enough has come for every fault to have been committed, with a deadline.
     for _ in 0..1000 {
@@ -190,7 +179,7 @@ fn compare(seen: Result<Discrepancies, Failure>, expected: &Expected) -> Result<
 fn histogram() -> Result<(), Failure> {
     let mut histogram = Histogram::new();
     for value in 1..=1_000_000 {
-        histogram.record(value);
+        histogram.record(value, 1);
     }
     for (quantile, exact) in [
         (0.0001, 100.0),
