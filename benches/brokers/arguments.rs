@@ -20,7 +20,7 @@ Broker CPU per delivered message: postbud, mosquitto and a bare relay (\"floor\"
                                {config} a postbud configuration file for that port; a built-in
                                name replaces that broker ('postbud=OTHER --config {config}')
   --rounds N                   turns of each broker (default 3 or fewer; quick 1; the median counts)
-  --seconds S                  measured window of each turn (default 1.5; quick 0.3)
+  --seconds S                  measured window of each turn (default 1; quick 0.2)
   --syscalls                   count system calls per message too (strace, after the window)
   --list                       name the scenarios
   --self-check                 run the harness against faulty relays instead
@@ -81,7 +81,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, Failure> {
         brokers: Vec::new(),
         extra: Vec::new(),
         rounds: None,
-        warm_up: Duration::from_millis(500),
+        warm_up: Duration::from_millis(300),
         window: Duration::ZERO,
         durability: false,
         full: false,
@@ -131,10 +131,10 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, Failure> {
         return Ok(Task::SelfCheck);
     }
     if options.quick {
-        options.warm_up = Duration::from_millis(100);
+        options.warm_up = Duration::from_millis(60);
     }
     if options.window.is_zero() {
-        options.window = Duration::from_millis(if options.quick { 300 } else { 1500 });
+        options.window = Duration::from_millis(if options.quick { 200 } else { 1000 });
     }
     Ok(Task::Measure(options))
 }

@@ -86,19 +86,23 @@ impl Churner {
         self.answered = 0;
     }
 
-    /// Appends what is due by now: one subscription each time, and the end of the one before.
+    /// Appends what is due by now.
     pub fn write(&mut self, out: &mut Vec<u8>) {
-        let due = self.since.elapsed().as_micros() * 2 * PER_SECOND / 1_000_000;
-        while u128::from(self.begun) < due && self.unanswered() < UNANSWERED {
-            let filter = filter(EACH * EACH, (self.begun / 2) as usize % EACH);
-            let identifier = self.next_identifier;
-            match self.begun % 2 {
-                0 => wire::subscribe(out, Dialect::Three, identifier, &[&filter], 0),
-                _ => wire::unsubscribe(out, identifier, &filter),
-            }
-            self.next_identifier = wire::following(identifier);
-            self.begun += 1;
+        let due = self.since.elapsed().as_micros() * PER_SECOND / 1_000_000;
+        while u128::from(self.begun / 2) < due && self.unanswered() < UNANSWERED {
+            self.write_pair(out);
         }
+    }
+
+    /// Appends a SUBSCRIBE and the UNSUBSCRIBE that takes it back.
+    pub fn write_pair(&mut self, out: &mut Vec<u8>) {
+        let filter = filter(EACH * EACH, (self.begun / 2) as usize % EACH);
+        let identifier = self.next_identifier;
+        wire::subscribe(out, Dialect::Three, identifier, &[&filter], 0);
+        let identifier = wire::following(identifier);
+        wire::unsubscribe(out, identifier, &filter);
+        self.next_identifier = wire::following(identifier);
+        self.begun += 2;
     }
 
     /// Takes the answers in `bytes`. Returns the bytes of those that were whole.

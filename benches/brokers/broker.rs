@@ -31,6 +31,8 @@ pub struct Broker {
     kind: Kind,
     keeping: Keeping,
     certificate: Option<Certificate>,
+    /// Whether bounds on what is retained, and on what waits for one client, are out of the way.
+    is_unbounded: bool,
 }
 
 /// What a postbud keeps, and where.
@@ -73,6 +75,7 @@ impl Broker {
             kind: Kind::Postbud(path),
             keeping: Keeping::default(),
             certificate: None,
+            is_unbounded: false,
         })
     }
 
@@ -83,6 +86,7 @@ impl Broker {
             kind: self.kind.clone(),
             keeping,
             certificate: None,
+            is_unbounded: false,
         }
     }
 
@@ -90,6 +94,14 @@ impl Broker {
     pub fn with_tls(&self, certificate: Certificate) -> Broker {
         Broker {
             certificate: Some(certificate),
+            ..self.clone()
+        }
+    }
+
+    /// The same broker, with bounds out of the way that a million retained messages could reach.
+    pub fn without_bounds(&self) -> Broker {
+        Broker {
+            is_unbounded: true,
             ..self.clone()
         }
     }
@@ -116,6 +128,7 @@ impl Broker {
             kind: Kind::Mosquitto(path),
             keeping: Keeping::default(),
             certificate: None,
+            is_unbounded: false,
         })
     }
 
@@ -130,6 +143,7 @@ impl Broker {
             kind: Kind::Floor(fault),
             keeping: Keeping::default(),
             certificate: None,
+            is_unbounded: false,
         }
     }
 
@@ -140,6 +154,7 @@ impl Broker {
             kind: Kind::Command(line.to_owned()),
             keeping: Keeping::default(),
             certificate: None,
+            is_unbounded: false,
         }
     }
 
@@ -243,6 +258,9 @@ impl Broker {
              [store]\npath = \"{store}\"\ndurability = \"{durability}\"\n\
              [log]\nlevel = \"info\"\n"
         );
+        if self.is_unbounded {
+            text += "[retained]\nmessages = 4_000_000\nbytes = \"4GiB\"\n";
+        }
         if let Some(Certificate { certificate, key }) = &self.certificate {
             text += &format!(
                 "[[listener]]\nkind = \"tls\"\naddress = \"127.0.0.1:{tls}\"\n\
@@ -258,10 +276,11 @@ impl Broker {
     /// Mosquitto at its best: no disk, no log, and windows that do not throttle the load.
     fn mosquitto_configuration(&self, directory: &Path, ports: &Ports) -> Result<PathBuf, Failure> {
         let Ports { plain, tls, .. } = ports;
+        let queued = if self.is_unbounded { 0 } else { 100_000 };
         let path = directory.join(format!("mosquitto-{plain}.conf"));
         let mut text = format!(
             "allow_anonymous true\npersistence false\nlog_type none\n\
-             max_inflight_messages 100\nmax_queued_messages 100000\n\
+             max_inflight_messages 100\nmax_queued_messages {queued}\n\
              listener {plain} 127.0.0.1\n"
         );
         if let Some(Certificate { certificate, key }) = &self.certificate {

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ClientConfig, ServerConfig};
 
 use super::failure::Failure;
 
@@ -27,9 +28,15 @@ struct Made {
     certificate: String,
     key: String,
     client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
 }
 
 static MADE: OnceLock<Result<Made, Failure>> = OnceLock::new();
+
+/// A server that shows the certificate.
+pub fn server() -> Result<Arc<ServerConfig>, Failure> {
+    Ok(Arc::clone(&made()?.server))
+}
 
 /// A client that trusts the certificate, and makes every handshake in full.
 pub fn client() -> Result<Arc<ClientConfig>, Failure> {
@@ -67,9 +74,20 @@ fn make() -> Result<Made, Failure> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     client.resumption = Resumption::disabled();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der());
+    let server = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| failed(&error))?
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![made.cert.der().clone()],
+            key.map_err(|error| failed(&error))?,
+        )
+        .map_err(|error| failed(&error))?;
     Ok(Made {
         certificate: made.cert.pem(),
         key: made.signing_key.serialize_pem(),
         client: Arc::new(client),
+        server: Arc::new(server),
     })
 }

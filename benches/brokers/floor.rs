@@ -37,6 +37,8 @@ pub enum Fault {
     Misroute,
     /// Changes a byte of a payload.
     Damage,
+    /// Changes a byte of the first property, where there are any.
+    Property,
     /// Acknowledges a publication twice.
     Acknowledge,
     /// Delivers nothing any more.
@@ -52,6 +54,7 @@ pub const FAULTS: &[(&str, Fault)] = &[
     ("swap", Fault::Swap),
     ("misroute", Fault::Misroute),
     ("damage", Fault::Damage),
+    ("property", Fault::Property),
     ("acknowledge", Fault::Acknowledge),
     ("silence", Fault::Silence),
     ("die", Fault::Die),
@@ -74,11 +77,31 @@ struct Floor {
     topics: HashMap<Vec<u8>, Vec<Subscription>>,
     /// What stands before the `#`.
     prefixes: Vec<(Vec<u8>, Subscription)>,
+    /// The members of the one group there may be, what stands before the `#`, and whose turn it is.
+    group: Group,
     dirty: Vec<usize>,
     unread: Vec<usize>,
     fault: Fault,
     delivered: u64,
     held_back: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Group {
+    prefix: Vec<u8>,
+    members: Vec<Subscription>,
+    next: usize,
+}
+
+impl Group {
+    /// Who gets a message to `topic`.
+    fn member(&mut self, topic: &[u8]) -> Option<Subscription> {
+        if self.members.is_empty() || !topic.starts_with(&self.prefix) {
+            return None;
+        }
+        self.next = (self.next + 1) % self.members.len();
+        Some(self.members[self.next])
+    }
 }
 
 struct Connection {
@@ -111,6 +134,7 @@ pub fn serve(port: u16, fault: Fault) -> Result<(), Failure> {
         free: Vec::new(),
         topics: HashMap::new(),
         prefixes: Vec::new(),
+        group: Group::default(),
         dirty: Vec::new(),
         unread: Vec::new(),
         fault,
@@ -179,6 +203,8 @@ impl Floor {
         for subscriptions in self.topics.values_mut() {
             subscriptions.retain(|subscription| subscription.connection != index);
         }
+        let members = &mut self.group.members;
+        members.retain(|subscription| subscription.connection != index);
         self.prefixes
             .retain(|(_, subscription)| subscription.connection != index);
     }
@@ -261,7 +287,14 @@ impl Floor {
             connection: index,
             qos,
         };
-        match filter.strip_suffix(b"#") {
+        let shared = filter.strip_prefix(b"$share/");
+        let slash = shared.and_then(|it| it.iter().position(|byte| *byte == b'/'));
+        let shared = shared.zip(slash).map(|(it, slash)| &it[slash + 1..]);
+        match shared.unwrap_or(filter).strip_suffix(b"#") {
+            Some(prefix) if shared.is_some() => {
+                self.group.prefix = prefix.to_vec();
+                self.group.members.push(subscription);
+            }
             Some(prefix) => self.prefixes.push((prefix.to_vec(), subscription)),
             None => self
                 .topics
@@ -313,10 +346,13 @@ impl Floor {
                 );
             }
         }
+        if let Some(member) = self.group.member(publish.topic) {
+            deliver(&mut self.connections, &mut self.dirty, member, publish);
+        }
         Ok(())
     }
 
-    /// The same for exact topics, but for the one message that something is done to.
+    /// The same for exact topics and the group, but for the one message that something is done to.
     fn relay_faultily(&mut self, index: usize, publish: &Publish<'_>) -> Result<(), Malformed> {
         self.delivered += 1;
         if self.delivered < FAULTY || (self.delivered > FAULTY + 1 && self.fault != Fault::Silence)
@@ -337,10 +373,15 @@ impl Floor {
                 self.copy(publish, publish.payload);
                 self.copy(publish, publish.payload);
             }
-            Fault::Damage if first => {
+            Fault::Damage | Fault::Property if first => {
                 let mut payload = publish.payload.to_vec();
-                if let Some(last) = payload.last_mut() {
-                    *last ^= 1;
+                // Behind the length of all, the property's identifier, and the length of its text.
+                let place = match self.fault {
+                    Fault::Property => 4,
+                    _ => payload.len().saturating_sub(1),
+                };
+                if let Some(byte) = payload.get_mut(place) {
+                    *byte ^= 1;
                 }
                 self.copy(publish, &payload);
             }
@@ -385,6 +426,9 @@ impl Floor {
                 *subscription,
                 &publish,
             );
+        }
+        if let Some(member) = self.group.member(publish.topic) {
+            deliver(&mut self.connections, &mut self.dirty, member, &publish);
         }
     }
 

@@ -87,7 +87,7 @@ impl Flow {
         let properties = match traffic.dialect {
             Dialect::Three => Vec::new(),
             Dialect::Properties => wire::content_type_and_two_more(),
-            Dialect::Aliases => wire::first_alias(),
+            Dialect::Aliases => wire::alias(1),
         };
         let of_five = traffic.dialect.is_five().then_some(properties.as_slice());
         let frame = |topic: &str| {

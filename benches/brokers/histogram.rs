@@ -34,13 +34,15 @@ impl Histogram {
         self.longest = 0;
     }
 
-    /// Counts a duration that `count` messages had.
+    /// Counts a duration that `count` messages had, in any number.
     #[inline]
     pub fn record(&mut self, nanoseconds: u64, count: u64) {
         let bucket = bucket_of(nanoseconds).min(self.counts.len() - 1);
         self.counts[bucket] += count;
         self.total += count;
-        self.longest = self.longest.max(nanoseconds);
+        if count > 0 {
+            self.longest = self.longest.max(nanoseconds);
+        }
     }
 
     /// How many were counted.

@@ -23,7 +23,7 @@ use super::connections::{self, Way};
 use super::failure::Failure;
 use super::flow::{Flow, Label};
 use super::histogram::Histogram;
-use super::ledger::{Discrepancies, Ledger};
+use super::ledger::{Discrepancies, Group, Ledger};
 use super::stream::Stream;
 use super::traffic::{Beside, Dialect, Pace, Shape, Traffic};
 use super::wire::{self, Frame, Malformed, Publish};
@@ -45,6 +45,8 @@ pub struct Load {
     events: Events,
     connections: Vec<Connection>,
     flows: Vec<Flow>,
+    /// Where subscribers share what comes: what they all have, of each flow.
+    groups: Vec<Group>,
     /// Flows that may send more, and connections with something to write, after this round.
     touched: Vec<usize>,
     unflushed: Vec<usize>,
@@ -118,11 +120,18 @@ impl Load {
             }
         };
         let publishers = traffic.shape.publishers();
+        if let Shape::Shared { .. } = traffic.shape {
+            load.groups = (0..publishers).map(|_| Group::default()).collect();
+        }
         for index in 0..traffic.shape.subscribers() {
             let (filter, first_flow, flows) = match traffic.shape {
                 Shape::Pairs(_) | Shape::Away(_) => (topic_of(traffic, index), index, 1),
                 Shape::FanOut(_) => (topic_of(traffic, 0), 0, 1),
                 Shape::FanIn(_) => (everything(traffic), 0, publishers),
+                Shape::Shared { .. } => {
+                    let shared = format!("$share/workers/{}", everything(traffic));
+                    (shared, 0, publishers)
+                }
             };
             let mut stream = open(&format!("subscriber-{index}"))?;
             connections::subscribe(&mut stream, traffic.dialect, &[&filter], traffic.qos)?;
@@ -183,6 +192,7 @@ impl Load {
             events: Events::with_capacity(1024),
             connections: Vec::new(),
             flows: Vec::new(),
+            groups: Vec::new(),
             touched: Vec::new(),
             unflushed: Vec::new(),
             unread: Vec::new(),
@@ -291,6 +301,9 @@ impl Load {
         for flow in &self.flows {
             sum.wrong_acknowledgements += flow.wrong_acknowledgements + flow.unacknowledged;
         }
+        for (flow, group) in self.flows.iter().zip(&self.groups) {
+            sum.add(&group.discrepancies(flow.sent));
+        }
         for connection in &self.connections {
             if let Role::Subscriber {
                 first_flow,
@@ -298,7 +311,10 @@ impl Load {
             } = &connection.role
             {
                 for (flow, ledger) in self.flows[*first_flow..].iter().zip(ledgers) {
-                    sum.add(&ledger.discrepancies(flow.sent));
+                    sum.add(&match self.groups.is_empty() {
+                        true => ledger.discrepancies(flow.sent),
+                        false => ledger.discrepancies_in_group(),
+                    });
                 }
             }
         }
@@ -476,22 +492,13 @@ impl Load {
                 continue;
             }
             let publish = Publish::of(&frame, self.dialect.is_five())?;
+            let identifier = publish.packet_identifier;
             match publish.qos {
                 0 => {}
-                1 => wire::acknowledge(
-                    &mut connection.output,
-                    wire::PUBACK,
-                    publish.packet_identifier,
-                ),
-                _ => wire::acknowledge(
-                    &mut connection.output,
-                    wire::PUBREC,
-                    publish.packet_identifier,
-                ),
+                1 => wire::acknowledge(&mut connection.output, wire::PUBACK, identifier),
+                _ => wire::acknowledge(&mut connection.output, wire::PUBREC, identifier),
             }
-            let Some(label) = Label::of(publish.payload) else {
-                return Err(Malformed);
-            };
+            let label = Label::of(publish.payload).ok_or(Malformed)?;
             let ledger = ledgers.get_mut(label.flow.wrapping_sub(*first_flow));
             let (Some(ledger), Some(flow)) = (ledger, self.flows.get_mut(label.flow)) else {
                 self.misrouted += 1;
@@ -501,11 +508,15 @@ impl Load {
                 Dialect::Aliases => named(&mut connection.aliases, &publish),
                 _ => publish.topic,
             };
-            if !flow.recognises(topic, &publish) {
+            if !flow.recognises(topic, &publish) || label.sequence >= flow.sent {
                 self.misrouted += 1;
                 continue;
             }
-            if ledger.record(label.sequence) {
+            let is_first = match self.groups.get_mut(label.flow) {
+                None => ledger.record(label.sequence),
+                Some(group) => ledger.record_in(group, label.sequence),
+            };
+            if is_first {
                 flow.received += 1;
                 self.received += 1;
                 if !flow.touched {
@@ -514,16 +525,12 @@ impl Load {
                 }
             }
             if label.written_at != stamp {
-                if alike > 0 {
-                    self.latency.record(now.saturating_sub(stamp), alike);
-                }
+                self.latency.record(now.saturating_sub(stamp), alike);
                 (stamp, alike) = (label.written_at, 0);
             }
             alike += 1;
         }
-        if alike > 0 {
-            self.latency.record(now.saturating_sub(stamp), alike);
-        }
+        self.latency.record(now.saturating_sub(stamp), alike);
         if self.received > before {
             self.last_progress = Instant::now();
         }
@@ -614,7 +621,7 @@ impl Connection {
 }
 
 /// The topic of `publish`, by its Topic Alias if it has one; empty if that is unknown.
-fn named<'a>(aliases: &'a mut Vec<Vec<u8>>, publish: &Publish<'a>) -> &'a [u8] {
+pub fn named<'a>(aliases: &'a mut Vec<Vec<u8>>, publish: &Publish<'a>) -> &'a [u8] {
     let allowed = 1..=wire::ALIASES;
     let Some(alias) = publish.alias().filter(|alias| allowed.contains(alias)) else {
         return publish.topic;

@@ -88,12 +88,14 @@
 //! | `stream` | a connection's bytes, plain or inside TLS |
 //! | `certificate` | what brokers show in TLS, and the generator trusts |
 //! | `connections` | loads without messages: idle connections, connection churn |
+//! | `retained` | retained messages in a great number |
 //! | `process` | CPU, memory and context switches out of `/proc`; system calls out of strace |
 //! | `histogram` | latency |
 //! | `wire` | the few bytes of MQTT 3.1.1 that generator and floor speak |
 //! | `floor` | the bare relay |
 //! | `report` | medians, ratios, tables, goals |
 //! | `self_check` | does the harness notice what it claims to notice? |
+//! | `pieces` | the same of what no floor can show |
 
 #![forbid(unsafe_code)]
 
@@ -112,8 +114,10 @@ mod histogram;
 mod kept;
 mod ledger;
 mod load;
+mod pieces;
 mod process;
 mod report;
+mod retained;
 mod rounds;
 mod scenario;
 mod self_check;

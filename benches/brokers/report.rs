@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::arguments::Options;
 use super::broker::Broker;
 use super::ledger::Discrepancies;
+use super::retained::Retained;
 use super::rounds::{Figures, Measured, Turns};
 use super::scenario::{Goal, Scenario};
 use super::traffic::Load;
@@ -82,6 +83,7 @@ fn heading(scenario: &Scenario, turns: &[Turns]) -> Vec<String> {
         Load::Traffic(_) => vec!["broker", "CPU/msg", "min..max us"],
         Load::Idle { .. } => vec!["broker", "bytes each", "min..max"],
         Load::Churn { .. } => vec!["broker", "CPU each", "min..max us"],
+        Load::Retained { .. } => vec!["broker", "set + read", "min..max us"],
     };
     let against = format!("x {}", reference(scenario));
     names.extend([against.as_str(), "x mosquitto"]);
@@ -96,6 +98,14 @@ fn heading(scenario: &Scenario, turns: &[Turns]) -> Vec<String> {
         }
         Load::Idle { .. } => names.push("connections"),
         Load::Churn { .. } => names.push("per CPU-second"),
+        Load::Retained { .. } => names.extend([
+            "CPU to set",
+            "CPU to read",
+            "bytes each",
+            "at the peak",
+            "messages",
+            "delivery",
+        ]),
     }
     names.into_iter().map(str::to_owned).collect()
 }
@@ -138,7 +148,30 @@ fn details(turns: &Turns) -> (Vec<String>, bool) {
             (vec![format!("{:.0}", 1e9 / median(&each))], true)
         }
         Measured::Traffic(first) => traffic_details(turns, first),
+        Measured::Retained(_) => retained_details(turns),
     }
+}
+
+fn retained_details(turns: &Turns) -> (Vec<String>, bool) {
+    let all = turns.measured.iter().filter_map(|measured| match measured {
+        Measured::Retained(retained) => Some(*retained),
+        _ => None,
+    });
+    let all: Vec<Retained> = all.collect();
+    let of = |pick: fn(&Retained) -> f64| median(&all.iter().map(pick).collect::<Vec<_>>());
+    let mut sum = Discrepancies::default();
+    for retained in &all {
+        sum.add(&retained.discrepancies);
+    }
+    let cells = vec![
+        microseconds(of(|it| it.set)),
+        microseconds(of(|it| it.read)),
+        format!("{:.0}", of(|it| it.bytes_each)),
+        format!("{:.0}", of(|it| it.peak_each)),
+        format!("{:.0}", of(|it| it.count as f64)),
+        delivery(&sum),
+    ];
+    (cells, sum.none())
 }
 
 fn traffic_details(turns: &Turns, first: &Figures) -> (Vec<String>, bool) {
@@ -268,17 +301,16 @@ pub fn summary(scenario: &Scenario, turns: &[Turns], verdict: Option<&Verdict>) 
     let mut line = vec![scenario.name.to_owned()];
     line.extend(["postbud", against, "mosquitto"].map(figure));
     line.extend([times(against), times("mosquitto")]);
-    let all: Vec<&Figures> = own.map_or_else(Vec::new, |own| {
-        all_figures(std::slice::from_ref(own)).collect()
-    });
-    let of =
-        |pick: &dyn Fn(&Figures) -> f64| median(&all.iter().map(|it| pick(it)).collect::<Vec<_>>());
-    if all.is_empty() {
-        line.extend([absent(), absent(), absent(), absent()]);
-    } else {
-        line.extend((0..3).map(|rank| format!("{:.0}", of(&|it| it.latency[rank] as f64) / 1e3)));
-        line.push(format!("{:.1} MB", of(&|it| it.peak_resident as f64) / 1e6));
-    }
+    let cell = |pick: &dyn Fn(&Measured) -> Option<u64>, unit: f64, digits: usize| {
+        let all = own.into_iter().flat_map(|own| &own.measured);
+        let all: Vec<f64> = all.filter_map(pick).map(|it| it as f64 / unit).collect();
+        match all.is_empty() {
+            true => absent(),
+            false => format!("{:.digits$}", median(&all)),
+        }
+    };
+    let at = |rank: usize| cell(&|it| it.latency().map(|latency| latency[rank]), 1e3, 0);
+    line.extend([at(0), at(1), at(2), cell(&Measured::peak_resident, 1e6, 1)]);
     line.push(verdict.map_or_else(absent, Verdict::to_string));
     line
 }
@@ -297,7 +329,7 @@ pub fn closing(summary: Vec<Vec<String>>, verdicts: &[String], elapsed: Duration
             "p50 us",
             "p99",
             "p99.9",
-            "peak RSS",
+            "peak MB",
             "postbud's goal",
         ];
         let mut rows = vec![heading.map(str::to_owned).to_vec()];
@@ -319,7 +351,7 @@ pub fn all_figures(turns: &[Turns]) -> impl Iterator<Item = &Figures> {
         .flat_map(|turns| &turns.measured)
         .filter_map(|measured| match measured {
             Measured::Traffic(figures) => Some(figures),
-            Measured::Idle(_) | Measured::Churn { .. } => None,
+            _ => None,
         })
 }
 

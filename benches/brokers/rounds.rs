@@ -19,6 +19,7 @@ use super::ledger::Discrepancies;
 use super::load;
 use super::process::{self, Machine, SystemCalls, Usage};
 use super::report;
+use super::retained::{self, Retained};
 use super::scenario::{self, Scenario};
 use super::traffic::{Load, Traffic};
 
@@ -37,6 +38,8 @@ pub enum Measured {
         /// Broker CPU for each, in nanoseconds.
         cpu_each: f64,
     },
+    /// Retained messages.
+    Retained(Retained),
 }
 
 /// What a turn with messages gave.
@@ -75,6 +78,24 @@ impl Measured {
             Measured::Traffic(figures) => figures.cpu,
             Measured::Idle(idle) => idle.bytes_each,
             Measured::Churn { cpu_each } => *cpu_each,
+            Measured::Retained(retained) => retained.set + retained.read,
+        }
+    }
+
+    /// Latency in nanoseconds, where measured: p50, p99, p99.9, longest.
+    pub fn latency(&self) -> Option<[u64; 4]> {
+        match self {
+            Measured::Traffic(figures) => Some(figures.latency),
+            _ => None,
+        }
+    }
+
+    /// The most memory resident, in bytes, where looked at.
+    pub fn peak_resident(&self) -> Option<u64> {
+        match self {
+            Measured::Traffic(figures) => Some(figures.peak_resident),
+            Measured::Retained(retained) => Some(retained.peak_resident),
+            _ => None,
         }
     }
 }
@@ -222,11 +243,12 @@ fn turn(
     options: &Options,
     directory: &Path,
 ) -> Result<Measured, Failure> {
-    let mut running = match load.tls() {
-        true => broker
+    let mut running = match load {
+        Load::Retained { .. } => broker.without_bounds().start(directory)?,
+        _ if load.tls() => broker
             .with_tls(Certificate::write(directory)?)
             .start(directory)?,
-        false => broker.start(directory)?,
+        _ => broker.start(directory)?,
     };
     let outcome = match *load {
         Load::Traffic(traffic) => {
@@ -250,6 +272,10 @@ fn turn(
         } => {
             let count = if options.quick { quick } else { connections };
             churn_turn(&running, count, at_once)
+        }
+        Load::Retained { count, quick } => {
+            let count = if options.quick { quick } else { count };
+            retained::run(&running, count).map(Measured::Retained)
         }
     };
     let measured = outcome.map_err(|failure| running.explain(failure))?;

@@ -56,6 +56,10 @@ pub const TABLE: &[Scenario] = &[
         Load::Idle { connections: 2_000, quick: 500, tls: true }, Some(Below(12_288.0)))
         .against("plain", Load::Idle { connections: 2_000, quick: 500, tls: false }),
 
+    row("shared", "50 publishers -> 100 members of one group, QoS 1, 20 outstanding in bursts of 10",
+        traffic(Shape::Shared { publishers: 50, members: 100 }, 1, ACKNOWLEDGED), None),
+    row("retained", "1,000,000 retained messages set at QoS 1, and read through one wildcard at QoS 0",
+        Load::Retained { count: 1_000_000, quick: 50_000 }, None).above_floor().in_rounds(1),
     row("subs-100k", "as pairs-qos0, with 100,000 wildcard subscriptions elsewhere, 1,000/s coming and going",
         beside(PAIRS, SUBSCRIPTIONS_100K), Some(TimesReference(1.2)))
         .against("1,000", beside(PAIRS, SUBSCRIPTIONS_1K)),
@@ -69,7 +73,7 @@ pub const TABLE: &[Scenario] = &[
         beside(FEW_PAIRS, IDLE_9990), Some(TimesReference(1.2)))
         .against("10 in all", beside(FEW_PAIRS, Beside::Nobody)),
     row("slow", "as pairs-qos0, beside a subscriber to everything that does not read",
-        beside(PAIRS, Beside::Slow), None)
+        beside(PAIRS, Beside::Slow), Some(TimesReference(1.2)))
         .against("without", beside(PAIRS, Beside::Nobody)),
 ];
 

@@ -23,6 +23,13 @@ pub enum Load {
         /// How many are open at the same time.
         at_once: usize,
     },
+    /// Retained messages: their CPU and memory in the broker.
+    Retained {
+        /// How many.
+        count: usize,
+        /// How many in a quick run.
+        quick: usize,
+    },
 }
 
 impl Load {
@@ -31,7 +38,7 @@ impl Load {
         match self {
             Load::Traffic(traffic) => traffic.tls,
             Load::Idle { tls, .. } => *tls,
-            Load::Churn { .. } => false,
+            Load::Churn { .. } | Load::Retained { .. } => false,
         }
     }
 }
@@ -154,6 +161,13 @@ pub enum Shape {
     FanOut(usize),
     /// So many publishers with a topic each, one subscriber to all of them by a wildcard.
     FanIn(usize),
+    /// So many publishers with a topic each, and so many members of one group that share what comes.
+    Shared {
+        /// How many publishers.
+        publishers: usize,
+        /// How many members.
+        members: usize,
+    },
     /// So many publishers with a topic each, and nobody who receives anything.
     Away(usize),
 }
@@ -164,6 +178,7 @@ impl Shape {
         match self {
             Shape::Pairs(count) | Shape::FanIn(count) | Shape::Away(count) => count,
             Shape::FanOut(_) => 1,
+            Shape::Shared { publishers, .. } => publishers,
         }
     }
 
@@ -172,6 +187,7 @@ impl Shape {
         match self {
             Shape::Pairs(count) | Shape::FanOut(count) => count,
             Shape::FanIn(_) => 1,
+            Shape::Shared { members, .. } => members,
             Shape::Away(_) => 0,
         }
     }
@@ -180,7 +196,7 @@ impl Shape {
     pub fn copies(self) -> usize {
         match self {
             Shape::FanOut(count) => count,
-            Shape::Pairs(_) | Shape::FanIn(_) => 1,
+            Shape::Pairs(_) | Shape::FanIn(_) | Shape::Shared { .. } => 1,
             Shape::Away(_) => 0,
         }
     }

@@ -27,6 +27,10 @@ pub const UNSUBACK: u8 = 0xB0;
 pub const CONNECT: u8 = 0x10;
 /// First four bits of a PUBLISH.
 pub const PUBLISH: u8 = 0x30;
+/// First byte of a PINGRESP.
+pub const PINGRESP: u8 = 0xD0;
+/// A whole PINGREQ.
+pub const PINGREQ: [u8; 2] = [0xC0, 0];
 /// A whole DISCONNECT.
 pub const DISCONNECT: [u8; 2] = [0xE0, 0];
 /// A whole CONNACK: accepted, no session present.
@@ -215,9 +219,9 @@ pub fn content_type_and_two_more() -> Vec<u8> {
     out
 }
 
-/// Properties of a PUBLISH: Topic Alias 1.
-pub fn first_alias() -> Vec<u8> {
-    vec![property::TOPIC_ALIAS, 0, 1]
+/// Properties of a PUBLISH: that Topic Alias.
+pub fn alias(alias: u8) -> Vec<u8> {
+    vec![property::TOPIC_ALIAS, 0, alias]
 }
 
 /// Appends a CONNECT without will, name or password; `clean` is its Clean Session or Clean Start.
