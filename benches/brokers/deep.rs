@@ -16,6 +16,7 @@ use super::load::{self, Load};
 use super::process::{self, Usage};
 use super::report::{self, median};
 use super::rounds::{self, Figures, PATIENCE};
+use super::summary::{self, Summary};
 use super::traffic::{self, Pace, Shape, Traffic};
 
 /// What `--only` calls it.
@@ -58,7 +59,7 @@ fn depth(place: &Place<'_>) -> u64 {
 }
 
 /// Runs it, and says what came of its goals.
-pub fn run(place: &Place<'_>, verdicts: &mut Vec<String>) -> Result<bool, Failure> {
+pub fn run(place: &Place<'_>, summary: &mut Summary) -> Result<bool, Failure> {
     let deep = place.postbud("deep", "flush", 2 * depth(place));
     let mut running = deep.start(place.directory)?;
     let filled = fill(place, &running).map_err(|failure| running.explain(failure))?;
@@ -75,7 +76,7 @@ pub fn run(place: &Place<'_>, verdicts: &mut Vec<String>) -> Result<bool, Failur
     running.stop()?;
 
     let written = (filled.written + drained.written) as f64 / filled.messages as f64 / CONTENT;
-    let mut told = vec![report::judged(
+    let mut told = vec![summary::judged(
         NAME,
         Some(written),
         1.5,
@@ -85,15 +86,15 @@ pub fn run(place: &Place<'_>, verdicts: &mut Vec<String>) -> Result<bool, Failur
         let most = filled.messages as f64 / 1e6;
         let (cpu, peak) = (restarted.cpu as f64 / 1e9, restarted.peak as f64 / MB);
         told.extend([
-            report::judged(NAME, Some(cpu), 0.5 * most, "seconds of CPU to start"),
-            report::judged(NAME, Some(peak), 100.0 * most, "MB of memory to start"),
-            report::judged(
+            summary::judged(NAME, Some(cpu), 0.5 * most, "seconds of CPU to start"),
+            summary::judged(NAME, Some(peak), 100.0 * most, "MB of memory to start"),
+            summary::judged(
                 NAME,
                 Some(drained.left as f64 / MB),
                 64.0,
                 "MB of the disk left",
             ),
-            report::judged(
+            summary::judged(
                 NAME,
                 Some(drained.rest.as_secs_f64()),
                 5.0,
@@ -102,12 +103,12 @@ pub fn run(place: &Place<'_>, verdicts: &mut Vec<String>) -> Result<bool, Failur
         ]);
     }
     told.extend([
-        report::judged(NAME, Some(others.cpu), 1.2, "of others' CPU without it"),
-        report::judged(NAME, Some(others.p99), 1.5, "of others' p99 without it"),
+        summary::judged(NAME, Some(others.cpu), 1.2, "of others' CPU without it"),
+        summary::judged(NAME, Some(others.p99), 1.5, "of others' p99 without it"),
     ]);
     for verdict in told {
         println!("  {verdict}");
-        verdicts.push(verdict);
+        summary.verdicts.push(verdict);
     }
     Ok(drained.discrepancies.none() && others.sound)
 }

@@ -93,7 +93,8 @@
 //! | `histogram` | latency |
 //! | `wire` | the few bytes of MQTT 3.1.1 that generator and floor speak |
 //! | `floor` | the bare relay |
-//! | `report` | medians, ratios, tables, goals |
+//! | `report` | medians, ratios, tables |
+//! | `summary` | goals, and the table of all scenarios |
 //! | `self_check` | does the harness notice what it claims to notice? |
 //! | `pieces` | the same of what no floor can show |
 
@@ -122,6 +123,7 @@ mod rounds;
 mod scenario;
 mod self_check;
 mod stream;
+mod summary;
 mod traffic;
 mod wire;
 

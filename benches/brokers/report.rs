@@ -1,15 +1,13 @@
-//! Medians, ratios, tables and goals, for a person to read.
+//! Medians, ratios and tables, for a person to read.
 
-use std::fmt;
 use std::fs;
-use std::time::Duration;
 
 use super::arguments::Options;
 use super::broker::Broker;
 use super::ledger::Discrepancies;
 use super::retained::Retained;
 use super::rounds::{Figures, Measured, Turns};
-use super::scenario::{Goal, Scenario};
+use super::scenario::Scenario;
 use super::traffic::Load;
 
 /// Says what is about to run, and on what.
@@ -25,6 +23,9 @@ pub fn opening(brokers: &[Broker], options: &Options) {
         options.window,
         options.warm_up
     );
+    if options.quick {
+        println!("quick: of what a heading counts in thousands there is a twentieth or more");
+    }
     println!(
         "CPU is user + system time of the broker's process per delivered message; wall time and"
     );
@@ -60,7 +61,7 @@ pub fn table(scenario: &Scenario, turns: &[Turns]) -> bool {
 }
 
 /// What the first ratio is to.
-fn reference(scenario: &Scenario) -> &'static str {
+pub fn reference(scenario: &Scenario) -> &'static str {
     let reference = scenario.reference.as_ref();
     reference.map_or("floor", |reference| reference.name)
 }
@@ -221,128 +222,6 @@ pub fn delivery(sum: &Discrepancies) -> String {
     told.map(|(what, count)| format!("{what} {count}"))
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// What came of a goal.
-pub struct Verdict {
-    /// The figure, if there is one.
-    reached: Option<f64>,
-    bound: f64,
-    /// Whether the figure must not be below the bound, rather than not above it.
-    at_least: bool,
-    what: String,
-}
-
-/// What came of a scenario's goal, if it has one.
-pub fn verdict(scenario: &Scenario, turns: &[Turns]) -> Option<Verdict> {
-    let goal = scenario.goal?;
-    let own = median_of(turns, "postbud");
-    let times = |other: &str| Some(own? / median_of(turns, other)?);
-    let (reached, bound, what) = match goal {
-        Goal::TimesFloor(bound) => (times("floor"), bound, "x floor".to_owned()),
-        Goal::TimesReference(bound) => {
-            let name = reference(scenario);
-            (times(name), bound, format!("x {name}"))
-        }
-        Goal::Below(bytes) => (own, bytes, "bytes each".to_owned()),
-        Goal::PerCpuSecond(count) => {
-            let reached = own.map(|nanoseconds| 1e9 / nanoseconds);
-            (reached, count, "per CPU-second".to_owned())
-        }
-    };
-    Some(Verdict {
-        reached,
-        bound,
-        at_least: matches!(goal, Goal::PerCpuSecond(_)),
-        what,
-    })
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verdict { bound, what, .. } = self;
-        let digits = if *bound < 20.0 { 2 } else { 0 };
-        let side = if self.at_least { "at least" } else { "at most" };
-        match self.reached {
-            None => write!(out, "not judged")?,
-            Some(reached) => {
-                let missed = (reached < *bound) == self.at_least && reached != *bound;
-                let word = if missed { "MISSED " } else { "reached" };
-                write!(out, "{word} with {reached:.digits$}")?;
-            }
-        }
-        write!(out, " (goal: {side} {bound:.digits$} {what})")
-    }
-}
-
-/// The sentence on a goal: a figure that must not exceed `bound`.
-pub fn judged(name: &str, reached: Option<f64>, bound: f64, what: &str) -> String {
-    let verdict = Verdict {
-        reached,
-        bound,
-        at_least: false,
-        what: what.to_owned(),
-    };
-    format!("{name:<12} {verdict}")
-}
-
-/// One line of the summary: what a scenario came to.
-pub fn summary(scenario: &Scenario, turns: &[Turns], verdict: Option<&Verdict>) -> Vec<String> {
-    let own = turns.iter().find(|turns| turns.broker == "postbud");
-    let own = own.filter(|own| !own.measured.is_empty());
-    let absent = || "-".to_owned();
-    let figure = |name: &str| {
-        let found = turns.iter().find(|turns| turns.broker == name);
-        let found = found.filter(|turns| !turns.measured.is_empty());
-        found.map_or_else(absent, |turns| figures(turns)[0].clone())
-    };
-    let times = |name: &str| own.map_or_else(absent, |own| ratio(own, median_of(turns, name)));
-    let against = reference(scenario);
-    let mut line = vec![scenario.name.to_owned()];
-    line.extend(["postbud", against, "mosquitto"].map(figure));
-    line.extend([times(against), times("mosquitto")]);
-    let cell = |pick: &dyn Fn(&Measured) -> Option<u64>, unit: f64, digits: usize| {
-        let all = own.into_iter().flat_map(|own| &own.measured);
-        let all: Vec<f64> = all.filter_map(pick).map(|it| it as f64 / unit).collect();
-        match all.is_empty() {
-            true => absent(),
-            false => format!("{:.digits$}", median(&all)),
-        }
-    };
-    let at = |rank: usize| cell(&|it| it.latency().map(|latency| latency[rank]), 1e3, 0);
-    line.extend([at(0), at(1), at(2), cell(&Measured::peak_resident, 1e6, 1)]);
-    line.push(verdict.map_or_else(absent, Verdict::to_string));
-    line
-}
-
-/// Prints the summary, the goals of what is kept on the disk, and how long it took.
-pub fn closing(summary: Vec<Vec<String>>, verdicts: &[String], elapsed: Duration) {
-    if !summary.is_empty() {
-        println!("\nall in one (latency and memory are postbud's)");
-        let heading = [
-            "scenario",
-            "postbud",
-            "floor or other",
-            "mosquitto",
-            "x floor or other",
-            "x mosquitto",
-            "p50 us",
-            "p99",
-            "p99.9",
-            "peak MB",
-            "postbud's goal",
-        ];
-        let mut rows = vec![heading.map(str::to_owned).to_vec()];
-        rows.extend(summary);
-        print_aligned(&rows);
-    }
-    if !verdicts.is_empty() {
-        println!("\npostbud's goals for what is kept on the disk");
-        for verdict in verdicts {
-            println!("  {verdict}");
-        }
-    }
-    println!("\n{:.0} s in all", elapsed.as_secs_f64());
 }
 
 pub fn all_figures(turns: &[Turns]) -> impl Iterator<Item = &Figures> {
