@@ -22,9 +22,10 @@ const UNANSWERED: u64 = 200;
 pub fn join(way: &Way, traffic: &Traffic) -> Result<Vec<Stream>, Failure> {
     match traffic.beside {
         Beside::Nobody => Ok(Vec::new()),
-        Beside::Idle { connections, .. } => (0..connections)
-            .map(|index| connections::open(way, &format!("bystander-{index:05}")))
-            .collect(),
+        Beside::Idle { connections, .. } => {
+            let names = (0..connections).map(|index| format!("bystander-{index:05}"));
+            connections::open_all(way, &names.collect::<Vec<_>>(), true)
+        }
         Beside::Slow => {
             let mut stream = connections::open(way, "slow")?;
             let everything = load::everything(traffic);

@@ -3,7 +3,8 @@
 //! One thread, one epoll; per round one read of each readable socket and one write of each socket
 //! that something was appended to; one hash map of topics; bytes copied from the read buffer to
 //! each recipient's output. Nothing is checked, bounded, retained, resumed or authorised, and
-//! topics are matched exactly or by a trailing `#` only. It serves the generator and nobody else.
+//! topics are matched exactly or by a trailing `#` only; of shared subscriptions it knows one group, whose
+//! members take turns, and of MQTT 5 just enough to relay properties unread. It serves the generator and nobody else.
 //!
 //! For the self-check it can commit one [`Fault`].
 

@@ -111,19 +111,16 @@ impl Load {
             let connection = load.add(connections::open(way, "churner")?, Role::Churner)?;
             load.churner = Some(Churner::new(connection));
         }
-        let open = |name: &str| {
-            // Without what an earlier connection of that name may have left.
-            let clean = connections::open(way, name)?;
-            match traffic.kept {
-                true => connections::open_kept(way, name, false),
-                false => Ok(clean),
-            }
-        };
         let publishers = traffic.shape.publishers();
         if let Shape::Shared { .. } = traffic.shape {
             load.groups = (0..publishers).map(|_| Group::default()).collect();
         }
-        for index in 0..traffic.shape.subscribers() {
+        let mut streams = open(way, traffic)?.into_iter();
+        for (index, mut stream) in streams
+            .by_ref()
+            .take(traffic.shape.subscribers())
+            .enumerate()
+        {
             let (filter, first_flow, flows) = match traffic.shape {
                 Shape::Pairs(_) | Shape::Away(_) => (topic_of(traffic, index), index, 1),
                 Shape::FanOut(_) => (topic_of(traffic, 0), 0, 1),
@@ -133,7 +130,6 @@ impl Load {
                     (shared, 0, publishers)
                 }
             };
-            let mut stream = open(&format!("subscriber-{index}"))?;
             connections::subscribe(&mut stream, traffic.dialect, &[&filter], traffic.qos)?;
             let ledgers = (0..flows).map(|_| Ledger::default()).collect();
             load.add(
@@ -144,8 +140,7 @@ impl Load {
                 },
             )?;
         }
-        for index in 0..publishers {
-            let stream = open(&format!("publisher-{index}"))?;
+        for (index, stream) in streams.enumerate() {
             let connection = load.add(stream, Role::Publisher(index))?;
             load.flows.push(Flow::new(
                 index,
@@ -682,6 +677,19 @@ impl Drop for Paced {
         if let Some(ticker) = self.ticker.take() {
             let _ = ticker.join();
         }
+    }
+}
+
+/// Connects the subscribers, then the publishers.
+fn open(way: &Way, traffic: &Traffic) -> Result<Vec<Stream>, Failure> {
+    let subscribers = (0..traffic.shape.subscribers()).map(|index| format!("subscriber-{index}"));
+    let publishers = (0..traffic.shape.publishers()).map(|index| format!("publisher-{index}"));
+    let names: Vec<String> = subscribers.chain(publishers).collect();
+    let clean = connections::open_all(way, &names, true)?;
+    match traffic.kept {
+        // Now without what earlier connections of those names may have left.
+        true => connections::open_all(way, &names, false),
+        false => Ok(clean),
     }
 }
 

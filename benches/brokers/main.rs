@@ -36,6 +36,21 @@
 //! TCP stack. Part of what the broker is charged with is therefore the generator's doing and the
 //! other way round; that is the same for every broker, and the floor pays it too.
 //!
+//! # What it is compared with
+//!
+//! The loads that every broker has to carry have goals as multiples of the floor. Where the floor would say
+//! nothing (TLS, a million subscriptions, ten thousand idle connections), Postbud carries in turn the same
+//! load without that, and is compared with itself. The summary at the end has a line for each scenario; what
+//! it calls "floor/other" is the one or the other.
+//!
+//! Latency is from the moment a burst was put together to the read that brought it. Only the paced load
+//! says how long a message takes in a broker with time to spare; in all others the window is always full,
+//! and latency is what it takes to turn it over.
+//!
+//! The generator should use less CPU than the broker, or the broker waits for it and finds smaller batches
+//! than it would under a load from many machines. A line says where that is not so: beside the floor it
+//! cannot be, as the floor does the same and less.
+//!
 //! # What is kept on the disk
 //!
 //! The scenarios of the durability part run postbud with each durability in turn, with the store in
@@ -59,7 +74,7 @@
 //! cargo bench --bench brokers -- quick                    all scenarios, less than a minute
 //! cargo bench --bench brokers -- durability               only what is kept on the disk
 //! cargo bench --bench brokers -- durability full          with 10,000,000 messages in a queue
-//! cargo bench --bench brokers -- --only pairs-qos0        names or beginnings, comma-separated
+//! cargo bench --bench brokers -- --only pairs,tls-idle    names or beginnings, comma-separated (--list)
 //! cargo bench --bench brokers -- --brokers postbud,floor
 //! cargo bench --bench brokers -- --broker 'name=command {port}'
 //! cargo bench --bench brokers -- --syscalls               also count system calls, with strace
@@ -68,7 +83,7 @@
 //!
 //! Started without cargo's `--bench` flag, as `cargo test --all-targets` does, the harness checks
 //! itself instead: it runs against floors that lose, repeat, swap, misroute, fall silent or die,
-//! and fails unless it notices each.
+//! and holds pieces of itself against what no floor can show; it fails unless it notices each fault.
 //!
 //! # Where things are
 //!
@@ -91,7 +106,7 @@
 //! | `retained` | retained messages in a great number |
 //! | `process` | CPU, memory and context switches out of `/proc`; system calls out of strace |
 //! | `histogram` | latency |
-//! | `wire` | the few bytes of MQTT 3.1.1 that generator and floor speak |
+//! | `wire` | the few bytes of MQTT 3.1.1 and 5.0 that generator and floor speak |
 //! | `floor` | the bare relay |
 //! | `report` | medians, ratios, tables |
 //! | `summary` | goals, and the table of all scenarios |

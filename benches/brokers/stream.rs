@@ -46,6 +46,16 @@ impl Stream {
         Ok(Stream { socket, tls })
     }
 
+    /// Comes back when the TLS handshake is over, if there is one.
+    pub fn shake_hands(&mut self) -> io::Result<()> {
+        if let Some(tls) = &mut self.tls {
+            while tls.connection.is_handshaking() && !tls.ended {
+                tls.fetch(&mut self.socket)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the stream nonblocking and has its events told with `token`.
     pub fn register(&self, registry: &Registry, token: Token) -> Result<(), Failure> {
         self.socket.set_nonblocking(true)?;
