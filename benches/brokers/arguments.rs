@@ -20,7 +20,7 @@ Broker CPU per delivered message: postbud, mosquitto and a bare relay (\"floor\"
                                {config} a postbud configuration file for that port; a built-in
                                name replaces that broker ('postbud=OTHER --config {config}')
   --rounds N                   turns of each broker (default 3 or fewer; quick 1; the median counts)
-  --seconds S                  measured window of each turn (default 1; quick 0.2)
+  --seconds S                  measured window of each turn (default 1.5; quick 0.2)
   --syscalls                   count system calls per message too (strace, after the window)
   --list                       name the scenarios
   --self-check                 run the harness against faulty relays instead
@@ -134,7 +134,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, Failure> {
         options.warm_up = Duration::from_millis(60);
     }
     if options.window.is_zero() {
-        options.window = Duration::from_millis(if options.quick { 200 } else { 1000 });
+        options.window = Duration::from_millis(if options.quick { 200 } else { 1500 });
     }
     Ok(Task::Measure(options))
 }
