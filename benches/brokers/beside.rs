@@ -57,7 +57,10 @@ fn filter(client: usize, index: usize) -> String {
 pub struct Churner {
     /// Index of its connection.
     pub connection: usize,
+    /// Since when packets are due, and how many there were before.
     since: Instant,
+    before: u64,
+    /// Packets sent, and answers to them.
     begun: u64,
     answered: u64,
     /// The Packet Identifier that the next answer must have.
@@ -72,6 +75,7 @@ impl Churner {
         Churner {
             connection,
             since: Instant::now(),
+            before: 0,
             begun: 0,
             answered: 0,
             next_answer: 1,
@@ -80,17 +84,16 @@ impl Churner {
         }
     }
 
-    /// What it has missed so far is never made up for.
+    /// What would have been due while nothing was published never is.
     pub fn restart(&mut self) {
         self.since = Instant::now();
-        self.begun = 0;
-        self.answered = 0;
+        self.before = self.begun;
     }
 
     /// Appends what is due by now.
     pub fn write(&mut self, out: &mut Vec<u8>) {
         let due = self.since.elapsed().as_micros() * PER_SECOND / 1_000_000;
-        while u128::from(self.begun / 2) < due && self.unanswered() < UNANSWERED {
+        while u128::from((self.begun - self.before) / 2) < due && self.unanswered() < UNANSWERED {
             self.write_pair(out);
         }
     }
