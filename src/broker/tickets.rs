@@ -11,7 +11,11 @@ use super::shared::SessionRef;
 
 /// What a session has asked the store for and not been told yet.
 #[derive(Debug, Default)]
-pub(super) struct Tickets {
+pub(super) struct Tickets(Option<Box<Given>>);
+
+/// All that is kept of tickets, from the first that was given on.
+#[derive(Debug, Default)]
+struct Given {
     /// Sorted, for tickets are given in their order.
     awaited: VecDeque<Awaited>,
     next: u64,
@@ -50,13 +54,14 @@ impl Tickets {
         what: What,
         ask: impl FnOnce(Ask<'_>) -> Progress,
     ) -> Result<Option<ReasonCode>, Failure> {
-        let ticket = self.next;
+        let ticket = self.0.as_ref().map_or(0, |given| given.next);
         match ask(session.ask(ticket)) {
             Progress::Done => Ok(Some(code)),
             Progress::Refused(failure) => Err(failure),
             Progress::Later => {
-                self.next += 1;
-                self.awaited.push_back(Awaited {
+                let given = self.0.get_or_insert_default();
+                given.next += 1;
+                given.awaited.push_back(Awaited {
                     ticket,
                     token,
                     code,
@@ -72,12 +77,11 @@ impl Tickets {
         &mut self,
         tickets: RangeInclusive<u64>,
     ) -> impl Iterator<Item = Awaited> + '_ {
-        let from = self
-            .awaited
-            .partition_point(|it| it.ticket < *tickets.start());
-        let until = self
-            .awaited
-            .partition_point(|it| it.ticket <= *tickets.end());
-        self.awaited.drain(from..until.max(from))
+        let awaited = self.0.as_mut().map(|given| &mut given.awaited);
+        awaited.into_iter().flat_map(move |awaited| {
+            let from = awaited.partition_point(|it| it.ticket < *tickets.start());
+            let until = awaited.partition_point(|it| it.ticket <= *tickets.end());
+            awaited.drain(from..until.max(from))
+        })
     }
 }
