@@ -167,10 +167,20 @@ impl Journal {
         std::mem::take(&mut self.steps)
     }
 
+    /// Uses the room of steps that were taken again, so that a message costs no allocation for each of its
+    /// own; not that of a burst.
+    pub(super) fn reuse(&mut self, mut steps: Vec<Step>) {
+        if self.steps.capacity() == 0 && steps.capacity() <= KEPT_STEPS {
+            steps.clear();
+            self.steps = steps;
+        }
+    }
+
     pub(super) fn has_news(&self) -> bool {
         !self.steps.is_empty()
     }
 }
 
-/// Gates for which an empty line keeps room.
+/// Gates, and steps, for which an empty line keeps room.
 const KEPT_CAPACITY: usize = 16;
+const KEPT_STEPS: usize = 4;
