@@ -56,8 +56,10 @@ struct House {
     broker: Arc<Broker>,
     batch: Batch,
     writer: Client,
-    /// Subscribes to other things.
+    /// Subscribes to other things, and unsubscribes.
     other: Client,
+    /// Stays, with what it has subscribed to.
+    _crowd: Vec<Client>,
     /// What is published in the next round.
     packets: Vec<u8>,
     /// How often something has changed.
@@ -107,12 +109,9 @@ impl Client {
 }
 
 impl House {
-    /// A broker on which one client listens to all topics that are going to be published to, and
-    /// somebody else has so many other subscriptions.
+    /// A broker on which one client listens to all topics that are going to be published to, and others
+    /// have so many other subscriptions, a thousand each.
     fn new(others: usize) -> Self {
-        let mut options = Options::default();
-        options.session.subscriptions_maximum = usize::MAX;
-        options.session.subscription_bytes_maximum = usize::MAX;
         let engines = Engines {
             auth: Arc::new(Gate::new(Parts {
                 anonymous: true,
@@ -121,7 +120,7 @@ impl House {
             store: Arc::new(Memory),
             cluster: Arc::new(Single::default()),
         };
-        let broker = Arc::new(Broker::new(options, engines));
+        let broker = Arc::new(Broker::new(Options::default(), engines));
         let now = Now {
             instant: Instant::now(),
             wall: Timestamp::from_millis(1_000_000_000_000),
@@ -130,20 +129,22 @@ impl House {
         let mut reader = Client::connect(&broker, "reader", &mut batch);
         let filters = ["a/+/x".to_owned()];
         reader.send(&broker, &subscribe(filters.into_iter()), &mut batch);
-        let mut other = Client::connect(&broker, "other", &mut batch);
+        let mut crowd = vec![reader];
         for first in (0..others).step_by(1_000) {
+            let mut client = Client::connect(&broker, &format!("crowd {first}"), &mut batch);
             let numbers = first..others.min(first + 1_000);
             let filters = numbers.map(|n| format!("site/{}/device/{n}/+/temperature", n / 100));
-            other.send(&broker, &subscribe(filters), &mut batch);
+            client.send(&broker, &subscribe(filters), &mut batch);
+            crowd.push(client);
         }
         let writer = Client::connect(&broker, "writer", &mut batch);
-        // It stays, with what it has subscribed to.
-        std::mem::forget(reader);
+        let other = Client::connect(&broker, "other", &mut batch);
         Self {
             broker,
             batch,
             writer,
             other,
+            _crowd: crowd,
             packets: publish((0..TOPICS).map(|number| format!("a/{number}/x"))),
             changes: 0,
         }

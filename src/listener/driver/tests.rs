@@ -1,17 +1,14 @@
-//! Drivers of a transport that takes bytes and keeps them, as TLS does, and of a socket that counts.
+//! Drivers of a transport that takes bytes and keeps them, as TLS does.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::UnixStream;
+use std::sync::mpsc;
+use std::task::Wake;
 
 use crate::auth::gate::{Gate, Parts};
 use crate::broker::options::Options;
 use crate::broker::{Engines, Link};
 use crate::cluster::single::Single;
-use crate::listener::transport::{Direct, Socket};
 use crate::store::memory::Memory;
 
 use super::*;
@@ -106,29 +103,29 @@ fn broker() -> Arc<Broker> {
     Arc::new(Broker::new(Options::default(), engines))
 }
 
-fn patience() -> Patience {
-    Patience {
-        connect_by: Instant::now() + Duration::from_secs(20),
-        write: PATIENCE,
-    }
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime")
 }
 
 fn run(says: Vec<&'static [u8]>, steps: u64) -> (Ending, Duration) {
     let broker = broker();
     let began = Instant::now();
+    let patience = Patience {
+        connect_by: began + Duration::from_secs(20),
+        write: PATIENCE,
+    };
     let permit = broker.accept().expect("it is the first");
     let transport = Hoard {
         says,
         steps,
         moved: AtomicU64::new(0),
     };
-    let driver = Driver::new(transport, permit, broker, Default::default(), patience());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .expect("a runtime");
-    let run = async { tokio::time::timeout(Duration::from_secs(20), driver.run()).await };
-    let ending = runtime.block_on(run).expect("the connection ends");
+    let driver = Driver::new(transport, permit, broker, Default::default(), patience);
+    let run = async { tokio::time::timeout(Duration::from_secs(20), driver).await };
+    let ending = runtime().block_on(run).expect("the connection ends");
     (ending, began.elapsed())
 }
 
@@ -149,102 +146,137 @@ fn bytes_that_move_slowly_end_nothing() {
     assert!(took > 2 * PATIENCE, "the steps were not apart");
 }
 
-/// A socket that counts what is asked of the system.
-struct Counted {
-    socket: UnixStream,
-    calls: Arc<Calls>,
-}
+/// CONNECT of MQTT 3.1.1 with a Keep Alive of an hour.
+const CONNECT_WITH_KEEP_ALIVE: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x0e\x10\x00\x01c";
 
-#[derive(Default)]
-struct Calls {
-    reads: AtomicU64,
-    writes: AtomicU64,
-}
+/// A transport that takes everything at once, and whose peer says what it is told to.
+struct Plain(mpsc::Receiver<&'static [u8]>);
 
-impl Calls {
-    /// Reads and writes since the last call.
-    fn take(&self) -> (u64, u64) {
-        let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
-        (take(&self.reads), take(&self.writes))
-    }
-}
-
-impl AsFd for Counted {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-impl Socket for Counted {
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_read_ready(cx)
+impl Transport for Plain {
+    fn link(&self, _: Arc<Alarm>) -> Box<dyn Link> {
+        Box::new(NoLink)
     }
 
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_write_ready(cx)
-    }
-
-    fn try_read_io(&self, read: impl FnOnce(&Self) -> io::Result<usize>) -> io::Result<usize> {
-        self.socket.try_io(Interest::READABLE, || read(self))
-    }
-
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.calls.reads.fetch_add(1, Ordering::Relaxed);
-        self.socket.try_read(buffer)
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.calls.writes.fetch_add(1, Ordering::Relaxed);
-        self.socket.try_write(bytes)
-    }
-}
-
-/// Fifty messages at QoS 1 to a topic that nobody subscribes to.
-fn batch() -> Vec<u8> {
-    (1..=50)
-        .flat_map(|id| [0x32, 6, 0, 1, b't', 0, id, b'x'])
-        .collect()
-}
-
-// Breaks if: a batch is read, or answered, in more than one call, or the end of what there is to read
-// is found out by a read that finds nothing.
-#[test]
-fn a_batch_costs_one_read_and_one_write() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
-        let (mut client, socket) = UnixStream::pair().expect("a pair of sockets");
-        let calls = Arc::<Calls>::default();
-        let counted = Counted {
-            socket,
-            calls: Arc::clone(&calls),
+    fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let Ok(bytes) = self.0.try_recv() else {
+            return Poll::Pending;
         };
-        let broker = broker();
-        let permit = broker.accept().expect("it is the first");
-        let driver = Driver::new(
-            Direct::new(counted),
-            permit,
-            broker,
-            Default::default(),
-            patience(),
-        );
-        let driver = tokio::spawn(driver.run());
-        let mut answer = [0; 50 * 4];
-        client.write_all(CONNECT).await.expect("CONNECT");
-        client.read_exact(&mut answer[..4]).await.expect("CONNACK");
-        calls.take();
-        for round in 0..3 {
-            client.write_all(&batch()).await.expect("a batch");
-            client.read_exact(&mut answer).await.expect("its PUBACKs");
-            assert_eq!(answer[196..], [0x40, 2, 0, 50]);
-            // The driver, on this thread as well, may not have come to rest yet.
-            tokio::task::yield_now().await;
-            assert_eq!(calls.take(), (1, 1), "batch {round}");
-        }
-        drop(client);
-        let ending = driver.await.expect("it ends");
-        assert_eq!(ending, Ending::Eof);
-    });
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn moved(&self) -> u64 {
+        0
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }
+
+/// Counts how often a driver asks to be polled.
+#[derive(Default)]
+struct Wakes(AtomicU64);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A driver that is polled by hand.
+struct Idle {
+    driver: Driver<Plain>,
+    client: mpsc::Sender<&'static [u8]>,
+    wakes: Arc<Wakes>,
+}
+
+impl Idle {
+    fn new() -> Self {
+        let broker = broker();
+        let patience = Patience {
+            connect_by: Instant::now() + Duration::from_secs(20),
+            write: PATIENCE,
+        };
+        let permit = broker.accept().expect("it is the first");
+        let (client, said) = mpsc::channel();
+        let transport = Plain(said);
+        let driver = Driver::new(transport, permit, broker, Default::default(), patience);
+        Self {
+            driver,
+            client,
+            wakes: Arc::default(),
+        }
+    }
+
+    /// Has the client say something, if anything, and polls; the driver goes to sleep.
+    fn poll(&mut self, says: Option<&'static [u8]>) {
+        says.map_or(Ok(()), |it| self.client.send(it))
+            .expect("it listens");
+        let waker = Arc::clone(&self.wakes).into();
+        let mut cx = Context::from_waker(&waker);
+        assert!(Pin::new(&mut self.driver).poll(&mut cx).is_pending());
+        assert_eq!(self.wakes.0.load(Ordering::Relaxed), 0, "it does not sleep");
+    }
+
+    /// When the timer fires, if there is one.
+    fn timer(&self) -> Option<Instant> {
+        let timer = self.driver.timer.as_ref();
+        timer.map(|timer| timer.deadline().into_std())
+    }
+}
+
+// Breaks if: anything periodic is done for a connection that said it would be silent.
+#[test]
+fn an_idle_connection_without_a_keep_alive_arms_no_timer() {
+    let runtime = runtime();
+    let _inside = runtime.enter();
+    let mut idle = Idle::new();
+    idle.poll(None);
+    assert!(idle.timer().is_some(), "CONNECT is waited for");
+    idle.poll(Some(CONNECT));
+    assert!(idle.driver.connection.is_open());
+    assert_eq!(idle.timer(), None);
+    idle.poll(Some(PINGREQ));
+    assert_eq!(idle.timer(), None);
+}
+
+// Breaks if: the timer is moved by each packet, or set to less than the time that is left.
+#[test]
+fn an_idle_connection_has_one_timer_event_for_each_keep_alive_at_most() {
+    let runtime = runtime();
+    let _inside = runtime.enter();
+    let mut idle = Idle::new();
+    idle.poll(Some(CONNECT_WITH_KEEP_ALIVE));
+    let first = idle.driver.connection.deadline();
+    assert_eq!(idle.timer(), first);
+    let keep_alive = Duration::from_secs(3600);
+    assert!(first.expect("a deadline") > Instant::now() + keep_alive);
+    for _ in 0..3 {
+        idle.poll(Some(PINGREQ));
+    }
+    let later = idle.driver.connection.deadline();
+    assert!(later > first, "PINGREQ counts");
+    assert_eq!(
+        idle.timer(),
+        first,
+        "the timer is left alone until it fires"
+    );
+    // It fires.
+    let timer = idle.driver.timer.as_mut().expect("a timer");
+    timer.as_mut().reset(tokio::time::Instant::now());
+    runtime.block_on(timer.as_mut());
+    idle.poll(None);
+    assert_eq!(idle.timer(), later, "and is set for all that is left, once");
+    assert!(idle.driver.connection.is_open());
+}
+
+mod socket;
