@@ -75,9 +75,8 @@ fn bytes(packet: &Packet<'_>) -> Vec<u8> {
 impl Client {
     fn connect(broker: &Arc<Broker>, client_id: &str, batch: &mut Batch) -> Self {
         let port = Arc::new(Port::new(Box::new(Sink), Caller::default()));
-        let now = batch.now.instant;
-        let by = now + Duration::from_secs(60);
-        let connection = Connection::new(Arc::clone(broker), Arc::clone(&port), now, by);
+        let by = batch.now.instant + Duration::from_secs(60);
+        let connection = Connection::new(Arc::clone(broker), Arc::clone(&port), by);
         let mut client = Self { connection, port };
         let connect = Packet::Connect(Connect {
             version: Version::V5,
