@@ -223,10 +223,9 @@ fn members_of_a_group_are_written_to_once_each() {
     let writer = house.v5("writer").open();
     let [zero, one, two] = ALL.map(|qos| steady(&writer, &readers, qos, 20));
     assert_eq!(zero.publish, cost(20, 4));
-    // Replies to 32 in four steps, and so the ids that are held.
-    assert_eq!(one.publish, cost(20 + 4, 5));
-    assert_eq!(two.publish, cost(20 + 8, 5));
-    assert_eq!((two.release, two.readers), (cost(4, 1), cost(0, 4)));
+    assert_eq!(one.publish, cost(20, 5));
+    assert_eq!(two.publish, cost(20, 5));
+    assert_eq!((two.release, two.readers), (cost(0, 1), cost(0, 4)));
 }
 
 #[test]
