@@ -11,7 +11,7 @@ mod measure;
 use std::hint::black_box;
 use std::num::NonZeroU64;
 
-use measure::{Figure, line};
+use measure::{Figure, line, line_after};
 use postbud::codec::QoS;
 use postbud::message::{Message, Parts};
 use postbud::queue::options::{Options, Overflow};
@@ -141,12 +141,12 @@ fn in_store(depth: u64) -> Figure {
         qos: QoS::AtLeastOnce,
         retain: false,
     };
-    let mut kept: InStore = (1..=depth).map(stored).collect();
-    let mut next = depth;
-    line(&format!("note a number, {depth} are noted"), ROUND, || {
-        for _ in 0..ROUND {
-            next += 1;
-            kept.push(stored(next));
+    let made = || (1..=depth).map(stored).collect::<InStore>();
+    let (name, mut kept) = (format!("note a number, {depth} are noted"), made());
+    let before = |kept: &mut InStore| *kept = made();
+    line_after(&name, ROUND, &mut kept, before, |kept| {
+        for number in 1..=ROUND as u64 {
+            kept.push(stored(depth + number));
         }
         black_box(kept.len());
     })
