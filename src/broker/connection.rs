@@ -278,8 +278,10 @@ impl Connection {
     /// A client that says DISCONNECT, or publishes, and is back on another connection at once is
     /// heard in the order in which it spoke, whatever threads serve the two.
     pub fn heard_out(&mut self) {
-        let waiting = self.successors.take().unwrap_or_default();
-        waiting.0.iter().for_each(|port| port.heard_out());
+        // Nearly always nobody: it is asked after every wake, and must not cost an allocation.
+        if let Some(waiting) = self.successors.take() {
+            waiting.0.iter().for_each(|port| port.heard_out());
+        }
     }
 
     /// When [`Self::timed_out`] is due, if nothing comes before. Who is not listened to is not blamed for
