@@ -12,7 +12,7 @@ use crate::message::{Message, Timestamp};
 use crate::queue::{Delivery, DropReason};
 use crate::session::{Source, Step, Terms};
 use crate::store::record::{self, Accepted, KeptWill, Opened, Record, Target};
-use crate::store::{Progress, Receipt, Safety};
+use crate::store::{Ask, Progress, Safety};
 
 use super::batch::Batch;
 use super::core::Broker;
@@ -37,11 +37,7 @@ pub(super) struct ToKeep<'a> {
 
 impl Broker {
     /// Asks the store to keep a message for those who are to have it and outlive their connections.
-    pub(super) fn keep(
-        &self,
-        what: &ToKeep<'_>,
-        receipt: Option<&mut dyn FnMut() -> Receipt>,
-    ) -> Progress {
+    pub(super) fn keep(&self, what: &ToKeep<'_>, ask: Option<Ask<'_>>) -> Progress {
         if !self.store.remembers() {
             return Progress::Done;
         }
@@ -67,7 +63,7 @@ impl Broker {
             due: None,
             targets: &targets,
         };
-        self.append(Record::Message(accepted), safety, receipt)
+        self.append(Record::Message(accepted), safety, ask)
     }
 
     /// Appends a record that is to be so safe.
@@ -75,23 +71,16 @@ impl Broker {
         &self,
         record: Record<'_>,
         safety: Safety,
-        receipt: Option<&mut dyn FnMut() -> Receipt>,
+        ask: Option<Ask<'_>>,
     ) -> Progress {
-        let Some(make) = receipt else {
-            return self.store.append(record, None);
-        };
-        let mut receipt = || Receipt { safety, ..make() };
-        self.store.append(record, Some(&mut receipt))
+        self.store
+            .append(record, ask.map(|ask| Ask { safety, ..ask }))
     }
 
     /// Asks the store to keep a change of a session's state.
-    pub(super) fn keep_state(
-        &self,
-        record: Record<'_>,
-        receipt: &mut dyn FnMut() -> Receipt,
-    ) -> Progress {
+    pub(super) fn keep_state(&self, record: Record<'_>, ask: Ask<'_>) -> Progress {
         match self.promise.of_sessions() {
-            Some(safety) => self.append(record, safety, Some(receipt)),
+            Some(safety) => self.append(record, safety, Some(ask)),
             None => Progress::Done,
         }
     }
@@ -130,8 +119,8 @@ impl Broker {
                 };
                 let safety = self.promise.of_sessions();
                 let safety = safety.unwrap_or(Safety::Written);
-                let mut receipt = || session.gate_receipt(gate, safety);
-                if self.store.append(record, Some(&mut receipt)) != Progress::Later {
+                let ask = session.ask_for_gate(gate, safety);
+                if self.store.append(record, Some(ask)) != Progress::Later {
                     self.open_gates(session, side, gate.get(), batch);
                 }
             }
@@ -202,7 +191,7 @@ impl Broker {
         (number, back): (u64, bool),
         terms: &Terms,
         owner: &Owner,
-        receipt: Option<&mut dyn FnMut() -> Receipt>,
+        ask: Option<Ask<'_>>,
     ) -> Progress {
         let opened = Opened {
             session: number,
@@ -220,8 +209,8 @@ impl Broker {
             }),
         };
         let record = Record::Opened(opened);
-        match receipt {
-            Some(receipt) => self.keep_state(record, receipt),
+        match ask {
+            Some(ask) => self.keep_state(record, ask),
             None => self.store.append(record, None),
         }
     }
