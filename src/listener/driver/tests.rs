@@ -317,3 +317,6 @@ fn a_long_keep_alive_takes_no_timer() {
     assert!(idle.driver.connection.is_open());
     assert_eq!(idle.timer(), None);
 }
+
+mod gathered;
+mod socket;
