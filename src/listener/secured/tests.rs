@@ -55,6 +55,8 @@ fn publish(size: usize) -> Vec<u8> {
 /// What a socket has done.
 #[derive(Default)]
 struct Counts {
+    /// How often its driver has looked whether something came, as it does whenever it is woken.
+    looks: AtomicUsize,
     reads: AtomicUsize,
     writes: AtomicUsize,
     records: AtomicUsize,
@@ -63,9 +65,11 @@ struct Counts {
 }
 
 impl Counts {
+    /// Reads, writes and records since they were last taken.
     fn take(&self) -> (usize, usize, usize) {
         let counts = [&self.reads, &self.writes, &self.records];
         let [reads, writes, records] = counts.map(|it| it.swap(0, Relaxed));
+        self.looks.store(0, Relaxed);
         (reads, writes, records)
     }
 }
@@ -81,6 +85,7 @@ impl AsFd for Counted {
 
 impl Socket for Counted {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.1.looks.fetch_add(1, Relaxed);
         self.0.poll_read_ready(cx)
     }
 
@@ -322,6 +327,7 @@ async fn a_batch_is_filled_into_records_and_written_once() {
             let batch = publish(size).repeat(50);
             publisher.say(&batch);
             assert_eq!(subscriber.hear(batch.len()).await, batch);
+            assert_eq!(counts.looks.load(Relaxed), 0, "its driver is not woken");
             let expected = (0, 1, records);
             assert_eq!(
                 counts.take(),
