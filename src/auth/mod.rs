@@ -94,6 +94,17 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether nothing has been proved.
+    pub fn is_nobody(&self) -> bool {
+        let Self {
+            user,
+            groups,
+            expires,
+            grants,
+        } = self;
+        user.is_none() && groups.is_empty() && expires.is_none() && grants.is_none()
+    }
+
     /// Somebody who has proved this user name.
     pub fn of(user: impl Into<Arc<str>>) -> Self {
         Self {

@@ -184,9 +184,9 @@ impl Broker {
             version: outbound.outbound.line().map(|line| line.version()),
             peer: outbound.port.as_ref().and_then(|port| port.peer()),
             kept: session.is_kept(),
-            ends_in: match side.state {
+            ends_in: match &side.state {
                 State::Away(absence) => absence.end.map(left),
-                State::Attached | State::Ended => None,
+                State::Attached(_) | State::Between | State::Ended => None,
             },
             will: side.will.as_ref().map(|will| WillSummary {
                 topic: will.message.topic().into(),
@@ -328,8 +328,9 @@ fn summary(
     outbound: &OutboundSide,
     now: Now,
 ) -> Option<SessionSummary> {
-    let (connected, since) = match side.state {
-        State::Attached => (true, side.attached.unwrap_or(now.instant)),
+    let (connected, since) = match &side.state {
+        State::Attached(since) => (true, *since),
+        State::Between => (false, now.instant),
         State::Away(absence) => (false, absence.since),
         State::Ended => return None,
     };

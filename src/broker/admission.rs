@@ -22,7 +22,6 @@ pub struct Permit {
     broker: Arc<Broker>,
     /// The account of its address, if anything is counted of that.
     account: Option<Arc<Account>>,
-    address: Option<IpAddr>,
     is_handshaking: bool,
     ending: Ending,
 }
@@ -39,7 +38,6 @@ impl Broker {
         let mut permit = Permit {
             broker: Arc::clone(self),
             account: None,
-            address: None,
             is_handshaking: true,
             ending: Ending::TransportError,
         };
@@ -120,7 +118,6 @@ impl Permit {
     ///
     /// The address is banned, or has had its share: the connection is to be closed at once.
     pub fn comes_from(&mut self, address: IpAddr, now: Instant) -> Result<(), Ending> {
-        self.address = Some(address);
         let broker = Arc::clone(&self.broker);
         let defence = &broker.defence;
         let now = defence.tick(now);
@@ -157,11 +154,11 @@ impl Permit {
         }
     }
 
-    /// The transport's own handshake failed, for a reason that lies with the peer.
-    pub fn failed(&self, now: Instant) {
+    /// The transport's own handshake failed, for a reason that lies with the peer, which has this address.
+    pub fn failed(&self, address: Option<IpAddr>, now: Instant) {
         let defence = &self.broker.defence;
         if defence.options().ban.tls {
-            defence.failed(self.address, now);
+            defence.failed(address, now);
         }
     }
 

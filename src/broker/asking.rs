@@ -143,17 +143,17 @@ impl<'a> Questions<'a> {
 
     /// Whether all has been answered: if not, what asked has to wait as `asking` says. What nobody is going
     /// to answer is answered, with no.
-    pub(super) fn are_answered(self, asking: &mut Option<Asking>) -> bool {
+    pub(super) fn are_answered(self, asking: &mut Option<Box<Asking>>) -> bool {
         let before = asking.take();
         let hopeless = before.as_ref().is_some_and(|it| it.is_hopeless(self.now));
         let Some(answers) = self.answers.filter(|_| self.later && !hopeless) else {
             return true;
         };
-        *asking = Some(Asking {
+        *asking = Some(Box::new(Asking {
             answered: Arc::clone(&answers.there),
             by: before.as_ref().map_or(self.now + ANSWER_WITHIN, |it| it.by),
             rounds: before.map_or(0, |it| it.rounds) + 1,
-        });
+        }));
         false
     }
 }
@@ -227,7 +227,7 @@ impl Open {
                 qos: publish.qos,
                 retain: publish.retain,
             };
-            let who = self.who();
+            let who = self.who(port);
             let permission = questions.put(|again| broker.auth.allows(&who, access, again));
             known = !matches!(permission, Permission::Later | Permission::Unknown);
             (permission != Permission::Allowed).then_some(ReasonCode::NotAuthorized)
@@ -250,7 +250,7 @@ impl Open {
         subscribe: &Subscribe<'_>,
         now: Now,
     ) -> Option<Vec<bool>> {
-        let who = self.who();
+        let who = self.who(port);
         let mut questions = Questions::new(port, now.instant);
         let permitted = subscribe.filters.iter().map(|(text, options)| {
             let access = subscription(text, options.qos);

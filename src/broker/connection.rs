@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::codec::{PacketType, ReasonCode, Version, decode};
-use crate::session::{Chunk, Fault, Written};
+use crate::session::{Chunk, Fault, Written, silence_allowed};
 
 use super::batch::Batch;
 use super::core::Broker;
@@ -55,18 +55,19 @@ pub struct Connection {
     pub(super) broker: Arc<Broker>,
     pub(super) port: Arc<Port>,
     pub(super) phase: Phase,
-    /// When a whole CONNECT must have come.
-    connect_by: Instant,
-    pub(super) last_heard: Instant,
     /// Who wants its session and waits until what has reached it is handled.
-    successors: Vec<Arc<Port>>,
+    successors: Option<Box<Successors>>,
     /// Whether nothing is read from it for now.
     paused: bool,
 }
 
+#[derive(Default)]
+struct Successors(Vec<Arc<Port>>);
+
 /// How far a connection has got.
 pub(super) enum Phase {
-    Fresh,
+    /// A whole CONNECT must have come by then.
+    Fresh(Instant),
     Waiting(Box<Waiting>),
     Open(Box<Open>),
     Closed(Ending),
@@ -74,16 +75,24 @@ pub(super) enum Phase {
 
 impl Connection {
     /// A connection that was just accepted, and has until `connect_by` to send a CONNECT.
-    pub fn new(broker: Arc<Broker>, port: Arc<Port>, now: Instant, connect_by: Instant) -> Self {
+    pub fn new(broker: Arc<Broker>, port: Arc<Port>, connect_by: Instant) -> Self {
         Self {
             broker,
             port,
-            phase: Phase::Fresh,
-            connect_by,
-            last_heard: now,
-            successors: Vec::new(),
+            phase: Phase::Fresh(connect_by),
+            successors: None,
             paused: false,
         }
+    }
+
+    /// The broker that it is a connection to.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// What others may do to it.
+    pub fn port(&self) -> &Arc<Port> {
+        &self.port
     }
 
     /// What the connection is called in the log.
@@ -91,7 +100,7 @@ impl Connection {
         match &self.phase {
             Phase::Open(open) => &open.session.client_id,
             Phase::Waiting(waiting) => &waiting.terms.client_id,
-            Phase::Fresh | Phase::Closed(_) => "",
+            Phase::Fresh(_) | Phase::Closed(_) => "",
         }
     }
 
@@ -125,7 +134,7 @@ impl Connection {
                     let (more, outcome) =
                         open.turn(&self.broker, &self.port, &input[used..], batch);
                     if more > 0 {
-                        self.last_heard = batch.now.instant;
+                        open.last_heard = batch.now.instant;
                     }
                     used += more;
                     return match outcome {
@@ -136,18 +145,19 @@ impl Connection {
                         }
                     };
                 }
-                Phase::Fresh | Phase::Waiting(_) => match self.handshake(&input[used..], batch) {
-                    Ok(0) if self.is_pending() || !self.is_flushed() => return (used, Turn::Pause),
-                    Ok(0) => return (used, Turn::Read),
-                    Ok(more) => {
-                        self.last_heard = batch.now.instant;
-                        used += more;
+                Phase::Fresh(_) | Phase::Waiting(_) => {
+                    match self.handshake(&input[used..], batch) {
+                        Ok(0) if self.is_pending() || !self.is_flushed() => {
+                            return (used, Turn::Pause);
+                        }
+                        Ok(0) => return (used, Turn::Read),
+                        Ok(more) => used += more,
+                        Err(fault) => {
+                            self.refuse(&input[used..], fault, batch);
+                            return (used, Turn::Close);
+                        }
                     }
-                    Err(fault) => {
-                        self.refuse(&input[used..], fault, batch);
-                        return (used, Turn::Close);
-                    }
-                },
+                }
             }
         }
     }
@@ -170,7 +180,7 @@ impl Connection {
                 (Version::V5, granted.packet_size_maximum)
             }
         };
-        if matches!(self.phase, Phase::Fresh) {
+        if matches!(self.phase, Phase::Fresh(_)) {
             // [MQTT5-3.1.0-1] [MQTT311-3.1.0-1]: said before more of it is waited for.
             if input
                 .first()
@@ -210,7 +220,7 @@ impl Connection {
                 open.resume(&self.broker, &self.port, signals.has(Signal::Draw), batch)
             }
             Phase::Closed(_) => Turn::Close,
-            Phase::Fresh => Turn::Read,
+            Phase::Fresh(_) => Turn::Read,
             Phase::Waiting(waiting) if waiting.is_pending() => Turn::Pause,
             Phase::Waiting(_) => Turn::Read,
         }
@@ -224,7 +234,10 @@ impl Connection {
             heard_out,
             successors,
         } = self.port.take_mail();
-        self.successors.extend(successors);
+        if !successors.is_empty() {
+            let waiting = self.successors.get_or_insert_default();
+            waiting.0.extend(successors);
+        }
         if heard_out {
             self.predecessor_heard_out(batch);
         }
@@ -246,7 +259,7 @@ impl Connection {
                     self.phase = Phase::Closed(Ending::Closed(code));
                 }
                 Phase::Closed(_) => {}
-                Phase::Fresh | Phase::Waiting(_) => {
+                Phase::Fresh(_) | Phase::Waiting(_) => {
                     self.phase = Phase::Closed(Ending::Closed(code));
                 }
             }
@@ -255,7 +268,7 @@ impl Connection {
 
     /// Whether somebody waits for [`Self::heard_out`].
     pub fn is_awaited(&self) -> bool {
-        !self.successors.is_empty()
+        self.successors.is_some()
     }
 
     /// What has reached the connection by now has been handled, or is not going to be: whoever is to
@@ -265,21 +278,22 @@ impl Connection {
     /// A client that says DISCONNECT, or publishes, and is back on another connection at once is
     /// heard in the order in which it spoke, whatever threads serve the two.
     pub fn heard_out(&mut self) {
-        for successor in self.successors.drain(..) {
-            successor.heard_out();
-        }
+        let waiting = self.successors.take().unwrap_or_default();
+        waiting.0.iter().for_each(|port| port.heard_out());
     }
 
     /// When [`Self::timed_out`] is due, if nothing comes before. Who is not listened to is not blamed for
     /// silence; but a handshake that waits for somebody else does not wait for ever.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Fresh | Phase::Waiting(_) => Some(self.connect_by),
+            Phase::Fresh(by) => Some(*by),
+            Phase::Waiting(waiting) => Some(waiting.connect_by),
             Phase::Open(open) => {
-                let silence = open.silence_allowed.filter(|_| !self.paused);
-                let silence = silence.map(|silence| self.last_heard + silence);
+                let silence = silence_allowed(open.keep_alive).filter(|_| !self.paused);
+                let silence = silence.map(|silence| open.last_heard + silence);
                 let asking = open.asking.iter().chain(&open.reviewing);
-                let others = open.proof_ends.into_iter().chain(asking.map(|it| it.by()));
+                let proof = open.proof_ends().into_iter();
+                let others = proof.chain(asking.map(|it| it.by()));
                 others.chain(self.held_until()).chain(silence).min()
             }
             Phase::Closed(_) => None,
@@ -309,7 +323,7 @@ impl Connection {
         let now = batch.now.instant;
         let is_held_no_longer = self.held_until().is_some_and(|until| until <= now);
         match &mut self.phase {
-            Phase::Open(open) if open.proof_ends.is_some_and(|ends| ends <= now) => {
+            Phase::Open(open) if open.proof_ends().is_some_and(|ends| ends <= now) => {
                 let Fault { code, what } = PROOF_ENDED;
                 self.end_as(Ending::Closed(code), Some(what), batch);
             }
@@ -349,7 +363,7 @@ impl Connection {
         }
         if !matches!(self.phase, Phase::Closed(_)) {
             self.phase = Phase::Closed(match (&self.phase, ending) {
-                (Phase::Fresh, Ending::Eof) => Ending::NoConnect,
+                (Phase::Fresh(_), Ending::Eof) => Ending::NoConnect,
                 _ => ending,
             });
         }

@@ -49,7 +49,7 @@ impl Broker {
     fn happen(&self, what: What, session: &SessionRef, absence: Absence, batch: &mut Batch) {
         let mut side = session.inbound.lock();
         // It may have come back, and even left again, since the schedule was asked.
-        if side.state != State::Away(absence) {
+        if !matches!(&side.state, State::Away(present) if **present == absence) {
             return;
         }
         match what {

@@ -28,6 +28,8 @@ use super::sessions::{AskAgain, Asked, Wanted};
 /// A connection whose CONNECT has come and whose CONNACK has not left.
 pub(super) struct Waiting {
     pub terms: Terms,
+    /// When the handshake must be over.
+    pub connect_by: Instant,
     user_name: Option<Box<str>>,
     /// Whether the client wants nothing of a session that is there.
     clean_start: bool,
@@ -39,7 +41,7 @@ pub(super) struct Waiting {
     /// leaves.
     ended: Option<u64>,
     /// The answers that it waits for.
-    asking: Option<Asking>,
+    asking: Option<Box<Asking>>,
     what_for: WaitsFor,
     /// Whether it has been counted how often the client comes.
     is_counted: bool,
@@ -135,14 +137,14 @@ impl Connection {
         batch: &mut Batch,
     ) -> Result<(), Fault> {
         match (&self.phase, packet) {
-            (Phase::Fresh, Packet::Connect(connect)) => self.connect(connect, batch),
+            (Phase::Fresh(by), Packet::Connect(connect)) => self.connect(connect, *by, batch),
             (Phase::Waiting(_), Packet::Auth(auth)) => self.auth(auth, batch),
             (Phase::Waiting(_), Packet::Disconnect(_)) => {
                 self.phase = Phase::Closed(Ending::Disconnected);
                 Ok(())
             }
             // [MQTT5-3.1.0-1] [MQTT5-3.1.0-2] [MQTT311-3.1.0-1] [MQTT311-3.1.0-2]
-            (Phase::Fresh, _) => Err(NO_CONNECT),
+            (Phase::Fresh(_), _) => Err(NO_CONNECT),
             _ => Err(Fault::new(
                 ReasonCode::ProtocolError,
                 "only AUTH may come before CONNACK",
@@ -151,7 +153,12 @@ impl Connection {
     }
 
     // [MQTT5-3.1.4-1] [MQTT5-3.1.4-2]
-    fn connect(&mut self, connect: &Connect<'_>, batch: &mut Batch) -> Result<(), Fault> {
+    fn connect(
+        &mut self,
+        connect: &Connect<'_>,
+        connect_by: Instant,
+        batch: &mut Batch,
+    ) -> Result<(), Fault> {
         if self.broker.is_stopping() {
             return Err(STOPPING);
         }
@@ -166,6 +173,7 @@ impl Connection {
         // From here on a refusal knows what the client can read.
         self.phase = Phase::Waiting(Box::new(Waiting {
             terms,
+            connect_by,
             user_name: connect.user_name.map(Box::from),
             clean_start: connect.clean_start,
             method: method.map(Box::from),
@@ -384,7 +392,7 @@ impl Connection {
             return;
         };
         let over = |it: &Asking| it.is_over(batch.now.instant);
-        if !waiting.asking.as_ref().is_some_and(over) {
+        if !waiting.asking.as_deref().is_some_and(over) {
             return;
         }
         match std::mem::replace(&mut waiting.what_for, WaitsFor::Verdict) {
@@ -439,7 +447,8 @@ impl Connection {
 
     // [MQTT5-3.1.4-5] [MQTT311-3.1.4-4]
     fn open(&mut self, identity: Identity, data: Option<Vec<u8>>, batch: &mut Batch) {
-        let Phase::Waiting(mut waiting) = std::mem::replace(&mut self.phase, Phase::Fresh) else {
+        let nothing = Phase::Fresh(batch.now.instant);
+        let Phase::Waiting(mut waiting) = std::mem::replace(&mut self.phase, nothing) else {
             return;
         };
         let Waiting {
@@ -460,15 +469,12 @@ impl Connection {
             encode_connack(connack, terms)
         };
         if connack(false).is_empty() {
-            self.phase = Phase::Fresh;
             let what = "the client's Maximum Packet Size has no room for CONNACK";
             let fault = Fault::new(ReasonCode::PacketTooLarge, what);
             let maximum = terms.packet_size_maximum;
             self.refuse_as(Some(terms.version), maximum, fault, batch);
             return;
         }
-        // Silence is counted from here: a verdict may have taken its time.
-        self.last_heard = batch.now.instant;
         let wanted = Wanted {
             terms,
             asked: asked.as_ref(),

@@ -69,6 +69,8 @@ mod routes;
 mod schedule;
 mod sessions;
 mod shared;
+#[cfg(test)]
+mod sizes;
 mod subscribe;
 mod sys;
 mod tickets;

@@ -1,9 +1,9 @@
 //! An open connection: a turn of packets, and how it ends.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::auth::{Exchange, Who};
+use crate::auth::{Exchange, Identity, Who};
 use crate::cluster::Epoch;
 use crate::codec::{ReasonCode, Version, decode};
 use crate::session::{Fault, Terms};
@@ -17,7 +17,7 @@ use super::delivery::touch;
 use super::ending::Ending;
 use super::mounted::Mounted;
 use super::pace::{self, Pace};
-use super::person::Person;
+use super::person::{Person, identity, proof_ends};
 use super::port::{Port, Signal};
 use super::routes::Routes;
 use super::sessions::{Detach, Opened};
@@ -28,28 +28,38 @@ pub(super) struct Open {
     pub session: SessionRef,
     pub epoch: Epoch,
     pub version: Version,
-    pub silence_allowed: Option<Duration>,
-    pub person: Arc<Person>,
+    /// Whether the client wants reasons in words with every packet.
+    pub problem_information: bool,
+    /// Whether the expiry that CONNECT asked for was 0, which DISCONNECT may not change.
+    pub expires_at_once: bool,
+    /// Seconds of Keep Alive in force; 0 is none.
+    pub keep_alive: u16,
+    pub last_heard: Instant,
+    /// What the client has proved, if it has proved anything.
+    pub identity: Option<Arc<Identity>>,
     /// Largest packet that the client accepts.
     pub packet_size_maximum: u32,
     /// Largest packet that it may send.
     pub granted_packet_size: u32,
-    /// Whether the client wants reasons in words with every packet.
-    pub problem_information: bool,
-    pub method: Option<Box<str>>,
-    /// A re-authentication in progress.
-    pub exchange: Option<Box<dyn Exchange>>,
+    /// What is known of the client's proof of who it is, if that is not for ever.
+    proof: Option<Box<Proof>>,
     pub routes: Routes,
     /// How fast it may send, once there are rates.
     pace: Option<Box<Pace>>,
     /// The answers that the next packet waits for.
-    pub asking: Option<Asking>,
+    pub asking: Option<Box<Asking>>,
     /// The answers that it waits for to look again at what its session has.
-    pub reviewing: Option<Asking>,
-    /// Whether the expiry that CONNECT asked for was 0, which DISCONNECT may not change.
-    pub expires_at_once: bool,
-    /// When what the client has proved ends, and the connection with it.
-    pub proof_ends: Option<Instant>,
+    pub reviewing: Option<Box<Asking>>,
+}
+
+/// How a client has proved who it is.
+#[derive(Default)]
+pub(super) struct Proof {
+    pub method: Option<Box<str>>,
+    /// A re-authentication in progress.
+    pub exchange: Option<Box<dyn Exchange>>,
+    /// When what it has proved ends, and the connection with it.
+    pub ends: Option<Instant>,
 }
 
 /// Packets that one turn handles at most.
@@ -90,30 +100,63 @@ pub(super) struct Work {
 
 impl Open {
     pub(super) fn new(opened: Opened, terms: &Terms, method: Option<Box<str>>, now: Now) -> Self {
-        let proof_ends = opened.person.proof_ends(now);
+        let ends = proof_ends(opened.identity.as_deref(), now);
+        let proof = Proof {
+            method,
+            exchange: None,
+            ends,
+        };
+        let is_kept = proof.method.is_some() || ends.is_some();
         Self {
             session: opened.session,
             epoch: opened.epoch,
             version: terms.version,
-            silence_allowed: terms.silence_allowed(),
-            person: opened.person,
+            problem_information: terms.problem_information,
+            expires_at_once: terms.asked_for_no_expiry(),
+            keep_alive: terms.keep_alive,
+            // Silence is counted from here: a verdict may have taken its time.
+            last_heard: now.instant,
+            identity: opened.identity,
             packet_size_maximum: terms.packet_size_maximum,
             granted_packet_size: terms.granted.packet_size_maximum,
-            problem_information: terms.problem_information,
-            method,
-            exchange: None,
+            proof: is_kept.then(|| Box::new(proof)),
             routes: Routes::default(),
             pace: None,
             asking: None,
             reviewing: None,
-            expires_at_once: terms.asked_for_no_expiry(),
-            proof_ends,
         }
     }
 
+    /// The client's proof of who it is.
+    pub(super) fn proof(&mut self) -> &mut Proof {
+        self.proof.get_or_insert_default()
+    }
+
+    /// The Authentication Method of its CONNECT.
+    pub(super) fn method(&self) -> Option<&str> {
+        self.proof.as_ref()?.method.as_deref()
+    }
+
+    /// When what the client has proved ends.
+    pub(super) fn proof_ends(&self) -> Option<Instant> {
+        self.proof.as_ref()?.ends
+    }
+
     /// Who the client is, for rules.
-    pub(super) fn who(&self) -> Who<'_> {
-        self.person.who(&self.session.client_id)
+    pub(super) fn who<'a>(&'a self, port: &'a Port) -> Who<'a> {
+        Who {
+            client_id: &self.session.client_id,
+            identity: identity(&self.identity),
+            caller: Some(port.caller()),
+        }
+    }
+
+    /// Its client, there.
+    pub(super) fn person(&self, port: &Arc<Port>) -> Person {
+        Person {
+            identity: self.identity.clone(),
+            port: Some(Arc::clone(port)),
+        }
     }
 
     /// Handles the packets at the front of `input`. An error is the end of the connection, whose
@@ -214,7 +257,7 @@ impl Open {
         has_input: bool,
     ) -> Result<bool, Fault> {
         let pace = self.pace.get_or_insert_with(|| {
-            let (user, from) = (self.person.identity.user.as_deref(), port.peer());
+            let (user, from) = (identity(&self.identity).user.as_deref(), port.peer());
             Box::new(Pace::new(broker, user, from.map(|it| it.ip()), toll.now))
         });
         // Who has nothing to say is not held back before it has.

@@ -22,7 +22,7 @@ use super::delivery::touch;
 use super::handshake::check_method;
 use super::keeping::ToKeep;
 use super::open::{Leave, Open, Work};
-use super::person::{PROOF_ENDED, Person, stands};
+use super::person::{PROOF_ENDED, proof_ends, proved, stands};
 use super::port::{Port, Signal};
 use super::publish::FanOut;
 use super::routes::Routes;
@@ -139,7 +139,8 @@ impl Open {
         code: ReasonCode,
         now: Instant,
     ) {
-        let peer = self.person.port.as_ref().and_then(|port| port.peer());
+        let person = self.session.person();
+        let peer = person.port.and_then(|port| port.peer());
         if broker.defence.may_tell(peer.map(|it| it.ip()), now) {
             tracing::info!(
                 client = &*self.session.client_id,
@@ -437,8 +438,8 @@ impl Open {
         auth: &Auth<'_>,
         now: Now,
     ) -> Result<(), Fault> {
-        check_method(self.method.as_deref(), auth)?;
-        let method = self.method.as_deref().unwrap_or_default();
+        check_method(self.method(), auth)?;
+        let method = self.method().unwrap_or_default();
         let exchange = match auth.code {
             ReasonCode::ReAuthenticate => {
                 let request = Request {
@@ -453,7 +454,7 @@ impl Open {
                 );
                 Some(broker.auth.exchange(method, &request).ok_or(unknown)?)
             }
-            _ => self.exchange.take(),
+            _ => self.proof().exchange.take(),
         };
         let Some(mut exchange) = exchange else {
             return Err(Fault::new(
@@ -463,7 +464,7 @@ impl Open {
         };
         let (code, data) = match exchange.step(auth.data) {
             Step::Continue(data) => {
-                self.exchange = Some(exchange);
+                self.proof().exchange = Some(exchange);
                 (ReasonCode::ContinueAuthentication, Some(data))
             }
             Step::Accept(identity, data) => {
@@ -474,20 +475,19 @@ impl Open {
                 if !stands(&identity, now.wall) {
                     return Err(PROOF_ENDED);
                 }
-                let port = Some(Arc::clone(port));
-                let person = Person { identity, port };
-                self.person = broker.introduce(&self.session, side, person);
+                self.identity = proved(&identity);
+                broker.introduce(&self.session, side, self.person(port));
                 // What was decided was decided about another.
                 self.routes = Routes::default();
                 side.reviewed = 0;
-                self.proof_ends = self.person.proof_ends(now);
+                self.proof().ends = proof_ends(self.identity.as_deref(), now);
                 (ReasonCode::Success, data)
             }
             Step::Refuse(code) => return Err(Fault::new(code, "not authenticated")),
         };
         let reply = Packet::Auth(Auth {
             code,
-            method: self.method.as_deref(),
+            method: self.method(),
             data: data.as_deref(),
             reason_string: None,
             user_properties: Default::default(),

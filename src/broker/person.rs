@@ -8,7 +8,7 @@
 //! A client that is away is judged by what it had proved; after a restart, by its user name, which is what
 //! is kept of it. Rules that go by its address say nothing of it then.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use crate::auth::{Access, Identity, Permission, Who};
@@ -24,25 +24,39 @@ use super::restore::until;
 use super::shared::{InboundSide, SessionRef};
 
 /// Who a client has proved to be, and where it is.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Person {
-    pub identity: Identity,
+    /// Nothing, if it has proved nothing.
+    pub identity: Option<Arc<Identity>>,
     /// Its connection, while it has one.
     pub port: Option<Arc<Port>>,
 }
 
-impl Person {
-    /// When what it has proved ends.
-    pub(super) fn proof_ends(&self, now: Now) -> Option<Instant> {
-        let ends = self.identity.expires?;
-        Some(now.instant + until(ends, now.wall))
-    }
+/// Who has proved nothing.
+static NOBODY: LazyLock<Identity> = LazyLock::new(Identity::default);
 
+/// What has been proved, by somebody who may have proved nothing.
+pub(super) fn identity(proved: &Option<Arc<Identity>>) -> &Identity {
+    proved.as_deref().unwrap_or(&NOBODY)
+}
+
+/// As it is kept of somebody: nothing, if nothing has been proved.
+pub(super) fn proved(identity: &Identity) -> Option<Arc<Identity>> {
+    (!identity.is_nobody()).then(|| Arc::new(identity.clone()))
+}
+
+/// When what has been proved ends.
+pub(super) fn proof_ends(identity: Option<&Identity>, now: Now) -> Option<Instant> {
+    let ends = identity?.expires?;
+    Some(now.instant + until(ends, now.wall))
+}
+
+impl Person {
     /// It, for rules.
     pub(super) fn who<'a>(&'a self, client_id: &'a str) -> Who<'a> {
         Who {
             client_id,
-            identity: &self.identity,
+            identity: identity(&self.identity),
             caller: self.port.as_deref().map(Port::caller),
         }
     }
@@ -99,28 +113,11 @@ impl Owner {
 
 impl Broker {
     /// Notes who the client of a session is from now on, and whether its deliveries have to be asked about.
-    pub(super) fn introduce(
-        &self,
-        session: &SessionRef,
-        side: &InboundSide,
-        person: Person,
-    ) -> Arc<Person> {
-        let person = Arc::new(person);
-        self.introduce_again(session, side, &person);
-        person
-    }
-
-    /// As [`Self::introduce`], when something else has changed.
-    pub(super) fn introduce_again(
-        &self,
-        session: &SessionRef,
-        side: &InboundSide,
-        person: &Arc<Person>,
-    ) {
+    pub(super) fn introduce(&self, session: &SessionRef, side: &InboundSide, person: Person) {
         let watched = self
             .auth
             .watches_deliveries(&person.who(&session.client_id));
-        let before = session.introduce(Arc::clone(person), watched);
+        let before = session.introduce(person, watched);
         if watched || before {
             // Remembered routes were made for another.
             for (filter, _) in side.subscriptions.iter() {

@@ -63,7 +63,8 @@ pub(super) struct Mail {
 /// Mail, as long as somebody reads it.
 #[derive(Debug)]
 enum Inbox {
-    Open(Mail),
+    Empty,
+    Mail(Box<Mail>),
     /// The connection is no more.
     Shut,
 }
@@ -72,11 +73,29 @@ impl Inbox {
     /// Puts something in; whether anybody will read it.
     fn put(&mut self, write: impl FnOnce(&mut Mail)) -> bool {
         match self {
-            Self::Open(mail) => {
+            Self::Empty => {
+                let mut mail = Box::default();
+                write(&mut mail);
+                *self = Self::Mail(mail);
+                true
+            }
+            Self::Mail(mail) => {
                 write(mail);
                 true
             }
             Self::Shut => false,
+        }
+    }
+
+    /// Takes everything out.
+    fn take(&mut self) -> Mail {
+        match self {
+            Self::Mail(mail) => {
+                let mail = std::mem::take(&mut **mail);
+                *self = Self::Empty;
+                mail
+            }
+            Self::Empty | Self::Shut => Mail::default(),
         }
     }
 }
@@ -101,7 +120,7 @@ impl Port {
             caller,
             entrance: Arc::default(),
             signals: AtomicU8::new(0),
-            inbox: Mutex::new(Inbox::Open(Mail::default())),
+            inbox: Mutex::new(Inbox::Empty),
             own: Mutex::default(),
         }
     }
@@ -153,10 +172,7 @@ impl Port {
     }
 
     pub(super) fn take_mail(&self) -> Mail {
-        match &mut *self.inbox.lock() {
-            Inbox::Open(mail) => std::mem::take(mail),
-            Inbox::Shut => Mail::default(),
-        }
+        self.inbox.lock().take()
     }
 
     fn put(&self, write: impl FnOnce(&mut Mail)) -> bool {
@@ -193,7 +209,7 @@ impl Port {
     /// The connection is no more: nobody waits for it, now or later.
     pub(super) fn shut(&self) {
         let before = std::mem::replace(&mut *self.inbox.lock(), Inbox::Shut);
-        if let Inbox::Open(mail) = before {
+        if let Inbox::Mail(mail) = before {
             mail.successors.iter().for_each(|port| port.heard_out());
         }
     }

@@ -1,9 +1,8 @@
 //! Client Identifier to session.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use parking_lot::Mutex;
 
@@ -18,7 +17,30 @@ pub(super) struct Registry {
     hasher: RandomState,
 }
 
-type Shard = HashMap<Arc<str>, SessionRef>;
+type Shard = HashSet<Named>;
+
+/// A session as its Client Identifier, so that a table of them holds nothing else.
+struct Named(SessionRef);
+
+impl Borrow<str> for Named {
+    fn borrow(&self) -> &str {
+        &self.0.client_id
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.client_id == other.0.client_id
+    }
+}
+
+impl Eq for Named {}
+
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.client_id.hash(state);
+    }
+}
 
 const SHARDS: usize = 64;
 
@@ -38,32 +60,26 @@ impl Registry {
 
     /// The session of this Client Identifier.
     pub(super) fn find(&self, client_id: &str) -> Option<SessionRef> {
-        self.shard(client_id).lock().get(client_id).cloned()
+        let shard = self.shard(client_id).lock();
+        shard.get(client_id).map(|known| known.0.clone())
     }
 
     /// Adds a session unless its Client Identifier has one; returns whether it was added.
     pub(super) fn add(&self, session: &SessionRef) -> bool {
-        match self
-            .shard(&session.client_id)
-            .lock()
-            .entry(Arc::clone(&session.client_id))
-        {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(place) => {
-                place.insert(session.clone());
-                true
-            }
-        }
+        // One that is there stays.
+        let mut shard = self.shard(&session.client_id).lock();
+        shard.insert(Named(session.clone()))
     }
 
     /// Removes this session, if its Client Identifier has not passed to another.
     pub(super) fn remove(&self, session: &SessionRef) {
         let mut shard = self.shard(&session.client_id).lock();
+        let client_id = &*session.client_id;
         if shard
-            .get(&session.client_id)
-            .is_some_and(|known| known == session)
+            .get(client_id)
+            .is_some_and(|known| known.0 == *session)
         {
-            shard.remove(&session.client_id);
+            shard.remove(client_id);
             if shard.len() < shard.capacity() / 4 {
                 shard.shrink_to_fit();
             }
@@ -75,7 +91,7 @@ impl Registry {
         for shard in &self.shards {
             // Collected first: what is done with a session takes its locks, which come before the
             // registry's.
-            let sessions: Vec<SessionRef> = shard.lock().values().cloned().collect();
+            let sessions: Vec<SessionRef> = shard.lock().iter().map(|it| it.0.clone()).collect();
             sessions.iter().for_each(&mut visit);
         }
     }

@@ -17,7 +17,7 @@ use crate::store::state::{KeptGroup, KeptRetained, KeptSession, Numbered, State 
 use super::batch::{Batch, Now};
 use super::core::Broker;
 use super::metrics::Gauge;
-use super::person::{Owner, Person};
+use super::person::{Owner, Person, proved};
 use super::shared::{Absence, GroupRef, InboundSide, SessionRef, State};
 
 /// How much was taken up.
@@ -136,10 +136,12 @@ impl Broker {
         side.inbound = Inbound::restored(kept.held);
         side.expiry = kept.expiry;
         side.epoch = self.cluster.claim(&session.client_id);
-        side.will = kept.will.map(|will| Will {
-            message: will.message,
-            expiry: will.expiry,
-            delay: will.delay,
+        side.will = kept.will.map(|will| {
+            Box::new(Will {
+                message: will.message,
+                expiry: will.expiry,
+                delay: will.delay,
+            })
         });
         {
             let in_flight = kept.in_flight.into_iter();
@@ -163,7 +165,7 @@ impl Broker {
             ..Identity::default()
         };
         let person = Person {
-            identity,
+            identity: proved(&identity),
             port: None,
         };
         self.introduce(&session, &side, person);
@@ -188,7 +190,7 @@ impl Broker {
             will: side.will.as_ref().map(|will| after(will.delay)),
             end: (side.expiry != NEVER).then(|| after(side.expiry)),
         };
-        side.state = State::Away(absence);
+        side.state = State::Away(Box::new(absence));
         let maximum = self.options().abandoned_sessions_maximum;
         self.schedule.lock().left(session, absence, maximum);
     }

@@ -44,7 +44,7 @@ pub(super) struct Forbidden {
 pub(super) struct Doubtful {
     message: Message,
     session: SessionRef,
-    person: Arc<Person>,
+    person: Person,
     rounds: u8,
 }
 
@@ -260,8 +260,8 @@ impl Open {
             return;
         }
         // Whether deliveries are watched may have changed as well.
-        broker.introduce_again(&self.session, side, &self.person);
-        let who = self.person.who(&self.session.client_id);
+        broker.introduce(&self.session, side, self.person(port));
+        let who = self.who(port);
         let mut questions = Questions::new(port, now);
         let mut forbidden = broker.forbidden(side, &who, &mut questions);
         match broker.is_will_forbidden(side, &who, &mut questions) {

@@ -18,12 +18,16 @@ pub(super) type SharedRoute = Arc<Route<SessionRef, GroupRef>>;
 #[derive(Default)]
 pub(super) struct Routes {
     entries: Vec<Remembered>,
-    index: HashMap<Box<str>, usize>,
+    /// Where the entry of a topic is, once there is more than one.
+    index: Option<Box<Index>>,
     /// The entry of the last message: nearly always that of the next one too.
-    last: usize,
+    last: u32,
     /// Recipients of all entries: what they keep in memory.
-    recipients: usize,
+    recipients: u32,
 }
+
+#[derive(Default)]
+struct Index(HashMap<Box<str>, u32>);
 
 struct Remembered {
     topic: Box<str>,
@@ -77,16 +81,16 @@ const TOPICS: usize = 64;
 const TOPIC_LENGTH: usize = 512;
 
 /// Recipients of all remembered routes of a connection, above which it starts anew.
-const RECIPIENTS: usize = 16_384;
+const RECIPIENTS: u32 = 16_384;
 
 impl Routes {
     /// The entry of a topic, if there is one.
     fn find(&mut self, topic: &str) -> Option<&mut Remembered> {
-        let last = self.entries.get(self.last);
+        let last = self.entries.get(self.last as usize);
         if last.is_none_or(|entry| *entry.topic != *topic) {
-            self.last = *self.index.get(topic)?;
+            self.last = *self.index.as_ref()?.0.get(topic)?;
         }
-        self.entries.get_mut(self.last)
+        self.entries.get_mut(self.last as usize)
     }
 
     /// The entry of a topic, a new one if need be; nothing if it is not worth remembering.
@@ -98,15 +102,26 @@ impl Routes {
             if self.entries.len() >= TOPICS {
                 *self = Self::default();
             }
-            self.last = self.entries.len();
-            self.index.insert(topic.into(), self.last);
+            self.last = self.entries.len() as u32;
             self.entries.push(Remembered {
                 topic: topic.into(),
                 route: None,
                 rulings: Rulings::default(),
             });
+            self.note_last();
         }
-        self.entries.get_mut(self.last)
+        self.entries.get_mut(self.last as usize)
+    }
+
+    /// The entry that was added last can be found from now on.
+    fn note_last(&mut self) {
+        if let [first, _] = &self.entries[..] {
+            let index = self.index.get_or_insert_default();
+            index.0.insert(first.topic.clone(), 0);
+        }
+        if let (Some(index), Some(added)) = (&mut self.index, self.entries.last()) {
+            index.0.insert(added.topic.clone(), self.last);
+        }
     }
 
     /// Whether a message may be published to `topic`, if that is remembered: then with what it is refused,
@@ -163,7 +178,7 @@ impl Routes {
             return Arc::clone(route);
         }
         let (until, route) = look_up();
-        if route.recipients.len() <= RECIPIENTS {
+        if route.recipients.len() <= RECIPIENTS as usize {
             self.remember(topic, until, &route);
         }
         route
@@ -174,8 +189,9 @@ impl Routes {
             return;
         };
         let before = entry.route.replace((until, Arc::clone(route)));
-        self.recipients -= before.map_or(0, |(_, route)| route.recipients.len());
-        self.recipients += route.recipients.len();
+        // A route with more of them is not remembered.
+        self.recipients -= before.map_or(0, |(_, route)| route.recipients.len() as u32);
+        self.recipients += route.recipients.len() as u32;
         if self.recipients > RECIPIENTS {
             *self = Self::default();
         }
@@ -240,7 +256,8 @@ mod tests {
             routes.remember_ruling(&format!("only asked/{n}"), how, (1, now, None), None);
         }
         assert!(routes.entries.len() <= TOPICS);
-        assert_eq!(routes.entries.len(), routes.index.len());
+        let indexed = routes.index.as_ref().map_or(0, |index| index.0.len());
+        assert_eq!(routes.entries.len(), indexed);
     }
 
     // Breaks if: a ruling is taken for one about another topic, QoS or RETAIN flag, or outlives its

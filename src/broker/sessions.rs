@@ -27,7 +27,7 @@ use super::asking::Questions;
 use super::batch::Batch;
 use super::core::Broker;
 use super::metrics::Gauge;
-use super::person::{Claim, Owner, Person};
+use super::person::{Claim, Owner, Person, proved};
 use super::port::{Port, Signal};
 use super::review::Forbidden;
 use super::shared::{Absence, InboundSide, SessionRef, State};
@@ -37,7 +37,8 @@ use super::tickets::Tickets;
 pub(super) struct Opened {
     pub session: SessionRef,
     pub epoch: Epoch,
-    pub person: Arc<Person>,
+    /// What its client has proved.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// What a connection wants a session for.
@@ -223,7 +224,7 @@ impl Broker {
             side.epoch = epoch;
             side.reviewed = generation;
             self.withdraw_all(&session, &mut side, &forbidden, batch);
-            let person = self.attach(&session, &mut side, wanted, port, &connack, batch);
+            let identity = self.attach(&session, &mut side, wanted, port, &connack, batch);
             drop(side);
             // Stopping closes every session that it finds: this one it may have missed.
             if self.is_stopping() {
@@ -232,7 +233,7 @@ impl Broker {
             return Ok(Opened {
                 session,
                 epoch,
-                person,
+                identity,
             });
         }
     }
@@ -274,11 +275,12 @@ impl Broker {
         batch: &mut Batch,
     ) -> bool {
         let resumed = side.is_resumed_by(terms);
-        match side.state {
+        match &side.state {
             State::Ended => return false,
-            State::Attached if resumed => self.detach(session, side, Detach::Resumed, batch),
-            State::Attached => self.detach(session, side, Detach::Replaced, batch),
-            State::Away(absence) => self.schedule.lock().back(session, absence),
+            State::Attached(_) if resumed => self.detach(session, side, Detach::Resumed, batch),
+            State::Attached(_) => self.detach(session, side, Detach::Replaced, batch),
+            State::Away(absence) => self.schedule.lock().back(session, **absence),
+            State::Between => {}
         }
         if !resumed && side.state != State::Ended {
             self.end_session(session, side, batch);
@@ -294,26 +296,26 @@ impl Broker {
         port: &Arc<Port>,
         connack: &[u8],
         batch: &mut Batch,
-    ) -> Arc<Person> {
+    ) -> Option<Arc<Identity>> {
         let terms = wanted.terms;
         // Outcomes that came while nobody was there: those who waited for them are gone, but a QoS 2
         // message that could not be kept has its id freed, and one that could has it held.
         let _ = self.settle_outcomes(session, side, terms.version);
-        side.state = State::Attached;
-        side.attached = Some(batch.now.instant);
+        side.state = State::Attached(batch.now.instant);
         side.expiry = terms.expiry;
-        side.will.clone_from(&terms.will);
+        side.will = terms.will.clone().map(Box::new);
         side.inbound.attach(
             terms.version,
             terms.granted.receive_maximum,
             terms.granted.topic_alias_maximum,
         );
         self.metrics.gauge(Gauge::Connected, 1);
+        let identity = proved(wanted.identity);
         let person = Person {
-            identity: wanted.identity.clone(),
+            identity: identity.clone(),
             port: Some(Arc::clone(port)),
         };
-        let person = self.introduce(session, side, person);
+        self.introduce(session, side, person);
         {
             let mut outbound = session.outbound.lock();
             // A wire that carried packets before the session opened (AUTH) is empty by now: they
@@ -339,7 +341,7 @@ impl Broker {
         if self.draw(session, side, batch) {
             port.signal(Signal::Draw);
         }
-        person
+        identity
     }
 
     /// Takes the connection away from a session: its wire goes back to the port with a last word
@@ -352,7 +354,7 @@ impl Broker {
         how: Detach,
         batch: &mut Batch,
     ) {
-        if side.state != State::Attached {
+        if !matches!(side.state, State::Attached(_)) {
             return;
         }
         // What was accepted is delivered to everyone, whatever becomes of the publisher.
@@ -361,7 +363,7 @@ impl Broker {
         }
         let back = self.take_line(session, how, batch);
         side.inbound.detach();
-        side.state = State::Away(Absence::brief(batch.now.instant));
+        side.state = State::Between;
         self.metrics.gauge(Gauge::Connected, -1);
         let lent = back.iter().any(|(_, it)| it.message.number().is_some());
         if lent {
@@ -389,10 +391,10 @@ impl Broker {
             will: side.will.as_ref().map(|will| after(will.delay)),
             end: side.expires().then(|| after(side.expiry)),
         };
-        side.state = State::Away(absence);
+        side.state = State::Away(Box::new(absence));
         let person = Person {
-            identity: session.person().identity.clone(),
             port: None,
+            ..session.person()
         };
         self.introduce(session, side, person);
         self.tell_left(session, side, batch.now.wall, side.will.is_some());
@@ -507,13 +509,13 @@ impl Broker {
         side: &mut InboundSide,
         batch: &mut Batch,
     ) {
-        if let State::Away(absence) = side.state {
-            self.schedule.lock().back(session, absence);
+        let before = std::mem::replace(&mut side.state, State::Ended);
+        if let State::Away(absence) = before {
+            self.schedule.lock().back(session, *absence);
         }
-        side.state = State::Ended;
         self.publish_will(session, side, batch);
         // Whoever still holds the session, as remembered routes do, holds next to nothing.
-        session.introduce(Arc::default(), false);
+        session.introduce(Person::default(), false);
         side.inbound = Inbound::default();
         side.tickets = Tickets::default();
         for (filter, _) in std::mem::take(&mut side.subscriptions).iter() {

@@ -44,7 +44,7 @@ pub(super) struct Session {
     /// The last gate of its outbound side before which everything is safe.
     safe: AtomicU64,
     /// Who its client is. Changes under the inbound lock.
-    person: Mutex<Arc<Person>>,
+    person: Mutex<Person>,
     /// Whether its deliveries have to be asked about.
     watched: AtomicBool,
 }
@@ -69,13 +69,13 @@ impl Session {
     }
 
     /// Who its client is.
-    pub(super) fn person(&self) -> Arc<Person> {
-        Arc::clone(&self.person.lock())
+    pub(super) fn person(&self) -> Person {
+        self.person.lock().clone()
     }
 
     /// Says who its client is, and whether its deliveries have to be asked about; returns whether they had
     /// to be before.
-    pub(super) fn introduce(&self, person: Arc<Person>, watched: bool) -> bool {
+    pub(super) fn introduce(&self, person: Person, watched: bool) -> bool {
         *self.person.lock() = person;
         self.watched.swap(watched, Ordering::SeqCst)
     }
@@ -143,25 +143,26 @@ pub(super) struct InboundSide {
     /// Groups of which it is a member.
     pub groups: Vec<GroupRef>,
     /// The Will of the present connection, or one that waits for its delay to end.
-    pub will: Option<Will>,
+    pub will: Option<Box<Will>>,
     /// Session Expiry Interval in seconds.
     pub expiry: u32,
     /// Of the attachment in force: whoever acts under another one is late.
     pub epoch: Epoch,
     pub state: State,
-    /// When it was attached last.
-    pub attached: Option<Instant>,
     /// The generation of permissions under which all that it has was looked at.
     pub reviewed: u64,
 }
 
 /// Whether a session has a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// It has.
-    Attached,
+    /// It has, since then.
+    Attached(Instant),
+    /// It is between two connections, or before its end, while its inbound lock is held; or before its first
+    /// connection.
+    Between,
     /// It has not.
-    Away(Absence),
+    Away(Box<Absence>),
     /// It is over, and whoever still holds it must look for another.
     Ended,
 }
@@ -176,24 +177,13 @@ pub(super) struct Absence {
     pub end: Option<Instant>,
 }
 
-impl Absence {
-    /// Away for a moment: the session ends or goes on at once.
-    pub(super) fn brief(since: Instant) -> Self {
-        Self {
-            since,
-            will: None,
-            end: None,
-        }
-    }
-}
-
 /// The outbound side.
 pub(super) struct OutboundSide {
     pub outbound: Outbound,
     /// The connection that `outbound` is attached to.
     pub port: Option<Arc<Port>>,
     /// Retained messages still to be sent for new subscriptions.
-    pub feeds: VecDeque<Feed>,
+    pub feeds: Feeds,
     /// A group could not give it a message for want of room: it draws when there is some.
     pub hungry: bool,
     /// Messages that the store could not read back, and that nobody has counted yet.
@@ -208,6 +198,52 @@ pub(super) struct Feed {
     pub granted: Granted,
     /// The last topic that was sent.
     pub after: Option<Box<str>>,
+}
+
+/// All that are on their way to one client, in their order. Few have any at a time.
+#[derive(Debug, Default)]
+pub(super) struct Feeds(Option<Box<Line>>);
+
+#[derive(Debug, Default)]
+struct Line(VecDeque<Feed>);
+
+impl Feeds {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Feed> {
+        self.0.iter_mut().flat_map(|line| line.0.iter_mut())
+    }
+
+    pub(super) fn retain(&mut self, keep: impl FnMut(&Feed) -> bool) {
+        if let Some(line) = &mut self.0 {
+            line.0.retain(keep);
+        }
+        self.give_memory_back();
+    }
+
+    pub(super) fn push_back(&mut self, feed: Feed) {
+        self.0.get_or_insert_default().0.push_back(feed);
+    }
+
+    pub(super) fn push_front(&mut self, feed: Feed) {
+        self.0.get_or_insert_default().0.push_front(feed);
+    }
+
+    pub(super) fn pop_front(&mut self) -> Option<Feed> {
+        let feed = self.0.as_mut()?.0.pop_front();
+        self.give_memory_back();
+        feed
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0 = None;
+    }
+
+    fn give_memory_back(&mut self) {
+        self.0.take_if(|line| line.0.is_empty());
+    }
 }
 
 /// A shared handle to a session, compared by its number.
@@ -225,14 +261,13 @@ impl SessionRef {
             will: None,
             expiry: 0,
             epoch: Epoch::default(),
-            state: State::Attached,
-            attached: None,
+            state: State::Between,
             reviewed: 0,
         };
         let outbound = OutboundSide {
             outbound: Outbound::default(),
             port: None,
-            feeds: VecDeque::new(),
+            feeds: Feeds::default(),
             hungry: false,
             lost: 0,
             ended: false,

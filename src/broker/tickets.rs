@@ -8,7 +8,11 @@ use crate::store::{Failure, Progress, Receipt};
 
 /// What a session has asked the store for and not been told yet.
 #[derive(Debug, Default)]
-pub(super) struct Tickets {
+pub(super) struct Tickets(Option<Box<Given>>);
+
+/// All that is kept of tickets, from the first that was given on.
+#[derive(Debug, Default)]
+struct Given {
     /// Sorted, for tickets are given in their order.
     awaited: VecDeque<Awaited>,
     next: u64,
@@ -47,13 +51,14 @@ impl Tickets {
         what: What,
         ask: impl FnOnce(&mut dyn FnMut() -> Receipt) -> Progress,
     ) -> Result<Option<ReasonCode>, Failure> {
-        let ticket = self.next;
+        let ticket = self.0.as_ref().map_or(0, |given| given.next);
         match ask(&mut || receipt(ticket)) {
             Progress::Done => Ok(Some(code)),
             Progress::Refused(failure) => Err(failure),
             Progress::Later => {
-                self.next += 1;
-                self.awaited.push_back(Awaited {
+                let given = self.0.get_or_insert_default();
+                given.next += 1;
+                given.awaited.push_back(Awaited {
                     ticket,
                     token,
                     code,
@@ -66,10 +71,10 @@ impl Tickets {
 
     /// What waited under this ticket.
     pub(super) fn redeem(&mut self, ticket: u64) -> Option<Awaited> {
-        let index = self
-            .awaited
+        let awaited = &mut self.0.as_mut()?.awaited;
+        let index = awaited
             .binary_search_by_key(&ticket, |awaited| awaited.ticket)
             .ok()?;
-        self.awaited.remove(index)
+        awaited.remove(index)
     }
 }

@@ -35,7 +35,7 @@ const READ_SIZE: usize = 64 * 1024;
 const STEPS_PER_POLL: usize = 4;
 
 /// Reads before another connection of the same client is let in, although this one has more to say.
-const READS_FOR_SUCCESSOR: u32 = 16;
+const READS_FOR_SUCCESSOR: u8 = 16;
 
 /// What a thread's drivers share, one at a time.
 struct Scratch {
@@ -70,28 +70,39 @@ pub struct Patience {
     pub write: Duration,
 }
 
-/// Drives one connection from accept to close; its outcome is how it ended.
+/// Drives one connection from accept to close: a future whose outcome is how it ended.
+///
+/// There is one in each connection's task, for as long as that is there: so it is a future itself, of which
+/// there is only one copy in the task, and what few connections need at a time is in a box.
 pub struct Driver<T> {
     transport: T,
     connection: Connection,
-    broker: Arc<Broker>,
-    port: Arc<Port>,
     alarm: Arc<Alarm>,
-    /// What came and has not been handled: the beginning of a packet, or whole ones.
-    partial: Vec<u8>,
+    /// What came and has not been handled.
+    partial: Option<Box<Partial>>,
     timer: Option<Pin<Box<Sleep>>>,
     /// Where bytes got stuck on their way to the peer.
-    blocked: Option<Blocked>,
-    write_timeout: Duration,
+    blocked: Option<Box<Blocked>>,
+    /// Milliseconds that a pending write may make no progress.
+    write_timeout: u32,
     state: State,
+    /// When what is left at the end is given up.
+    over_by: Option<Instant>,
+    /// Reads since another connection has been waiting for its session.
+    reads_awaited: u8,
     /// Its place among all connections.
     permit: Permit,
-    /// Reads since another connection has been waiting for its session.
-    reads_awaited: u32,
 }
 
+/// The beginning of a packet, or whole ones; never empty.
+#[derive(Default)]
+struct Partial(Vec<u8>);
+
+/// Nothing in it is pinned.
+impl<T> Unpin for Driver<T> {}
+
 /// Bytes that the peer does not take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Blocked {
     since: Instant,
     /// How much the transport had moved by then.
@@ -106,11 +117,11 @@ enum State {
     Handling,
     /// The broker wants nothing more for now.
     Paused,
-    /// The connection is over: what is left is written, until then at the latest.
-    Closing(Instant),
+    /// The connection is over: what is left is written, until `over_by` at the latest.
+    Closing,
     /// The end is sent: what the peer still sends is thrown away until it closes too, for a socket
-    /// that is closed with unread input destroys the last words that are under way to the peer.
-    Lingering(Instant),
+    /// that is closed with unread input destroys the last words that are under way to the peer. Until `over_by`.
+    Lingering,
     Closed,
 }
 
@@ -138,42 +149,24 @@ impl<T: Transport> Driver<T> {
         let alarm = Arc::new(Alarm::default());
         let port = Port::new(transport.link(Arc::clone(&alarm)), caller);
         let port = Arc::new(port.by(entrance));
-        let now = Instant::now();
-        let connection = Connection::new(
-            Arc::clone(&broker),
-            Arc::clone(&port),
-            now,
-            patience.connect_by,
-        );
+        let connection = Connection::new(broker, port, patience.connect_by);
         Self {
             transport,
             connection,
-            broker,
-            port,
             alarm,
-            partial: Vec::new(),
+            partial: None,
             timer: None,
             blocked: None,
-            write_timeout: patience.write,
+            write_timeout: u32::try_from(patience.write.as_millis()).unwrap_or(u32::MAX),
             state: State::Reading,
-            permit,
+            over_by: None,
             reads_awaited: 0,
+            permit,
         }
     }
 
-    /// Runs the connection to its end.
-    pub async fn run(mut self) -> Ending {
-        std::future::poll_fn(|cx| self.poll(cx)).await;
-        let ending = self.connection.ending().unwrap_or(Ending::TransportError);
-        self.permit.ended(ending);
-        tracing::debug!(
-            peer = self.port.peer().map(tracing::field::display),
-            "closed: {ending}"
-        );
-        ending
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Goes on until the connection is over, or there is nothing to do.
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.alarm.register(cx);
         SCRATCH.with_borrow_mut(|scratch| {
             for _ in 0..STEPS_PER_POLL {
@@ -181,11 +174,11 @@ impl<T: Transport> Driver<T> {
                 let step = self.step(cx, scratch);
                 self.count_handshake();
                 // Who was filled in this step does not wait for the next.
-                self.broker.finish(&mut scratch.batch);
+                self.connection.broker().finish(&mut scratch.batch);
                 if self.state == State::Closed {
                     return Poll::Ready(());
                 }
-                if step == Step::Wait && !self.port.is_signalled() {
+                if step == Step::Wait && !self.connection.port().is_signalled() {
                     self.arm(cx);
                     return Poll::Pending;
                 }
@@ -201,7 +194,7 @@ impl<T: Transport> Driver<T> {
             // However busy it is: a handshake has one deadline for all of it.
             return self.check_deadlines(&mut scratch.batch);
         }
-        let signalled = self.port.is_signalled();
+        let signalled = self.connection.port().is_signalled();
         if signalled {
             let turn = self.connection.signalled(&mut scratch.batch);
             self.follow(turn, &scratch.batch);
@@ -221,13 +214,13 @@ impl<T: Transport> Driver<T> {
                 return Step::Again;
             }
             State::Paused => {}
-            State::Closing(_) => {
+            State::Closing => {
                 self.say_end(cx, &scratch.batch);
-                if !matches!(self.state, State::Closing(_)) {
+                if self.state != State::Closing {
                     return Step::Again;
                 }
             }
-            State::Lingering(_) => self.linger(cx, scratch),
+            State::Lingering => self.linger(cx, scratch),
             State::Closed => return Step::Again,
         }
         self.connection.heard_out();
@@ -256,7 +249,7 @@ impl<T: Transport> Driver<T> {
     fn is_over(&self) -> bool {
         matches!(
             self.state,
-            State::Closing(_) | State::Lingering(_) | State::Closed
+            State::Closing | State::Lingering | State::Closed
         )
     }
 
@@ -266,12 +259,12 @@ impl<T: Transport> Driver<T> {
             return;
         }
         self.state = match turn {
-            Turn::Close => State::Closing(batch.now.instant + LINGER),
+            Turn::Close => return self.close(batch),
             Turn::Pause => State::Paused,
             Turn::Again => State::Handling,
             Turn::Read if self.state == State::Reading => State::Reading,
             // Something is left from before: it may be whole packets.
-            Turn::Read if self.partial.is_empty() => State::Reading,
+            Turn::Read if self.partial.is_none() => State::Reading,
             Turn::Read => State::Handling,
         };
     }
@@ -280,9 +273,10 @@ impl<T: Transport> Driver<T> {
     fn read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Step {
         let Scratch { buffer, batch } = scratch;
         // A packet larger than the thread's buffer is put together in a buffer of its own.
-        let large = self.partial.len() >= READ_SIZE / 2;
-        let kept = if large { 0 } else { self.partial.len() };
-        buffer[..kept].copy_from_slice(&self.partial[..kept]);
+        let partial = self.partial.as_ref().map_or(&[][..], |it| &it.0);
+        let large = partial.len() >= READ_SIZE / 2;
+        let kept = if large { 0 } else { partial.len() };
+        buffer[..kept].copy_from_slice(&partial[..kept]);
         let count = match self.transport.poll_read(cx, &mut buffer[kept..]) {
             Poll::Pending => return Step::Wait,
             Poll::Ready(Ok(count)) if count > 0 => count,
@@ -297,26 +291,35 @@ impl<T: Transport> Driver<T> {
         };
         batch.received(count);
         if large {
-            self.partial.extend_from_slice(&buffer[..count]);
+            let partial = self.partial.get_or_insert_default();
+            partial.0.extend_from_slice(&buffer[..count]);
             self.handle_partial(batch);
             return Step::Again;
         }
         let input = &buffer[..kept + count];
         let (used, turn) = self.connection.receive(input, batch);
-        self.partial.clear();
-        self.partial.extend_from_slice(&input[used..]);
-        self.shrink();
+        match &input[used..] {
+            // A connection without a packet in part holds no buffer.
+            [] => self.partial = None,
+            rest => {
+                let partial = self.partial.get_or_insert_default();
+                partial.0.clear();
+                partial.0.extend_from_slice(rest);
+            }
+        }
         self.follow_input(turn, batch);
         Step::Again
     }
 
     /// Handles what the connection holds of its own.
     fn handle_partial(&mut self, batch: &mut Batch) {
-        let mut partial = std::mem::take(&mut self.partial);
-        let (used, turn) = self.connection.receive(&partial, batch);
-        partial.drain(..used);
-        self.partial = partial;
-        self.shrink();
+        let mut partial = self.partial.take();
+        let input = partial.as_ref().map_or(&[][..], |it| &it.0);
+        let (used, turn) = self.connection.receive(input, batch);
+        if let Some(partial) = &mut partial {
+            partial.0.drain(..used);
+        }
+        self.partial = partial.filter(|it| !it.0.is_empty());
         self.follow_input(turn, batch);
     }
 
@@ -325,13 +328,6 @@ impl<T: Transport> Driver<T> {
             self.state = State::Reading;
         }
         self.follow(turn, batch);
-    }
-
-    /// A connection without a packet in part holds no buffer.
-    fn shrink(&mut self) {
-        if self.partial.is_empty() && self.partial.capacity() > 0 {
-            self.partial = Vec::new();
-        }
     }
 
     /// Writes what the connection holds, as far as the transport takes it.
@@ -367,9 +363,11 @@ impl<T: Transport> Driver<T> {
     /// transport took bytes is not enough: it may have put them on a heap of its own.
     fn note_blocked(&mut self, batch: &Batch) {
         let moved = self.transport.moved();
-        if self.blocked.is_none_or(|blocked| blocked.moved != moved) {
-            let since = batch.now.instant;
-            self.blocked = Some(Blocked { since, moved });
+        let since = batch.now.instant;
+        match &mut self.blocked {
+            Some(blocked) if blocked.moved == moved => {}
+            Some(blocked) => **blocked = Blocked { since, moved },
+            None => self.blocked = Some(Box::new(Blocked { since, moved })),
         }
     }
 
@@ -379,18 +377,24 @@ impl<T: Transport> Driver<T> {
         let ending = match self.transport.breach() {
             None => Ending::Eof,
             Some(Breach { ending, what }) => {
-                let peer = self.port.peer();
-                let defence = self.broker.defence();
+                let peer = self.connection.port().peer();
+                let defence = self.connection.broker().defence();
                 if defence.may_tell(peer.map(|it| it.ip()), batch.now.instant) {
                     let peer = peer.map(tracing::field::display);
-                    let listener = &*self.port.caller().listener;
+                    let listener = &*self.connection.port().caller().listener;
                     tracing::info!(peer, listener, reason = ending.label(), "closed: {what}");
                 }
                 ending
             }
         };
         self.connection.end(ending, batch);
-        self.state = State::Closing(batch.now.instant + LINGER);
+        self.close(batch);
+    }
+
+    /// The connection is over, and what it holds is still to be written.
+    fn close(&mut self, batch: &Batch) {
+        self.state = State::Closing;
+        self.over_by = Some(batch.now.instant + LINGER);
     }
 
     /// The transport is gone: nothing more can be read or written.
@@ -405,7 +409,10 @@ impl<T: Transport> Driver<T> {
             return;
         }
         match self.transport.poll_close(cx) {
-            Poll::Ready(Ok(())) => self.state = State::Lingering(batch.now.instant + LINGER),
+            Poll::Ready(Ok(())) => {
+                self.state = State::Lingering;
+                self.over_by = Some(batch.now.instant + LINGER);
+            }
             Poll::Ready(Err(_)) => self.state = State::Closed,
             Poll::Pending => {}
         }
@@ -435,7 +442,7 @@ impl<T: Transport> Driver<T> {
             };
         }
         match self.state {
-            State::Closing(_) | State::Lingering(_) => self.state = State::Closed,
+            State::Closing | State::Lingering => self.state = State::Closed,
             _ if self.write_due().is_some_and(|due| due <= batch.now.instant) => {
                 self.lost(Ending::WriteTimeout, batch);
             }
@@ -452,14 +459,15 @@ impl<T: Transport> Driver<T> {
     }
 
     fn write_due(&self) -> Option<Instant> {
-        self.blocked
-            .map(|blocked| blocked.since + self.write_timeout)
+        let patience = Duration::from_millis(self.write_timeout.into());
+        let blocked = self.blocked.as_ref();
+        blocked.map(|blocked| blocked.since + patience)
     }
 
     /// When something is to be done though nothing comes.
     fn due(&self) -> Option<Instant> {
         let own = match self.state {
-            State::Closing(by) | State::Lingering(by) => return Some(by),
+            State::Closing | State::Lingering => return self.over_by,
             State::Closed => None,
             State::Paused | State::Reading | State::Handling => self.connection.deadline(),
         };
@@ -488,6 +496,21 @@ impl<T: Transport> Driver<T> {
     }
 }
 
+impl<T: Transport> Future for Driver<T> {
+    type Output = Ending;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending> {
+        let driver = self.get_mut();
+        std::task::ready!(driver.go_on(cx));
+        let ending = driver.connection.ending();
+        let ending = ending.unwrap_or(Ending::TransportError);
+        driver.permit.ended(ending);
+        let peer = driver.connection.port().peer();
+        tracing::debug!(peer = peer.map(tracing::field::display), "closed: {ending}");
+        Poll::Ready(ending)
+    }
+}
+
 impl<T> Drop for Driver<T> {
     /// A task that ends before its connection does, by a panic or with its runtime, leaves no
     /// session behind that seems to be connected.
@@ -495,7 +518,7 @@ impl<T> Drop for Driver<T> {
         if self.connection.ending().is_none() {
             let mut batch = Batch::new(now());
             self.connection.end(Ending::TransportError, &mut batch);
-            self.broker.finish(&mut batch);
+            self.connection.broker().finish(&mut batch);
         }
     }
 }

@@ -19,7 +19,11 @@ use crate::message::{Message, Timestamp};
 ///
 /// Invariant: `bytes` is the sum of the sizes of all entries, as far as they are known.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub struct Queue(Option<Box<Entries>>);
+
+/// What is in a queue, from the first message on: most queues never see one.
+#[derive(Debug, Default)]
+struct Entries {
     head: VecDeque<Delivery>,
     /// What follows, if that is not in memory.
     deep: Option<Box<Deep>>,
@@ -37,26 +41,153 @@ impl Queue {
     /// Says how many bytes are held in memory before messages that the store keeps are left to it, if
     /// it keeps what is in this queue at all.
     pub fn spill(&mut self, beyond: Option<usize>) {
-        self.spill = beyond;
+        if beyond.is_some() || self.0.is_some() {
+            self.entries().spill = beyond;
+        }
     }
 
     /// Messages in the queue.
     pub fn len(&self) -> usize {
-        self.head.len() + self.deep.as_ref().map_or(0, |deep| deep.len())
+        self.0.as_ref().map_or(0, |it| it.len())
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.head.is_empty() && self.deep.is_none()
+        self.0.as_ref().is_none_or(|it| it.is_empty())
     }
 
     /// Bytes of topic, properties and payload in the queue.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.0.as_ref().map_or(0, |it| it.bytes)
     }
 
     /// Bytes of memory that it takes, about: of all messages that are there, and what each entry takes.
     pub fn weight(&self) -> usize {
+        self.0.as_ref().map_or(0, |it| it.weight())
+    }
+
+    /// Appends a message where no more memory is to be taken: what the store keeps is left to it, and of
+    /// everything else only as much is taken as gives way, but always one. Otherwise as [`Self::push`].
+    #[must_use]
+    pub fn push_pressed(
+        &mut self,
+        delivery: Delivery,
+        options: &Options,
+        gone: impl FnMut(Gone<'_>),
+    ) -> usize {
+        self.entries().push_pressed(delivery, options, gone)
+    }
+
+    /// Appends a message. Returns how many messages gave way for it; with
+    /// [`Overflow::DropNewest`] that may be the message itself. Each is shown to `gone`.
+    #[must_use]
+    pub fn push(
+        &mut self,
+        delivery: Delivery,
+        options: &Options,
+        gone: impl FnMut(Gone<'_>),
+    ) -> usize {
+        self.entries().push(delivery, options, gone)
+    }
+
+    /// Whether a message of this size finds room without another one giving way.
+    pub fn fits(&self, size: usize, options: &Options) -> bool {
+        self.0.as_ref().is_none_or(|it| it.fits(size, options))
+    }
+
+    /// Puts back, in front, what was taken before anything that waits. Never drops: the number of
+    /// messages that can come back is bounded by the windows they were taken into.
+    pub fn give_back(&mut self, deliveries: impl DoubleEndedIterator<Item = Delivery>) {
+        for delivery in deliveries.rev() {
+            let entries = self.entries();
+            entries.bytes += delivery.message.size();
+            entries.head.push_front(delivery);
+        }
+    }
+
+    /// The message that is next, without taking it; nothing while it is in the store only.
+    pub fn front(&self) -> Option<&Delivery> {
+        self.0.as_ref()?.front()
+    }
+
+    /// Takes the oldest message; nothing while that is in the store only. A queue that becomes empty
+    /// gives its memory back.
+    pub fn pop(&mut self) -> Option<Delivery> {
+        self.0.as_mut()?.pop()
+    }
+
+    pub(super) fn take_oldest(&mut self) -> Option<Oldest> {
+        self.0.as_mut()?.take_oldest()
+    }
+
+    /// Drops expired messages from the front, and shows each to `gone`; returns how many.
+    /// [MQTT5-3.3.2-5]
+    pub fn drop_expired(&mut self, now: Timestamp, gone: impl FnMut(Gone<'_>)) -> usize {
+        let entries = self.0.as_mut();
+        entries.map_or(0, |it| it.drop_expired(now, gone))
+    }
+
+    /// Drops everything; returns how many messages that were.
+    pub fn clear(&mut self) -> usize {
+        let before = self.0.take();
+        let spill = before.as_ref().and_then(|it| it.spill);
+        self.spill(spill);
+        before.map_or(0, |it| it.len())
+    }
+
+    /// An empty queue becomes what was kept of it: all of it is in the store only.
+    pub fn restore(&mut self, kept: InStore) {
+        if !kept.is_empty() {
+            let deep = Deep::restored(kept);
+            let entries = self.entries();
+            entries.bytes = deep.bytes();
+            entries.deep = Some(Box::new(deep));
+        }
+    }
+
+    /// The numbers of the messages that are to be read back next, if it is time for that: when what is
+    /// in memory is soon used up, and the last that were asked for have come.
+    pub fn wanted(&mut self) -> Option<Vec<u64>> {
+        self.0.as_mut()?.wanted()
+    }
+
+    /// Hands in what was read back, in the order in which it was asked for: all of it, or the first of
+    /// it. Without a message it is lost, and shown to `lost`.
+    pub fn supply(
+        &mut self,
+        found: impl Iterator<Item = (u64, Option<Message>)>,
+        lost: impl FnMut(Gone<'_>),
+    ) {
+        if let Some(entries) = &mut self.0 {
+            entries.supply(found, lost);
+        }
+    }
+
+    fn entries(&mut self) -> &mut Entries {
+        self.0.get_or_insert_default()
+    }
+
+    #[cfg(test)]
+    fn capacity(&self) -> usize {
+        self.0.as_ref().map_or(0, |it| it.head.capacity())
+    }
+
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.0.as_ref().map_or(0, |it| it.held())
+    }
+}
+
+impl Entries {
+    fn len(&self) -> usize {
+        self.head.len() + self.deep.as_ref().map_or(0, |deep| deep.len())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.deep.is_none()
+    }
+
+    fn weight(&self) -> usize {
         let (here, deep) = self
             .deep
             .as_ref()
@@ -64,10 +195,7 @@ impl Queue {
         self.held() + here + self.head.len() * ENTRY + deep * STORED_ENTRY
     }
 
-    /// Appends a message where no more memory is to be taken: what the store keeps is left to it, and of
-    /// everything else only as much is taken as gives way, but always one. Otherwise as [`Self::push`].
-    #[must_use]
-    pub fn push_pressed(
+    fn push_pressed(
         &mut self,
         delivery: Delivery,
         options: &Options,
@@ -87,10 +215,7 @@ impl Queue {
         dropped
     }
 
-    /// Appends a message. Returns how many messages gave way for it; with
-    /// [`Overflow::DropNewest`] that may be the message itself. Each is shown to `gone`.
-    #[must_use]
-    pub fn push(
+    fn push(
         &mut self,
         delivery: Delivery,
         options: &Options,
@@ -123,8 +248,7 @@ impl Queue {
         dropped
     }
 
-    /// Whether a message of this size finds room without another one giving way.
-    pub fn fits(&self, size: usize, options: &Options) -> bool {
+    fn fits(&self, size: usize, options: &Options) -> bool {
         self.is_empty()
             || (self.len() < options.messages && self.bytes.saturating_add(size) <= options.bytes)
     }
@@ -135,24 +259,12 @@ impl Queue {
         self.bytes.saturating_sub(elsewhere)
     }
 
-    /// Puts back, in front, what was taken before anything that waits. Never drops: the number of
-    /// messages that can come back is bounded by the windows they were taken into.
-    pub fn give_back(&mut self, deliveries: impl DoubleEndedIterator<Item = Delivery>) {
-        for delivery in deliveries.rev() {
-            self.bytes += delivery.message.size();
-            self.head.push_front(delivery);
-        }
-    }
-
-    /// The message that is next, without taking it; nothing while it is in the store only.
-    pub fn front(&self) -> Option<&Delivery> {
+    fn front(&self) -> Option<&Delivery> {
         let next = || self.deep.as_ref()?.front();
         self.head.front().or_else(next)
     }
 
-    /// Takes the oldest message; nothing while that is in the store only. A queue that becomes empty
-    /// gives its memory back.
-    pub fn pop(&mut self) -> Option<Delivery> {
+    fn pop(&mut self) -> Option<Delivery> {
         self.front()?;
         match self.take_oldest()? {
             Oldest::Here(delivery) => Some(delivery),
@@ -160,7 +272,7 @@ impl Queue {
         }
     }
 
-    pub(super) fn take_oldest(&mut self) -> Option<Oldest> {
+    fn take_oldest(&mut self) -> Option<Oldest> {
         if let Some(delivery) = self.head.pop_front() {
             self.bytes -= delivery.message.size();
             if self.head.is_empty() && self.head.capacity() > KEPT_CAPACITY {
@@ -177,9 +289,7 @@ impl Queue {
         oldest
     }
 
-    /// Drops expired messages from the front, and shows each to `gone`; returns how many.
-    /// [MQTT5-3.3.2-5]
-    pub fn drop_expired(&mut self, now: Timestamp, mut gone: impl FnMut(Gone<'_>)) -> usize {
+    fn drop_expired(&mut self, now: Timestamp, mut gone: impl FnMut(Gone<'_>)) -> usize {
         let mut dropped = 0;
         while self
             .front()
@@ -193,30 +303,7 @@ impl Queue {
         dropped
     }
 
-    /// Drops everything; returns how many messages that were.
-    pub fn clear(&mut self) -> usize {
-        let dropped = self.len();
-        *self = Self {
-            spill: self.spill,
-            ..Self::default()
-        };
-        dropped
-    }
-}
-
-impl Queue {
-    /// An empty queue becomes what was kept of it: all of it is in the store only.
-    pub fn restore(&mut self, kept: InStore) {
-        if !kept.is_empty() {
-            let deep = Deep::restored(kept);
-            self.bytes = deep.bytes();
-            self.deep = Some(Box::new(deep));
-        }
-    }
-
-    /// The numbers of the messages that are to be read back next, if it is time for that: when what is
-    /// in memory is soon used up, and the last that were asked for have come.
-    pub fn wanted(&mut self) -> Option<Vec<u64>> {
+    fn wanted(&mut self) -> Option<Vec<u64>> {
         let most = self.spill.unwrap_or(usize::MAX);
         let held = self.held();
         let deep = self.deep.as_mut()?;
@@ -234,9 +321,7 @@ impl Queue {
         Some(wanted.map(|stored| stored.number.get()).collect())
     }
 
-    /// Hands in what was read back, in the order in which it was asked for: all of it, or the first of
-    /// it. Without a message it is lost, and shown to `lost`.
-    pub fn supply(
+    fn supply(
         &mut self,
         found: impl Iterator<Item = (u64, Option<Message>)>,
         mut lost: impl FnMut(Gone<'_>),

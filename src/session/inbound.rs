@@ -30,7 +30,8 @@ pub struct Inbound {
     held: Vec<Held>,
     replies: Replies,
     outstanding: i32,
-    aliases: InboundAliases,
+    /// Nothing, before the client uses one.
+    aliases: Option<Box<InboundAliases>>,
     version: Version,
     limits: Limits,
 }
@@ -72,7 +73,7 @@ impl Default for Inbound {
             held: Vec::new(),
             replies: Replies::default(),
             outstanding: 0,
-            aliases: InboundAliases::default(),
+            aliases: None,
             version: Version::V311,
             limits: Limits::default(),
         }
@@ -150,7 +151,8 @@ impl Inbound {
         // First of all: a repeated PUBLISH sets an alias like any other, and the id of one that is
         // refused must not be held.
         if let Some(alias) = publish.properties.topic_alias {
-            self.aliases.resolve(alias, publish.topic, maximum)?;
+            let aliases = self.aliases.get_or_insert_default();
+            aliases.resolve(alias, publish.topic, maximum)?;
         }
         let token = match publish.packet_id {
             None => None,
@@ -175,7 +177,10 @@ impl Inbound {
         };
         let topic = match publish.properties.topic_alias {
             None => publish.topic,
-            Some(alias) => self.aliases.resolve(alias, publish.topic, maximum)?,
+            Some(alias) => {
+                let aliases = self.aliases.get_or_insert_default();
+                aliases.resolve(alias, publish.topic, maximum)?
+            }
         };
         scratch.forwarded.clear();
         publish.properties.write_forwarded(&mut scratch.forwarded);
@@ -202,7 +207,7 @@ impl Inbound {
             return None;
         }
         match publish.properties.topic_alias {
-            Some(alias) if publish.topic.is_empty() => self.aliases.known(alias),
+            Some(alias) if publish.topic.is_empty() => self.aliases.as_ref()?.known(alias),
             _ => Some(publish.topic),
         }
     }

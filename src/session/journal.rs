@@ -65,11 +65,17 @@ impl Step {
 /// that it keeps, there is none.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
-    steps: Vec<Step>,
     /// Whether the session is kept. Messages that came from a group are the group's matter.
     kept: bool,
     /// Whether anything was ever told of what is in the window.
     followed: bool,
+    /// Nothing, before the first step.
+    written: Option<Box<Written>>,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    steps: Vec<Step>,
     /// Gates that are closed, in their order, and whose way they bar.
     gates: VecDeque<(NonZeroU64, PacketId)>,
     /// The last gate that was made.
@@ -114,8 +120,9 @@ impl Journal {
     ) -> Option<NonZeroU64> {
         let (number, qos) = delivery;
         self.followed = true;
-        let gate = (qos == QoS::ExactlyOnce).then(|| self.gate(id));
-        self.steps.push(Step::Sent {
+        let written = self.written();
+        let gate = (qos == QoS::ExactlyOnce).then(|| written.gate(id));
+        written.steps.push(Step::Sent {
             id,
             number,
             source,
@@ -127,48 +134,54 @@ impl Journal {
 
     /// Notes that PUBREC came; returns the gate that the PUBREL waits behind.
     pub(super) fn received(&mut self, id: PacketId) -> NonZeroU64 {
-        let gate = self.gate(id);
-        self.steps.push(Step::Received { id, gate });
+        let written = self.written();
+        let gate = written.gate(id);
+        written.steps.push(Step::Received { id, gate });
         gate
     }
 
-    fn gate(&mut self, id: PacketId) -> NonZeroU64 {
-        self.last_gate += 1;
-        let gate = NonZeroU64::new(self.last_gate).unwrap_or(NonZeroU64::MIN);
-        self.gates.push_back((gate, id));
-        gate
+    fn written(&mut self) -> &mut Written {
+        self.written.get_or_insert_default()
     }
 
     /// Takes the next gate that opens if all up to `safe` do.
     pub(super) fn open(&mut self, safe: u64) -> Option<(NonZeroU64, PacketId)> {
-        let opens = self
-            .gates
-            .front()
-            .is_some_and(|(gate, _)| gate.get() <= safe);
-        let gate = opens.then(|| self.gates.pop_front()).flatten();
-        if self.gates.is_empty() && self.gates.capacity() > KEPT_CAPACITY {
-            self.gates = VecDeque::new();
+        let gates = &mut self.written.as_mut()?.gates;
+        let opens = gates.front().is_some_and(|(gate, _)| gate.get() <= safe);
+        let gate = opens.then(|| gates.pop_front()).flatten();
+        if gates.is_empty() && gates.capacity() > KEPT_CAPACITY {
+            *gates = VecDeque::new();
         }
         gate
     }
 
     pub(super) fn dropped(&mut self, gone: Gone<'_>, source: Option<Source>) {
         if let Some(number) = self.followed(gone, source) {
-            self.steps.push(Step::Dropped { number, source });
+            self.push(Step::Dropped { number, source });
         }
     }
 
     pub(super) fn push(&mut self, step: Step) {
-        self.steps.push(step);
+        self.written().steps.push(step);
     }
 
     /// Takes what has not been told.
     pub(super) fn take(&mut self) -> Vec<Step> {
-        std::mem::take(&mut self.steps)
+        let written = self.written.as_mut();
+        written.map_or_else(Vec::new, |it| std::mem::take(&mut it.steps))
     }
 
     pub(super) fn has_news(&self) -> bool {
-        !self.steps.is_empty()
+        self.written.as_ref().is_some_and(|it| !it.steps.is_empty())
+    }
+}
+
+impl Written {
+    fn gate(&mut self, id: PacketId) -> NonZeroU64 {
+        self.last_gate += 1;
+        let gate = NonZeroU64::new(self.last_gate).unwrap_or(NonZeroU64::MIN);
+        self.gates.push_back((gate, id));
+        gate
     }
 }
 

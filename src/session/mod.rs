@@ -38,6 +38,6 @@ pub use outbound::{Acked, Context, Judge, Line, Outbound};
 pub use replies::Token;
 pub use subscriptions::{Subscribed, Subscriptions, cost};
 pub use tally::Tally;
-pub use terms::{NEVER, Terms, Will};
+pub use terms::{NEVER, Terms, Will, silence_allowed};
 pub use window::Source;
 pub use wire::{Chunk, Spare, Wire, Written};

@@ -58,7 +58,7 @@ pub struct Line {
     /// The quota to start with.
     quota_maximum: u16,
     packet_size_maximum: u32,
-    aliases: Option<OutboundAliases>,
+    aliases: Option<Box<OutboundAliases>>,
     /// What is taken off topics.
     mount: Option<Arc<str>>,
     wire: Wire,
@@ -150,7 +150,7 @@ impl Outbound {
             quota_maximum: terms.send_quota,
             packet_size_maximum: terms.packet_size_maximum.min(MAXIMUM_PACKET_SIZE),
             aliases: (terms.outbound_aliases > 0)
-                .then(|| OutboundAliases::new(terms.outbound_aliases)),
+                .then(|| Box::new(OutboundAliases::new(terms.outbound_aliases))),
             mount: terms.mount.clone(),
             wire: Wire::default(),
         });

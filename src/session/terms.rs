@@ -160,10 +160,15 @@ impl Terms {
     }
 
     /// How long the connection may be silent: one and a half times the Keep Alive.
-    // [MQTT5-3.1.2-22] [MQTT311-3.1.2-24]
     pub fn silence_allowed(&self) -> Option<Duration> {
-        (self.keep_alive > 0).then(|| Duration::from_millis(u64::from(self.keep_alive) * 1500))
+        silence_allowed(self.keep_alive)
     }
+}
+
+/// How long a connection with so many seconds of Keep Alive may be silent, if there is one.
+// [MQTT5-3.1.2-22] [MQTT311-3.1.2-24]
+pub fn silence_allowed(keep_alive: u16) -> Option<Duration> {
+    (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500))
 }
 
 // MQTT 3.1 demands 1 to 23 characters; longer ones are accepted as in every other version.

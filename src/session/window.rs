@@ -86,8 +86,8 @@ pub(super) struct Window {
     /// Whether ids have gone all the way around while the oldest entry was in flight, so that any
     /// id may be in use; until the window is empty once.
     lapped: bool,
-    /// Entries that were not sent on the present connection.
-    unsent: usize,
+    /// Entries that were not sent on the present connection: no more than there are ids.
+    unsent: u32,
 }
 
 impl Window {
@@ -118,7 +118,7 @@ impl Window {
             last_id: entries.back().map_or(0, |newest| newest.id.get()),
             // Ids may have gone around before.
             lapped: !entries.is_empty(),
-            unsent: entries.len(),
+            unsent: entries.len() as u32,
             entries,
         }
     }
@@ -129,7 +129,7 @@ impl Window {
 
     /// Entries that were sent on the present connection.
     pub(super) fn sent(&self) -> usize {
-        self.entries.len() - self.unsent
+        self.entries.len() - self.unsent as usize
     }
 
     /// Adds a message about to be sent for the first time, and gives it an id; hands it back if
@@ -255,7 +255,7 @@ impl Window {
             _ => {
                 entry.stage = Stage::Release;
                 entry.source = None;
-                self.unsent -= usize::from(!std::mem::replace(&mut entry.sent, true));
+                self.unsent -= u32::from(!std::mem::replace(&mut entry.sent, true));
                 Ok(Received::Release(ReasonCode::Success))
             }
         }
@@ -274,7 +274,7 @@ impl Window {
 
     fn remove(&mut self, index: usize) -> Option<InFlight> {
         let entry = self.entries.remove(index)?;
-        self.unsent -= usize::from(!entry.sent);
+        self.unsent -= u32::from(!entry.sent);
         self.rest_if_empty();
         Some(entry)
     }
@@ -313,7 +313,7 @@ impl Window {
                 }
             }
         }
-        self.unsent = self.entries.len();
+        self.unsent = self.entries.len() as u32;
         self.rest_if_empty();
         back
     }

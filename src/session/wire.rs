@@ -21,7 +21,7 @@ pub struct Wire {
     /// Committed since the last chunk was taken.
     fresh: Vec<u8>,
     /// What a blocked socket left of the last chunk.
-    rest: Option<Chunk>,
+    rest: Option<Box<Chunk>>,
     unsent: usize,
     state: State,
 }
@@ -133,7 +133,7 @@ impl Wire {
     }
 
     fn next(&mut self) -> Option<Chunk> {
-        let chunk = self.rest.take().or_else(|| {
+        let chunk = self.rest.take().map(|rest| *rest).or_else(|| {
             let bytes = std::mem::take(&mut self.fresh);
             (!bytes.is_empty()).then_some(Chunk { bytes, written: 0 })
         });
@@ -149,7 +149,7 @@ impl Wire {
     pub fn put_back(&mut self, chunk: Chunk, taken: usize, spare: &mut Spare) -> Written {
         self.unsent -= taken.min(self.unsent);
         if !chunk.remaining().is_empty() {
-            self.rest = Some(chunk);
+            self.rest = Some(Box::new(chunk));
             self.state = State::Blocked;
             return Written::Blocked;
         }

@@ -228,7 +228,7 @@ impl House {
         let port = Arc::new(Port::new(link, caller).by(Arc::clone(&self.entrance)));
         let now = self.now().instant;
         let broker = Arc::clone(&self.broker);
-        let connection = Connection::new(broker, Arc::clone(&port), now, now + CONNECT_WITHIN);
+        let connection = Connection::new(broker, Arc::clone(&port), now + CONNECT_WITHIN);
         self.broker.metrics().opened();
         let mut peers = self.peers.borrow_mut();
         peers.push(Peer {

@@ -112,7 +112,7 @@ impl Bench {
         let now = self.batch.now.instant;
         let by = now + Duration::from_secs(5);
         self.broker.metrics().opened();
-        let connection = Connection::new(Arc::clone(&self.broker), port, now, by);
+        let connection = Connection::new(Arc::clone(&self.broker), port, by);
         let mut client = Client { socket, connection };
         let mut connect = b"\x10\0\0\x04MQTT\x04\0\0\0\0\0".to_vec();
         connect[1] = u8::try_from(12 + client_id.len()).expect("a short name");

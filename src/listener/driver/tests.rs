@@ -2,6 +2,8 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::task::Wake;
 
 use crate::auth::gate::{Gate, Parts};
 use crate::broker::options::Options;
@@ -89,7 +91,7 @@ impl Transport for Hoard {
     }
 }
 
-fn run(says: Vec<&'static [u8]>, steps: u64) -> (Ending, Duration) {
+fn broker() -> Arc<Broker> {
     let engines = Engines {
         auth: Arc::new(Gate::new(Parts {
             anonymous: true,
@@ -98,7 +100,18 @@ fn run(says: Vec<&'static [u8]>, steps: u64) -> (Ending, Duration) {
         store: Arc::new(Memory),
         cluster: Arc::new(Single::default()),
     };
-    let broker = Arc::new(Broker::new(Options::default(), engines));
+    Arc::new(Broker::new(Options::default(), engines))
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime")
+}
+
+fn run(says: Vec<&'static [u8]>, steps: u64) -> (Ending, Duration) {
+    let broker = broker();
     let began = Instant::now();
     let patience = Patience {
         connect_by: began + Duration::from_secs(20),
@@ -111,12 +124,8 @@ fn run(says: Vec<&'static [u8]>, steps: u64) -> (Ending, Duration) {
         moved: AtomicU64::new(0),
     };
     let driver = Driver::new(transport, permit, broker, Default::default(), patience);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .expect("a runtime");
-    let run = async { tokio::time::timeout(Duration::from_secs(20), driver.run()).await };
-    let ending = runtime.block_on(run).expect("the connection ends");
+    let run = async { tokio::time::timeout(Duration::from_secs(20), driver).await };
+    let ending = runtime().block_on(run).expect("the connection ends");
     (ending, began.elapsed())
 }
 
@@ -135,4 +144,137 @@ fn bytes_that_move_slowly_end_nothing() {
     let (ending, took) = run(vec![CONNECT], 4);
     assert_eq!(ending, Ending::Eof);
     assert!(took > 2 * PATIENCE, "the steps were not apart");
+}
+
+/// CONNECT of MQTT 3.1.1 with a Keep Alive of an hour.
+const CONNECT_WITH_KEEP_ALIVE: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x0e\x10\x00\x01c";
+
+/// A transport that takes everything at once, and whose peer says what it is told to.
+struct Plain(mpsc::Receiver<&'static [u8]>);
+
+impl Transport for Plain {
+    fn link(&self, _: Arc<Alarm>) -> Box<dyn Link> {
+        Box::new(NoLink)
+    }
+
+    fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let Ok(bytes) = self.0.try_recv() else {
+            return Poll::Pending;
+        };
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn moved(&self) -> u64 {
+        0
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Counts how often a driver asks to be polled.
+#[derive(Default)]
+struct Wakes(AtomicU64);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A driver that is polled by hand.
+struct Idle {
+    driver: Driver<Plain>,
+    client: mpsc::Sender<&'static [u8]>,
+    wakes: Arc<Wakes>,
+}
+
+impl Idle {
+    fn new() -> Self {
+        let broker = broker();
+        let patience = Patience {
+            connect_by: Instant::now() + Duration::from_secs(20),
+            write: PATIENCE,
+        };
+        let permit = broker.accept().expect("it is the first");
+        let (client, said) = mpsc::channel();
+        let transport = Plain(said);
+        let driver = Driver::new(transport, permit, broker, Default::default(), patience);
+        Self {
+            driver,
+            client,
+            wakes: Arc::default(),
+        }
+    }
+
+    /// Has the client say something, if anything, and polls; the driver goes to sleep.
+    fn poll(&mut self, says: Option<&'static [u8]>) {
+        says.map_or(Ok(()), |it| self.client.send(it))
+            .expect("it listens");
+        let waker = Arc::clone(&self.wakes).into();
+        let mut cx = Context::from_waker(&waker);
+        assert!(Pin::new(&mut self.driver).poll(&mut cx).is_pending());
+        assert_eq!(self.wakes.0.load(Ordering::Relaxed), 0, "it does not sleep");
+    }
+
+    /// When the timer fires, if there is one.
+    fn timer(&self) -> Option<Instant> {
+        let timer = self.driver.timer.as_ref();
+        timer.map(|timer| timer.deadline().into_std())
+    }
+}
+
+// Breaks if: anything periodic is done for a connection that said it would be silent.
+#[test]
+fn an_idle_connection_without_a_keep_alive_arms_no_timer() {
+    let runtime = runtime();
+    let _inside = runtime.enter();
+    let mut idle = Idle::new();
+    idle.poll(None);
+    assert!(idle.timer().is_some(), "CONNECT is waited for");
+    idle.poll(Some(CONNECT));
+    assert!(idle.driver.connection.is_open());
+    assert_eq!(idle.timer(), None);
+    idle.poll(Some(PINGREQ));
+    assert_eq!(idle.timer(), None);
+}
+
+// Breaks if: the timer is moved by each packet, or set to less than the time that is left.
+#[test]
+fn an_idle_connection_has_one_timer_event_for_each_keep_alive_at_most() {
+    let runtime = runtime();
+    let _inside = runtime.enter();
+    let mut idle = Idle::new();
+    idle.poll(Some(CONNECT_WITH_KEEP_ALIVE));
+    let first = idle.driver.connection.deadline();
+    assert_eq!(idle.timer(), first);
+    let keep_alive = Duration::from_secs(3600);
+    assert!(first.expect("a deadline") > Instant::now() + keep_alive);
+    for _ in 0..3 {
+        idle.poll(Some(PINGREQ));
+    }
+    let later = idle.driver.connection.deadline();
+    assert!(later > first, "PINGREQ counts");
+    assert_eq!(
+        idle.timer(),
+        first,
+        "the timer is left alone until it fires"
+    );
+    // It fires.
+    let timer = idle.driver.timer.as_mut().expect("a timer");
+    timer.as_mut().reset(tokio::time::Instant::now());
+    runtime.block_on(timer.as_mut());
+    idle.poll(None);
+    assert_eq!(idle.timer(), later, "and is set for all that is left, once");
+    assert!(idle.driver.connection.is_open());
 }

@@ -96,7 +96,7 @@ fn a_drained_queue_holds_no_memory() {
         assert_eq!(queue.push(delivery(b"x", None), &options, |_| {}), 0);
     }
     while queue.pop().is_some() {}
-    assert_eq!(queue.head.capacity(), 0);
+    assert_eq!(queue.capacity(), 0);
     assert_eq!(queue.clear(), 0);
 }
 
