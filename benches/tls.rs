@@ -317,9 +317,7 @@ fn drive(broker: Arc<Broker>, transport: impl Transport) {
     let permit = broker.accept().expect("room");
     tokio::spawn(async move {
         let caller = Default::default();
-        Driver::new(transport, permit, broker, caller, patience)
-            .run()
-            .await;
+        Driver::new(transport, permit, broker, caller, patience).await;
     });
 }
 

@@ -224,7 +224,7 @@ impl House {
         let broker = Arc::clone(&self.broker);
         let transport = Secured::new(stream);
         let driver = Driver::new(transport, permit, broker, Default::default(), patience);
-        drop(tokio::spawn(driver.run()));
+        drop(tokio::spawn(driver));
         client.say(&[CONNECT, name].concat());
         assert_eq!(client.hear(4).await, b"\x20\x02\x00\x00");
         (client, counts)
