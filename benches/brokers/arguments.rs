@@ -19,8 +19,8 @@ Broker CPU per delivered message: postbud, mosquitto and a bare relay (\"floor\"
   --broker 'NAME=COMMAND'      one more broker; {port} in COMMAND becomes the port to listen on,
                                {config} a postbud configuration file for that port; a built-in
                                name replaces that broker ('postbud=OTHER --config {config}')
-  --rounds N                   turns of each broker (default 3; the median counts)
-  --seconds S                  measured window of each turn (default 3; quick 0.3)
+  --rounds N                   turns of each broker (default 3 or fewer; quick 1; the median counts)
+  --seconds S                  measured window of each turn (default 1.5; quick 0.2)
   --syscalls                   count system calls per message too (strace, after the window)
   --list                       name the scenarios
   --self-check                 run the harness against faulty relays instead
@@ -50,8 +50,8 @@ pub struct Options {
     pub brokers: Vec<String>,
     /// Brokers beside the built-in ones: name and command line.
     pub extra: Vec<(String, String)>,
-    /// Turns of each broker in each scenario.
-    pub rounds: usize,
+    /// Turns of each broker in each scenario, where said.
+    rounds: Option<usize>,
     /// Load before the measured window.
     pub warm_up: Duration,
     /// The measured window.
@@ -66,6 +66,13 @@ pub struct Options {
     pub syscalls: bool,
 }
 
+impl Options {
+    /// Turns of each broker in a scenario that is content with `enough` in a full run.
+    pub fn rounds(&self, enough: usize) -> usize {
+        self.rounds.unwrap_or(if self.quick { 1 } else { enough })
+    }
+}
+
 /// Reads the arguments (the program's name is not among them).
 pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, Failure> {
     let mut arguments = arguments;
@@ -73,8 +80,8 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, Failure> {
         only: Vec::new(),
         brokers: Vec::new(),
         extra: Vec::new(),
-        rounds: 3,
-        warm_up: Duration::from_millis(500),
+        rounds: None,
+        warm_up: Duration::from_millis(300),
         window: Duration::ZERO,
         durability: false,
         full: false,
@@ -102,7 +109,10 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, Failure> {
             "--only" => options.only.extend(list(&value()?)),
             "--brokers" => options.brokers.extend(list(&value()?)),
             "--broker" => options.extra.push(named_command(&value()?)?),
-            "--rounds" => options.rounds = number::<usize>(&argument, &value()?)?.clamp(1, 101),
+            "--rounds" => {
+                let rounds = number::<usize>(&argument, &value()?)?.clamp(1, 101);
+                options.rounds = Some(rounds);
+            }
             "--seconds" => {
                 let seconds = number::<f64>(&argument, &value()?)?.clamp(0.05, 600.0);
                 options.window = Duration::from_secs_f64(seconds);
@@ -121,10 +131,10 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Task, Failure> {
         return Ok(Task::SelfCheck);
     }
     if options.quick {
-        options.warm_up = Duration::from_millis(100);
+        options.warm_up = Duration::from_millis(60);
     }
     if options.window.is_zero() {
-        options.window = Duration::from_millis(if options.quick { 300 } else { 3000 });
+        options.window = Duration::from_millis(if options.quick { 200 } else { 1500 });
     }
     Ok(Task::Measure(options))
 }

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::connections;
+use super::certificate::{self, Certificate};
+use super::connections::{self, Way};
 use super::failure::Failure;
 use super::floor::{FAULTS, Fault};
 use super::process;
+use super::traffic::Traffic;
 use super::wire;
 
 /// How long a broker may take until it accepts a connection.
@@ -28,6 +30,9 @@ pub struct Broker {
     pub name: String,
     kind: Kind,
     keeping: Keeping,
+    certificate: Option<Certificate>,
+    /// Whether bounds on what is retained, and on what waits for one client, are out of the way.
+    is_unbounded: bool,
 }
 
 /// What a postbud keeps, and where.
@@ -69,6 +74,8 @@ impl Broker {
             name: "postbud".to_owned(),
             kind: Kind::Postbud(path),
             keeping: Keeping::default(),
+            certificate: None,
+            is_unbounded: false,
         })
     }
 
@@ -78,6 +85,33 @@ impl Broker {
             name: name.to_owned(),
             kind: self.kind.clone(),
             keeping,
+            certificate: None,
+            is_unbounded: false,
+        }
+    }
+
+    /// The same broker, with a second listener that is inside TLS.
+    pub fn with_tls(&self, certificate: Certificate) -> Broker {
+        Broker {
+            certificate: Some(certificate),
+            ..self.clone()
+        }
+    }
+
+    /// The same broker, with bounds out of the way that a million retained messages could reach.
+    pub fn without_bounds(&self) -> Broker {
+        Broker {
+            is_unbounded: true,
+            ..self.clone()
+        }
+    }
+
+    /// Whether it can be reached inside TLS.
+    pub fn speaks_tls(&self) -> bool {
+        match &self.kind {
+            Kind::Postbud(_) | Kind::Mosquitto(_) => true,
+            Kind::Floor(_) => false,
+            Kind::Command(line) => line.contains("{config}"),
         }
     }
 
@@ -93,6 +127,8 @@ impl Broker {
             name: "mosquitto".to_owned(),
             kind: Kind::Mosquitto(path),
             keeping: Keeping::default(),
+            certificate: None,
+            is_unbounded: false,
         })
     }
 
@@ -106,6 +142,8 @@ impl Broker {
             name,
             kind: Kind::Floor(fault),
             keeping: Keeping::default(),
+            certificate: None,
+            is_unbounded: false,
         }
     }
 
@@ -115,6 +153,8 @@ impl Broker {
             name: name.to_owned(),
             kind: Kind::Command(line.to_owned()),
             keeping: Keeping::default(),
+            certificate: None,
+            is_unbounded: false,
         }
     }
 
@@ -131,8 +171,13 @@ impl Broker {
     }
 
     fn try_start(&self, directory: &Path) -> Result<Running, Failure> {
-        let (port, second_port) = (free_port()?, free_port()?);
-        let mut command = self.prepare(directory, port, second_port)?;
+        let ports = Ports {
+            plain: free_port()?,
+            tls: free_port()?,
+            http: free_port()?,
+        };
+        let port = ports.plain;
+        let mut command = self.prepare(directory, &ports)?;
         // What the caller has set for a postbud of their own must not change the one measured.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("POSTBUD_") {
@@ -152,29 +197,28 @@ impl Broker {
         let mut running = Running {
             child,
             address,
+            tls_address: SocketAddr::from(([127, 0, 0, 1], ports.tls)),
             log,
         };
         running.wait_until_ready()?;
         Ok(running)
     }
 
-    fn prepare(&self, directory: &Path, port: u16, second: u16) -> Result<Command, Failure> {
+    fn prepare(&self, directory: &Path, ports: &Ports) -> Result<Command, Failure> {
+        let port = ports.plain;
         let mut command;
         match &self.kind {
             Kind::Postbud(path) => {
                 command = Command::new(path);
-                command.arg("--config").arg(postbud_configuration(
-                    directory,
-                    port,
-                    second,
-                    &self.keeping,
-                )?);
+                command
+                    .arg("--config")
+                    .arg(self.postbud_configuration(directory, ports)?);
             }
             Kind::Mosquitto(path) => {
                 command = Command::new(path);
                 command
                     .arg("-c")
-                    .arg(mosquitto_configuration(directory, port)?);
+                    .arg(self.mosquitto_configuration(directory, ports)?);
             }
             Kind::Floor(fault) => {
                 command = Command::new(std::env::current_exe()?);
@@ -186,7 +230,7 @@ impl Broker {
             Kind::Command(line) => {
                 let mut line = line.replace("{port}", &port.to_string());
                 if line.contains("{config}") {
-                    let path = postbud_configuration(directory, port, second, &self.keeping)?;
+                    let path = self.postbud_configuration(directory, ports)?;
                     line = line.replace("{config}", &path.to_string_lossy());
                 }
                 // The shell understands quotes; `exec` makes the broker the process measured.
@@ -196,42 +240,66 @@ impl Broker {
         }
         Ok(command)
     }
+
+    /// Postbud with everything at its default, but for addresses, passwords, and what it is to keep.
+    fn postbud_configuration(&self, directory: &Path, ports: &Ports) -> Result<PathBuf, Failure> {
+        let Ports { plain, tls, http } = ports;
+        let path = directory.join(format!("postbud-{plain}.toml"));
+        let Keeping {
+            durability, queue, ..
+        } = &self.keeping;
+        let store = self.keeping.path.display();
+        let bytes = (16 << 20).max(queue * 1024);
+        let mut text = format!(
+            "[[listener]]\nkind = \"tcp\"\naddress = \"127.0.0.1:{plain}\"\n\
+             [http]\naddress = \"127.0.0.1:{http}\"\n\
+             [auth]\nanonymous = true\n\
+             [queue]\nmessages = {queue}\nbytes = {bytes}\n\
+             [store]\npath = \"{store}\"\ndurability = \"{durability}\"\n\
+             [log]\nlevel = \"info\"\n"
+        );
+        if self.is_unbounded {
+            text += "[retained]\nmessages = 4_000_000\nbytes = \"4GiB\"\n";
+        }
+        if let Some(Certificate { certificate, key }) = &self.certificate {
+            text += &format!(
+                "[[listener]]\nkind = \"tls\"\naddress = \"127.0.0.1:{tls}\"\n\
+                 [listener.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+                certificate.display(),
+                key.display()
+            );
+        }
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    /// Mosquitto at its best: no disk, no log, and windows that do not throttle the load.
+    fn mosquitto_configuration(&self, directory: &Path, ports: &Ports) -> Result<PathBuf, Failure> {
+        let Ports { plain, tls, .. } = ports;
+        let queued = if self.is_unbounded { 0 } else { 100_000 };
+        let path = directory.join(format!("mosquitto-{plain}.conf"));
+        let mut text = format!(
+            "allow_anonymous true\npersistence false\nlog_type none\n\
+             max_inflight_messages 100\nmax_queued_messages {queued}\n\
+             listener {plain} 127.0.0.1\n"
+        );
+        if let Some(Certificate { certificate, key }) = &self.certificate {
+            text += &format!(
+                "listener {tls} 127.0.0.1\ncertfile {}\nkeyfile {}\n",
+                certificate.display(),
+                key.display()
+            );
+        }
+        fs::write(&path, text)?;
+        Ok(path)
+    }
 }
 
-/// Postbud with everything at its default, but for addresses, passwords, and what it is to keep.
-fn postbud_configuration(
-    directory: &Path,
-    port: u16,
+/// Where a broker is to listen.
+struct Ports {
+    plain: u16,
+    tls: u16,
     http: u16,
-    keeping: &Keeping,
-) -> Result<PathBuf, Failure> {
-    let path = directory.join(format!("postbud-{port}.toml"));
-    let Keeping {
-        durability, queue, ..
-    } = keeping;
-    let store = keeping.path.display();
-    let bytes = (16 << 20).max(queue * 1024);
-    let text = format!(
-        "[[listener]]\nkind = \"tcp\"\naddress = \"127.0.0.1:{port}\"\n\
-         [http]\naddress = \"127.0.0.1:{http}\"\n\
-         [auth]\nanonymous = true\n\
-         [queue]\nmessages = {queue}\nbytes = {bytes}\n\
-         [store]\npath = \"{store}\"\ndurability = \"{durability}\"\n\
-         [log]\nlevel = \"info\"\n"
-    );
-    fs::write(&path, text)?;
-    Ok(path)
-}
-
-/// Mosquitto at its best: no disk, no log, and windows that do not throttle the load.
-fn mosquitto_configuration(directory: &Path, port: u16) -> Result<PathBuf, Failure> {
-    let path = directory.join(format!("mosquitto-{port}.conf"));
-    let text = format!(
-        "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type none\n\
-         max_inflight_messages 100\nmax_queued_messages 100000\n"
-    );
-    fs::write(&path, text)?;
-    Ok(path)
 }
 
 fn free_port() -> Result<u16, Failure> {
@@ -248,6 +316,7 @@ fn file_name(name: &str) -> String {
 pub struct Running {
     child: Child,
     address: SocketAddr,
+    tls_address: SocketAddr,
     log: PathBuf,
 }
 
@@ -255,6 +324,23 @@ impl Running {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How to reach it for `traffic`.
+    pub fn way(&self, traffic: &Traffic) -> Result<Way, Failure> {
+        let mut way = self.way_for_idle(traffic.tls)?;
+        way.dialect = traffic.dialect;
+        Ok(way)
+    }
+
+    /// How to reach it for connections that say nothing.
+    pub fn way_for_idle(&self, tls: bool) -> Result<Way, Failure> {
+        let mut way = Way::plain(self.address);
+        if tls {
+            way.address = self.tls_address;
+            way.tls = Some(certificate::client()?);
+        }
+        Ok(way)
     }
 
     /// Its process id.
@@ -302,7 +388,7 @@ impl Running {
     fn wait_until_ready(&mut self) -> Result<(), Failure> {
         let deadline = Instant::now() + STARTS_WITHIN;
         loop {
-            let failure = match connections::open(self.address, "ready") {
+            let failure = match connections::open(&Way::plain(self.address), "ready") {
                 Ok(mut stream) => {
                     let _ = stream.write_all(&wire::DISCONNECT);
                     return Ok(());

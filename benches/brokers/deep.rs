@@ -16,7 +16,8 @@ use super::load::{self, Load};
 use super::process::{self, Usage};
 use super::report::{self, median};
 use super::rounds::{self, Figures, PATIENCE};
-use super::scenario::{Pace, Shape, Traffic};
+use super::summary::{self, Summary};
+use super::traffic::{self, Pace, Shape, Traffic};
 
 /// What `--only` calls it.
 pub const NAME: &str = "deep-queue";
@@ -26,16 +27,9 @@ const SLEEPER: &str = "sleeper";
 const PUBLISHERS: usize = 20;
 /// What fills the queue: nobody receives anything now.
 const FILL: Traffic = Traffic {
-    shape: Shape::Away(PUBLISHERS),
-    qos: 1,
     payload: PAYLOAD,
-    pace: Pace::Window {
-        outstanding: 200,
-        burst: 50,
-        ahead: 200,
-    },
-    kept: false,
     topics: "deep",
+    ..Traffic::of(Shape::Away(PUBLISHERS), 1, traffic::window(200, 50, 200))
 };
 /// What the client receives when it is back.
 const DRAIN: Traffic = Traffic {
@@ -44,12 +38,10 @@ const DRAIN: Traffic = Traffic {
 };
 /// Others, whom a deep queue should not concern.
 const OTHERS: Traffic = Traffic {
-    shape: Shape::Pairs(20),
-    qos: 1,
     payload: PAYLOAD,
-    pace: Pace::PerSecond(4_000),
     kept: true,
     topics: "others",
+    ..Traffic::of(Shape::Pairs(20), 1, Pace::PerSecond(4_000))
 };
 /// Bytes of topic and payload of each message.
 const CONTENT: f64 = (PAYLOAD + "deep/0000".len()) as f64;
@@ -67,7 +59,7 @@ fn depth(place: &Place<'_>) -> u64 {
 }
 
 /// Runs it, and says what came of its goals.
-pub fn run(place: &Place<'_>, verdicts: &mut Vec<String>) -> Result<bool, Failure> {
+pub fn run(place: &Place<'_>, summary: &mut Summary) -> Result<bool, Failure> {
     let deep = place.postbud("deep", "flush", 2 * depth(place));
     let mut running = deep.start(place.directory)?;
     let filled = fill(place, &running).map_err(|failure| running.explain(failure))?;
@@ -84,7 +76,7 @@ pub fn run(place: &Place<'_>, verdicts: &mut Vec<String>) -> Result<bool, Failur
     running.stop()?;
 
     let written = (filled.written + drained.written) as f64 / filled.messages as f64 / CONTENT;
-    let mut told = vec![report::judged(
+    let mut told = vec![summary::judged(
         NAME,
         Some(written),
         1.5,
@@ -94,15 +86,15 @@ pub fn run(place: &Place<'_>, verdicts: &mut Vec<String>) -> Result<bool, Failur
         let most = filled.messages as f64 / 1e6;
         let (cpu, peak) = (restarted.cpu as f64 / 1e9, restarted.peak as f64 / MB);
         told.extend([
-            report::judged(NAME, Some(cpu), 0.5 * most, "seconds of CPU to start"),
-            report::judged(NAME, Some(peak), 100.0 * most, "MB of memory to start"),
-            report::judged(
+            summary::judged(NAME, Some(cpu), 0.5 * most, "seconds of CPU to start"),
+            summary::judged(NAME, Some(peak), 100.0 * most, "MB of memory to start"),
+            summary::judged(
                 NAME,
                 Some(drained.left as f64 / MB),
                 64.0,
                 "MB of the disk left",
             ),
-            report::judged(
+            summary::judged(
                 NAME,
                 Some(drained.rest.as_secs_f64()),
                 5.0,
@@ -111,12 +103,12 @@ pub fn run(place: &Place<'_>, verdicts: &mut Vec<String>) -> Result<bool, Failur
         ]);
     }
     told.extend([
-        report::judged(NAME, Some(others.cpu), 1.2, "of others' CPU without it"),
-        report::judged(NAME, Some(others.p99), 1.5, "of others' p99 without it"),
+        summary::judged(NAME, Some(others.cpu), 1.2, "of others' CPU without it"),
+        summary::judged(NAME, Some(others.p99), 1.5, "of others' p99 without it"),
     ]);
     for verdict in told {
         println!("  {verdict}");
-        verdicts.push(verdict);
+        summary.verdicts.push(verdict);
     }
     Ok(drained.discrepancies.none() && others.sound)
 }
@@ -134,10 +126,15 @@ struct Filled {
 }
 
 fn fill(place: &Place<'_>, running: &Running) -> Result<Filled, Failure> {
-    let mut stream = connections::open_kept(running.address(), SLEEPER, false)?;
-    connections::subscribe(&mut stream, &load::everything(&FILL), FILL.qos)?;
+    let mut stream = connections::open_kept(&running.way(&FILL)?, SLEEPER, false)?;
+    connections::subscribe(
+        &mut stream,
+        FILL.dialect,
+        &[&load::everything(&FILL)],
+        FILL.qos,
+    )?;
     drop(stream);
-    let mut load = Load::connect(running.address(), &FILL, PATIENCE)?;
+    let mut load = Load::connect(&running.way(&FILL)?, &FILL, PATIENCE)?;
     let (began, before) = (Instant::now(), Usage::of(running.pid())?);
     let written = process::written(running.pid())?;
     while load.completed() < depth(place) {
@@ -189,7 +186,7 @@ fn beside(place: &Place<'_>, deep: &Running) -> Result<(Vec<Figures>, Vec<Figure
     let empty = place.postbud("empty", "flush", 10_000);
     let empty = empty.start(place.directory)?;
     let (mut beside, mut alone) = (Vec::new(), Vec::new());
-    for _ in 0..place.options.rounds {
+    for _ in 0..place.options.rounds(3) {
         for (running, figures) in [(deep, &mut beside), (&empty, &mut alone)] {
             let (options, directory) = (place.options, place.directory);
             figures.push(rounds::traffic_turn(&OTHERS, running, options, directory)?);
@@ -237,9 +234,7 @@ fn of(figures: &[Figures], pick: fn(&Figures) -> f64) -> f64 {
 }
 
 fn p99(figures: &Figures) -> f64 {
-    figures
-        .latency
-        .map_or(f64::NAN, |latency| latency[1] as f64)
+    figures.latency[1] as f64
 }
 
 /// What starting again took.
@@ -293,7 +288,7 @@ fn drain(place: &Place<'_>, running: &Running, filled: &Filled) -> Result<Draine
     let pid = running.pid();
     let (began, before) = (Instant::now(), Usage::of(pid)?);
     let written = process::written(pid)?;
-    let stream = connections::open_kept(running.address(), SLEEPER, true)?;
+    let stream = connections::open_kept(&running.way(&DRAIN)?, SLEEPER, true)?;
     let mut load = Load::collect(stream, &DRAIN, &filled.sent, PATIENCE)?;
     load.drain()?;
     let (elapsed, discrepancies) = (began.elapsed(), load.discrepancies());

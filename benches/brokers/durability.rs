@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::arguments::Options;
 use super::broker::{Broker, Keeping, Scratch};
 use super::failure::Failure;
+use super::summary::Summary;
 use super::{deep, disk, kept};
 
 /// Bytes of each payload.
@@ -70,7 +71,7 @@ pub fn run(
     names: &[&str],
     brokers: &[Broker],
     options: &Options,
-    verdicts: &mut Vec<String>,
+    summary: &mut Summary,
 ) -> Result<bool, Failure> {
     let of = |name: &str| brokers.iter().find(|broker| broker.name == name);
     let (Some(postbud), false) = (of("postbud"), names.is_empty()) else {
@@ -91,8 +92,8 @@ pub fn run(
     for (name, what) in NAMED.iter().filter(|(name, _)| names.contains(name)) {
         println!("\n{name}: {what}");
         let outcome = match *name {
-            kept::NAME => kept::run(&place, verdicts),
-            _ => deep::run(&place, verdicts),
+            kept::NAME => kept::run(&place, summary),
+            _ => deep::run(&place, summary),
         };
         sound &= outcome.unwrap_or_else(|failure| {
             println!("  ! {name} failed: {failure}");

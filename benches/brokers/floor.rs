@@ -3,7 +3,8 @@
 //! One thread, one epoll; per round one read of each readable socket and one write of each socket
 //! that something was appended to; one hash map of topics; bytes copied from the read buffer to
 //! each recipient's output. Nothing is checked, bounded, retained, resumed or authorised, and
-//! topics are matched exactly or by a trailing `#` only. It serves the generator and nobody else.
+//! topics are matched exactly or by a trailing `#` only; of shared subscriptions it knows one group, whose
+//! members take turns, and of MQTT 5 just enough to relay properties unread. It serves the generator and nobody else.
 //!
 //! For the self-check it can commit one [`Fault`].
 
@@ -37,6 +38,8 @@ pub enum Fault {
     Misroute,
     /// Changes a byte of a payload.
     Damage,
+    /// Changes a byte of the first property, where there are any.
+    Property,
     /// Acknowledges a publication twice.
     Acknowledge,
     /// Delivers nothing any more.
@@ -52,6 +55,7 @@ pub const FAULTS: &[(&str, Fault)] = &[
     ("swap", Fault::Swap),
     ("misroute", Fault::Misroute),
     ("damage", Fault::Damage),
+    ("property", Fault::Property),
     ("acknowledge", Fault::Acknowledge),
     ("silence", Fault::Silence),
     ("die", Fault::Die),
@@ -74,11 +78,31 @@ struct Floor {
     topics: HashMap<Vec<u8>, Vec<Subscription>>,
     /// What stands before the `#`.
     prefixes: Vec<(Vec<u8>, Subscription)>,
+    /// The members of the one group there may be, what stands before the `#`, and whose turn it is.
+    group: Group,
     dirty: Vec<usize>,
     unread: Vec<usize>,
     fault: Fault,
     delivered: u64,
     held_back: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Group {
+    prefix: Vec<u8>,
+    members: Vec<Subscription>,
+    next: usize,
+}
+
+impl Group {
+    /// Who gets a message to `topic`.
+    fn member(&mut self, topic: &[u8]) -> Option<Subscription> {
+        if self.members.is_empty() || !topic.starts_with(&self.prefix) {
+            return None;
+        }
+        self.next = (self.next + 1) % self.members.len();
+        Some(self.members[self.next])
+    }
 }
 
 struct Connection {
@@ -88,6 +112,9 @@ struct Connection {
     written: usize,
     dirty: bool,
     next_identifier: u16,
+    /// Whether it speaks MQTT 5. What a PUBLISH has of properties is relayed with its payload, as if it
+    /// were part of that.
+    five: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -108,6 +135,7 @@ pub fn serve(port: u16, fault: Fault) -> Result<(), Failure> {
         free: Vec::new(),
         topics: HashMap::new(),
         prefixes: Vec::new(),
+        group: Group::default(),
         dirty: Vec::new(),
         unread: Vec::new(),
         fault,
@@ -160,6 +188,7 @@ impl Floor {
                 written: 0,
                 dirty: false,
                 next_identifier: 1,
+                five: false,
             });
             match self.connections.get_mut(index) {
                 Some(slot) => *slot = connection,
@@ -175,6 +204,8 @@ impl Floor {
         for subscriptions in self.topics.values_mut() {
             subscriptions.retain(|subscription| subscription.connection != index);
         }
+        let members = &mut self.group.members;
+        members.retain(|subscription| subscription.connection != index);
         self.prefixes
             .retain(|(_, subscription)| subscription.connection != index);
     }
@@ -212,14 +243,18 @@ impl Floor {
             consumed += frame.length;
             match frame.first {
                 first if first & 0xF0 == wire::PUBLISH => {
-                    self.relay(index, &Publish::of(&frame)?)?
+                    self.relay(index, &Publish::of(&frame, false)?)?
                 }
                 wire::PUBREC => self.answer(index, wire::PUBREL, frame.packet_identifier()?),
                 wire::PUBREL => self.answer(index, wire::PUBCOMP, frame.packet_identifier()?),
                 wire::PUBACK | wire::PUBCOMP => {}
                 wire::CONNECT => {
                     if let Some(connection) = &mut self.connections[index] {
-                        connection.output.extend_from_slice(&wire::ACCEPTED);
+                        connection.five = frame.body.get(6) == Some(&5);
+                        match connection.five {
+                            false => connection.output.extend_from_slice(&wire::ACCEPTED),
+                            true => connection.output.extend_from_slice(&wire::ACCEPTED_FIVE),
+                        }
                     }
                     self.mark(index);
                 }
@@ -238,7 +273,12 @@ impl Floor {
     }
 
     fn subscribe(&mut self, index: usize, frame: &Frame<'_>) -> Result<(), Malformed> {
-        let [_, _, high, low, rest @ ..] = frame.body else {
+        let Some(connection) = &mut self.connections[index] else {
+            return Ok(());
+        };
+        // Behind the Packet Identifier, MQTT 5 has properties: none, here.
+        let skipped = 2 + usize::from(connection.five);
+        let [high, low, rest @ ..] = frame.body.get(skipped..).unwrap_or(&[]) else {
             return Err(Malformed);
         };
         let length = usize::from(u16::from_be_bytes([*high, *low]));
@@ -248,7 +288,14 @@ impl Floor {
             connection: index,
             qos,
         };
-        match filter.strip_suffix(b"#") {
+        let shared = filter.strip_prefix(b"$share/");
+        let slash = shared.and_then(|it| it.iter().position(|byte| *byte == b'/'));
+        let shared = shared.zip(slash).map(|(it, slash)| &it[slash + 1..]);
+        match shared.unwrap_or(filter).strip_suffix(b"#") {
+            Some(prefix) if shared.is_some() => {
+                self.group.prefix = prefix.to_vec();
+                self.group.members.push(subscription);
+            }
             Some(prefix) => self.prefixes.push((prefix.to_vec(), subscription)),
             None => self
                 .topics
@@ -257,10 +304,13 @@ impl Floor {
                 .push(subscription),
         }
         let [high, low] = frame.packet_identifier()?.to_be_bytes();
-        if let Some(connection) = &mut self.connections[index] {
-            connection
+        match connection.five {
+            false => connection
                 .output
-                .extend_from_slice(&[wire::SUBACK, 3, high, low, qos]);
+                .extend_from_slice(&[wire::SUBACK, 3, high, low, qos]),
+            true => connection
+                .output
+                .extend_from_slice(&[wire::SUBACK, 4, high, low, 0, qos]),
         }
         self.mark(index);
         Ok(())
@@ -297,10 +347,13 @@ impl Floor {
                 );
             }
         }
+        if let Some(member) = self.group.member(publish.topic) {
+            deliver(&mut self.connections, &mut self.dirty, member, publish);
+        }
         Ok(())
     }
 
-    /// The same for exact topics, but for the one message that something is done to.
+    /// The same for exact topics and the group, but for the one message that something is done to.
     fn relay_faultily(&mut self, index: usize, publish: &Publish<'_>) -> Result<(), Malformed> {
         self.delivered += 1;
         if self.delivered < FAULTY || (self.delivered > FAULTY + 1 && self.fault != Fault::Silence)
@@ -321,10 +374,15 @@ impl Floor {
                 self.copy(publish, publish.payload);
                 self.copy(publish, publish.payload);
             }
-            Fault::Damage if first => {
+            Fault::Damage | Fault::Property if first => {
                 let mut payload = publish.payload.to_vec();
-                if let Some(last) = payload.last_mut() {
-                    *last ^= 1;
+                // Behind the length of all, the property's identifier, and the length of its text.
+                let place = match self.fault {
+                    Fault::Property => 4,
+                    _ => payload.len().saturating_sub(1),
+                };
+                if let Some(byte) = payload.get_mut(place) {
+                    *byte ^= 1;
                 }
                 self.copy(publish, &payload);
             }
@@ -369,6 +427,9 @@ impl Floor {
                 *subscription,
                 &publish,
             );
+        }
+        if let Some(member) = self.group.member(publish.topic) {
+            deliver(&mut self.connections, &mut self.dirty, member, &publish);
         }
     }
 

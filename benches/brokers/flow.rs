@@ -7,12 +7,11 @@
 //!  ├─ flow ─┼──── sequence ───┼─── written at ──┤ filler …
 //! ```
 //!
-//! little endian: which flow, the number within it from 0, and nanoseconds since the load began (0
-//! where latency is not measured). The rest of the frame never changes, so a message costs one copy
+//! little endian: which flow, the number within it from 0, and nanoseconds since the load began. The rest of the frame never changes, so a message costs one copy
 //! of a template and four patches.
 
-use super::scenario::{Pace, Traffic};
-use super::wire;
+use super::traffic::{Dialect, Pace, Traffic};
+use super::wire::{self, Publish};
 
 /// Bytes that the numbers in a payload need.
 pub const SMALLEST_PAYLOAD: usize = 20;
@@ -62,9 +61,15 @@ pub struct Flow {
     qos: u8,
     copies: u64,
     pace: Pace,
-    /// A whole PUBLISH frame, and where its payload begins.
+    /// A whole PUBLISH frame: the first one, which sets a Topic Alias, and all others.
+    first: Vec<u8>,
     template: Vec<u8>,
-    payload_at: usize,
+    /// Bytes of the payload, and of what is between it and the Packet Identifier.
+    payload: usize,
+    between: usize,
+    /// Whether it is of MQTT 5, and with which properties.
+    dialect: Dialect,
+    properties: Vec<u8>,
     next_identifier: u16,
     /// Packet Identifiers that the next PUBREC and the next PUBACK or PUBCOMP must have: a receiver
     /// answers in the order of the publications.
@@ -79,8 +84,23 @@ impl Flow {
         // A filler that is neither constant nor random: `a` to `z` again and again.
         let mut payload: Vec<u8> = (b'a'..=b'z').cycle().take(length).collect();
         payload[..4].copy_from_slice(&(index as u32).to_le_bytes());
-        let mut template = Vec::new();
-        wire::publish(&mut template, topic.as_bytes(), traffic.qos, 1, &payload);
+        let properties = match traffic.dialect {
+            Dialect::Three => Vec::new(),
+            Dialect::Properties => wire::content_type_and_two_more(),
+            Dialect::Aliases => wire::alias(1),
+        };
+        let of_five = traffic.dialect.is_five().then_some(properties.as_slice());
+        let frame = |topic: &str| {
+            let mut frame = Vec::new();
+            let flags = traffic.qos << 1;
+            wire::publish_with(&mut frame, flags, topic.as_bytes(), of_five, &payload);
+            frame
+        };
+        let (first, mut template) = (frame(&topic), frame(&topic));
+        if traffic.dialect == Dialect::Aliases {
+            template = frame("");
+        }
+        let between = of_five.map_or(0, |properties| 1 + properties.len());
         Flow {
             connection,
             topic,
@@ -92,8 +112,12 @@ impl Flow {
             qos: traffic.qos,
             copies: traffic.shape.copies() as u64,
             pace: traffic.pace,
-            payload_at: template.len() - length,
+            first,
             template,
+            payload: length,
+            between,
+            dialect: traffic.dialect,
+            properties,
             next_identifier: 1,
             next_received: 1,
             next_complete: 1,
@@ -127,14 +151,17 @@ impl Flow {
     #[inline]
     pub fn write(&mut self, out: &mut Vec<u8>, count: u64, now: u64) {
         for _ in 0..count {
-            let frame = out.len();
-            out.extend_from_slice(&self.template);
-            let payload = frame + self.payload_at;
+            out.extend_from_slice(match self.sent {
+                0 => &self.first,
+                _ => &self.template,
+            });
+            let payload = out.len() - self.payload;
             out[payload + 4..payload + 12].copy_from_slice(&self.sent.to_le_bytes());
             out[payload + 12..payload + 20].copy_from_slice(&now.to_le_bytes());
             if self.qos > 0 {
                 let identifier = self.next_identifier.to_be_bytes();
-                out[payload - 2..payload].copy_from_slice(&identifier);
+                let end = payload - self.between;
+                out[end - 2..end].copy_from_slice(&identifier);
                 self.next_identifier = wire::following(self.next_identifier);
                 self.unacknowledged += 1;
             }
@@ -167,11 +194,13 @@ impl Flow {
         self.received >= self.sent * self.copies && self.unacknowledged == 0
     }
 
-    /// Whether `topic`, and the length of `payload`, are those that this flow sends.
+    /// Whether `topic`, and all of `publish` but its numbers, are what this flow sends.
     #[inline]
-    pub fn recognises(&self, topic: &[u8], payload: &[u8]) -> bool {
-        let sent = &self.template[self.payload_at..];
+    pub fn recognises(&self, topic: &[u8], publish: &Publish<'_>) -> bool {
+        let sent = &self.template[self.template.len() - self.payload..];
+        let payload = publish.payload;
         topic == self.topic.as_bytes()
+            && (self.dialect != Dialect::Properties || publish.has_properties(&self.properties))
             && payload.len() == sent.len()
             && payload[SMALLEST_PAYLOAD..] == sent[SMALLEST_PAYLOAD..]
     }

@@ -34,13 +34,15 @@ impl Histogram {
         self.longest = 0;
     }
 
-    /// Counts one duration.
+    /// Counts a duration that `count` messages had, in any number.
     #[inline]
-    pub fn record(&mut self, nanoseconds: u64) {
+    pub fn record(&mut self, nanoseconds: u64, count: u64) {
         let bucket = bucket_of(nanoseconds).min(self.counts.len() - 1);
-        self.counts[bucket] += 1;
-        self.total += 1;
-        self.longest = self.longest.max(nanoseconds);
+        self.counts[bucket] += count;
+        self.total += count;
+        if count > 0 {
+            self.longest = self.longest.max(nanoseconds);
+        }
     }
 
     /// How many were counted.

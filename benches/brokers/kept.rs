@@ -9,18 +9,16 @@ use super::failure::Failure;
 use super::ledger::Discrepancies;
 use super::report::{self, median};
 use super::rounds::{self, Figures, Measured, Turns};
-use super::scenario::{ACKNOWLEDGED, Shape, Traffic};
+use super::summary::{self, Summary};
+use super::traffic::{ACKNOWLEDGED, Shape, Traffic};
 
 /// What `--only` calls it.
 pub const NAME: &str = "kept-qos1";
 
 const TRAFFIC: Traffic = Traffic {
-    shape: Shape::Pairs(50),
-    qos: 1,
     payload: PAYLOAD,
-    pace: ACKNOWLEDGED,
     kept: true,
-    topics: "bench",
+    ..Traffic::of(Shape::Pairs(50), 1, ACKNOWLEDGED)
 };
 /// Bytes of topic and payload of each message.
 const CONTENT: f64 = (PAYLOAD + "bench/0000".len()) as f64;
@@ -28,7 +26,7 @@ const CONTENT: f64 = (PAYLOAD + "bench/0000".len()) as f64;
 const BUSY: f64 = 0.9;
 
 /// Runs it, and says what came of its goals.
-pub fn run(place: &Place<'_>, verdicts: &mut Vec<String>) -> Result<bool, Failure> {
+pub fn run(place: &Place<'_>, summary: &mut Summary) -> Result<bool, Failure> {
     let queue = 10_000;
     let mut brokers = ["flush", "write", "memory"]
         .map(|durability| place.postbud(durability, durability, queue))
@@ -44,19 +42,21 @@ pub fn run(place: &Place<'_>, verdicts: &mut Vec<String>) -> Result<bool, Failur
     let of = |name| report::median_of(&turns, name);
     let ratio = |to| Some(of("flush")? / of(to)?);
     let mut told = vec![
-        report::judged(NAME, ratio("memory"), 1.6, "of the CPU with memory"),
-        report::judged(NAME, ratio("mosquitto"), 1.0, "of mosquitto's CPU"),
+        summary::judged(NAME, ratio("memory"), 1.6, "of the CPU with memory"),
+        summary::judged(NAME, ratio("mosquitto"), 1.0, "of mosquitto's CPU"),
     ];
     if let Some(flush) = turns.iter().find(|turns| turns.broker == "flush") {
         let written = figure(flush, |it| it.written / CONTENT);
         let what = "of topic and payload, written";
-        told.push(report::judged(NAME, Some(written), 1.5, what));
+        told.push(summary::judged(NAME, Some(written), 1.5, what));
         let rate = figure(flush, |it| it.acknowledged) / median(&flushes);
         told.push(rate_told(rate, figure(flush, |it| it.busy)));
     }
+    let goal = "see below".to_owned();
+    summary.add_line(NAME, "flush", "memory", &turns, Some(goal));
     for verdict in told {
         println!("  {verdict}");
-        verdicts.push(verdict);
+        summary.verdicts.push(verdict);
     }
     Ok(sound)
 }
@@ -87,7 +87,7 @@ fn turns(
             failure: None,
         });
     }
-    for _ in 0..place.options.rounds {
+    for _ in 0..place.options.rounds(3) {
         let long = place.options.window.min(Duration::from_secs(1));
         flushes.push(disk::flushes_per_second(place.directory, long)?);
         for (broker, turns) in brokers.iter().zip(&mut all) {

@@ -11,21 +11,21 @@
 //! frames copied from templates. The report prints it beside the broker's.
 
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 
-use super::connections;
+use super::beside::{self, Churner};
+use super::connections::{self, Way};
 use super::failure::Failure;
 use super::flow::{Flow, Label};
 use super::histogram::Histogram;
-use super::ledger::{Discrepancies, Ledger};
-use super::scenario::{Pace, Shape, Traffic};
+use super::ledger::{Discrepancies, Group, Ledger};
+use super::stream::Stream;
+use super::traffic::{Beside, Dialect, Pace, Shape, Traffic};
 use super::wire::{self, Frame, Malformed, Publish};
 
 /// Bytes read at once, if no message is larger. A read that does not fill the buffer has drained
@@ -45,15 +45,21 @@ pub struct Load {
     events: Events,
     connections: Vec<Connection>,
     flows: Vec<Flow>,
+    /// Where subscribers share what comes: what they all have, of each flow.
+    groups: Vec<Group>,
     /// Flows that may send more, and connections with something to write, after this round.
     touched: Vec<usize>,
     unflushed: Vec<usize>,
     /// Connections whose last read filled the buffer: there may be more without a new event.
     unread: Vec<usize>,
     buffer: Vec<u8>,
+    dialect: Dialect,
     began: Instant,
-    latency: Option<Histogram>,
+    latency: Histogram,
     paced: Option<Paced>,
+    churner: Option<Churner>,
+    /// Who is there as well; never read from.
+    company: Vec<Stream>,
     publishing: bool,
     received: u64,
     misrouted: u64,
@@ -62,18 +68,22 @@ pub struct Load {
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     role: Role,
     /// The beginning of a packet whose end has not arrived.
     partial: Vec<u8>,
     output: Vec<u8>,
     written: usize,
     flushing: bool,
+    /// What the broker has named by a Topic Alias, from alias 1 on.
+    aliases: Vec<Vec<u8>>,
 }
 
 enum Role {
     /// Publishes the flow of that index.
     Publisher(usize),
+    /// Subscribes and unsubscribes.
+    Churner,
     /// Receives the flows from `first_flow` on, each with a ledger.
     Subscriber {
         first_flow: usize,
@@ -94,29 +104,33 @@ struct Paced {
 impl Load {
     /// Connects and subscribes everybody. A broker that makes no progress for `patience` ends the
     /// run.
-    pub fn connect(
-        address: SocketAddr,
-        traffic: &Traffic,
-        patience: Duration,
-    ) -> Result<Load, Failure> {
+    pub fn connect(way: &Way, traffic: &Traffic, patience: Duration) -> Result<Load, Failure> {
         let mut load = Load::new(traffic, patience)?;
-        let open = |name: &str| {
-            // Without what an earlier connection of that name may have left.
-            let clean = connections::open(address, name)?;
-            match traffic.kept {
-                true => connections::open_kept(address, name, false),
-                false => Ok(clean),
-            }
-        };
+        load.company = beside::join(way, traffic)?;
+        if let Beside::Subscriptions { .. } = traffic.beside {
+            let connection = load.add(connections::open(way, "churner")?, Role::Churner)?;
+            load.churner = Some(Churner::new(connection));
+        }
         let publishers = traffic.shape.publishers();
-        for index in 0..traffic.shape.subscribers() {
+        if let Shape::Shared { .. } = traffic.shape {
+            load.groups = (0..publishers).map(|_| Group::default()).collect();
+        }
+        let mut streams = open(way, traffic)?.into_iter();
+        for (index, mut stream) in streams
+            .by_ref()
+            .take(traffic.shape.subscribers())
+            .enumerate()
+        {
             let (filter, first_flow, flows) = match traffic.shape {
                 Shape::Pairs(_) | Shape::Away(_) => (topic_of(traffic, index), index, 1),
                 Shape::FanOut(_) => (topic_of(traffic, 0), 0, 1),
                 Shape::FanIn(_) => (everything(traffic), 0, publishers),
+                Shape::Shared { .. } => {
+                    let shared = format!("$share/workers/{}", everything(traffic));
+                    (shared, 0, publishers)
+                }
             };
-            let mut stream = open(&format!("subscriber-{index}"))?;
-            connections::subscribe(&mut stream, &filter, traffic.qos)?;
+            connections::subscribe(&mut stream, traffic.dialect, &[&filter], traffic.qos)?;
             let ledgers = (0..flows).map(|_| Ledger::default()).collect();
             load.add(
                 stream,
@@ -126,8 +140,7 @@ impl Load {
                 },
             )?;
         }
-        for index in 0..publishers {
-            let stream = open(&format!("publisher-{index}"))?;
+        for (index, stream) in streams.enumerate() {
             let connection = load.add(stream, Role::Publisher(index))?;
             load.flows.push(Flow::new(
                 index,
@@ -137,7 +150,6 @@ impl Load {
             ));
         }
         if let Pace::PerSecond(per_second) = traffic.pace {
-            load.latency = Some(Histogram::new());
             load.paced = Some(Paced::start(per_second, &load.poll)?);
         }
         Ok(load)
@@ -146,7 +158,7 @@ impl Load {
     /// Takes the place of a client that was away, on the connection that its session is back on, and
     /// receives what was published to it: of each flow, so many messages.
     pub fn collect(
-        stream: std::net::TcpStream,
+        stream: Stream,
         traffic: &Traffic,
         sent: &[u64],
         patience: Duration,
@@ -175,13 +187,17 @@ impl Load {
             events: Events::with_capacity(1024),
             connections: Vec::new(),
             flows: Vec::new(),
+            groups: Vec::new(),
             touched: Vec::new(),
             unflushed: Vec::new(),
             unread: Vec::new(),
             buffer: vec![0; READ.max(2 * (traffic.payload + 64))],
+            dialect: traffic.dialect,
             began: now,
-            latency: None,
+            latency: Histogram::new(),
             paced: None,
+            churner: None,
+            company: Vec::new(),
             publishing: false,
             received: 0,
             misrouted: 0,
@@ -190,14 +206,9 @@ impl Load {
         })
     }
 
-    fn add(&mut self, stream: std::net::TcpStream, role: Role) -> Result<usize, Failure> {
-        stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(stream);
+    fn add(&mut self, stream: Stream, role: Role) -> Result<usize, Failure> {
         let index = self.connections.len();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll
-            .registry()
-            .register(&mut stream, Token(index), interest)?;
+        stream.register(self.poll.registry(), Token(index))?;
         self.connections.push(Connection {
             stream,
             role,
@@ -205,6 +216,7 @@ impl Load {
             output: Vec::new(),
             written: 0,
             flushing: false,
+            aliases: Vec::new(),
         });
         Ok(index)
     }
@@ -218,6 +230,9 @@ impl Load {
             self.last_progress = Instant::now();
             if let Some(paced) = &mut self.paced {
                 paced.restart();
+            }
+            if let Some(churner) = &mut self.churner {
+                churner.restart();
             }
         }
         // Patience runs on from one call to the next: a window is often shorter than it.
@@ -244,7 +259,8 @@ impl Load {
     }
 
     fn settled(&self) -> bool {
-        self.flows.iter().all(Flow::settled)
+        let answered = |churner: &Churner| churner.unanswered() == 0;
+        self.flows.iter().all(Flow::settled) && self.churner.as_ref().is_none_or(answered)
     }
 
     /// Messages received so far, over all subscribers.
@@ -263,19 +279,25 @@ impl Load {
         each.map(|flow| flow.sent - flow.unacknowledged).sum()
     }
 
-    /// Latency of what was received, where it is measured.
-    pub fn latency(&mut self) -> Option<&mut Histogram> {
-        self.latency.as_mut()
+    /// Latency of what was received. Where a window paces the load, it is that of a broker at its limit:
+    /// the time that a whole window takes.
+    pub fn latency(&mut self) -> &mut Histogram {
+        &mut self.latency
     }
 
     /// What went wrong so far, if nothing more is to come.
     pub fn discrepancies(&self) -> Discrepancies {
+        let unanswered = self.churner.as_ref().map_or(0, Churner::discrepancies);
         let mut sum = Discrepancies {
             misrouted: self.misrouted,
+            wrong_acknowledgements: unanswered,
             ..Discrepancies::default()
         };
         for flow in &self.flows {
             sum.wrong_acknowledgements += flow.wrong_acknowledgements + flow.unacknowledged;
+        }
+        for (flow, group) in self.flows.iter().zip(&self.groups) {
+            sum.add(&group.discrepancies(flow.sent));
         }
         for connection in &self.connections {
             if let Role::Subscriber {
@@ -284,7 +306,10 @@ impl Load {
             } = &connection.role
             {
                 for (flow, ledger) in self.flows[*first_flow..].iter().zip(ledgers) {
-                    sum.add(&ledger.discrepancies(flow.sent));
+                    sum.add(&match self.groups.is_empty() {
+                        true => ledger.discrepancies(flow.sent),
+                        false => ledger.discrepancies_in_group(),
+                    });
                 }
             }
         }
@@ -325,6 +350,11 @@ impl Load {
         self.buffer = buffer;
         outcome?;
         self.refill();
+        if let (Some(churner), true) = (&mut self.churner, self.publishing) {
+            let index = churner.connection;
+            churner.write(&mut self.connections[index].output);
+            self.want_flush(index);
+        }
         for position in 0..self.unflushed.len() {
             self.flush(self.unflushed[position])?;
         }
@@ -338,7 +368,7 @@ impl Load {
             return Ok(());
         }
         let index = event.token().0;
-        if event.is_writable() && !self.connections[index].output.is_empty() {
+        if event.is_writable() && self.connections[index].waits() {
             self.flush(index)?;
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -378,6 +408,10 @@ impl Load {
         let consumed = match self.connections[index].role {
             Role::Publisher(flow) => self.acknowledged(flow, bytes),
             Role::Subscriber { .. } => self.delivered(index, bytes),
+            Role::Churner => self
+                .churner
+                .as_mut()
+                .map_or(Ok(end), |it| it.answers(bytes)),
         };
         let Ok(consumed) = consumed else {
             return Err(self.closed(index, "malformed bytes from the broker"));
@@ -393,6 +427,7 @@ impl Load {
         let who = match self.connections[index].role {
             Role::Publisher(flow) => format!("publisher-{flow}"),
             Role::Subscriber { .. } => format!("subscriber-{index}"),
+            Role::Churner => "churner".to_owned(),
         };
         Failure::new(format!(
             "the connection of {who} failed after {} messages: {why}",
@@ -408,6 +443,7 @@ impl Load {
         while let Some(frame) = Frame::first_of(&bytes[consumed..])? {
             consumed += frame.length;
             let identifier = frame.packet_identifier()?;
+            flow.wrong_acknowledgements += u64::from(frame.refuses());
             match frame.first {
                 wire::PUBACK | wire::PUBCOMP => flow.complete(identifier),
                 wire::PUBREC => {
@@ -427,10 +463,9 @@ impl Load {
 
     /// Packets for a subscriber. Returns the bytes of those that were whole.
     fn delivered(&mut self, index: usize, bytes: &[u8]) -> Result<usize, Malformed> {
-        let now = self
-            .latency
-            .is_some()
-            .then(|| self.began.elapsed().as_nanos() as u64);
+        let now = self.began.elapsed().as_nanos() as u64;
+        // A burst has one stamp, so its messages are counted together.
+        let (mut stamp, mut alike) = (0, 0);
         let connection = &mut self.connections[index];
         let Role::Subscriber {
             first_flow,
@@ -451,33 +486,32 @@ impl Load {
                 wire::acknowledge(&mut connection.output, wire::PUBCOMP, identifier);
                 continue;
             }
-            let publish = Publish::of(&frame)?;
+            let publish = Publish::of(&frame, self.dialect.is_five())?;
+            let identifier = publish.packet_identifier;
             match publish.qos {
                 0 => {}
-                1 => wire::acknowledge(
-                    &mut connection.output,
-                    wire::PUBACK,
-                    publish.packet_identifier,
-                ),
-                _ => wire::acknowledge(
-                    &mut connection.output,
-                    wire::PUBREC,
-                    publish.packet_identifier,
-                ),
+                1 => wire::acknowledge(&mut connection.output, wire::PUBACK, identifier),
+                _ => wire::acknowledge(&mut connection.output, wire::PUBREC, identifier),
             }
-            let Some(label) = Label::of(publish.payload) else {
-                return Err(Malformed);
-            };
+            let label = Label::of(publish.payload).ok_or(Malformed)?;
             let ledger = ledgers.get_mut(label.flow.wrapping_sub(*first_flow));
             let (Some(ledger), Some(flow)) = (ledger, self.flows.get_mut(label.flow)) else {
                 self.misrouted += 1;
                 continue;
             };
-            if !flow.recognises(publish.topic, publish.payload) {
+            let topic = match self.dialect {
+                Dialect::Aliases => named(&mut connection.aliases, &publish),
+                _ => publish.topic,
+            };
+            if !flow.recognises(topic, &publish) || label.sequence >= flow.sent {
                 self.misrouted += 1;
                 continue;
             }
-            if ledger.record(label.sequence) {
+            let is_first = match self.groups.get_mut(label.flow) {
+                None => ledger.record(label.sequence),
+                Some(group) => ledger.record_in(group, label.sequence),
+            };
+            if is_first {
                 flow.received += 1;
                 self.received += 1;
                 if !flow.touched {
@@ -485,10 +519,13 @@ impl Load {
                     self.touched.push(label.flow);
                 }
             }
-            if let (Some(now), Some(latency)) = (now, &mut self.latency) {
-                latency.record(now.saturating_sub(label.written_at));
+            if label.written_at != stamp {
+                self.latency.record(now.saturating_sub(stamp), alike);
+                (stamp, alike) = (label.written_at, 0);
             }
+            alike += 1;
         }
+        self.latency.record(now.saturating_sub(stamp), alike);
         if self.received > before {
             self.last_progress = Instant::now();
         }
@@ -497,12 +534,13 @@ impl Load {
 
     /// Publishes what the windows of the touched flows have room for.
     fn refill(&mut self) {
+        let now = self.began.elapsed().as_nanos() as u64;
         for position in 0..self.touched.len() {
             let index = self.touched[position];
             self.flows[index].touched = false;
             let credit = self.flows[index].credit();
             if credit > 0 && self.publishing {
-                self.publish(index, credit, 0);
+                self.publish(index, credit, now);
             }
         }
         self.touched.clear();
@@ -561,8 +599,36 @@ impl Load {
         }
         connection.output.clear();
         connection.written = 0;
-        Ok(())
+        match connection.stream.flush() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                Err(self.closed(index, &error.to_string()))
+            }
+            _ => Ok(()),
+        }
     }
+}
+
+impl Connection {
+    /// Whether there is something to write.
+    fn waits(&self) -> bool {
+        !self.output.is_empty() || self.stream.unwritten()
+    }
+}
+
+/// The topic of `publish`, by its Topic Alias if it has one; empty if that is unknown.
+pub fn named<'a>(aliases: &'a mut Vec<Vec<u8>>, publish: &Publish<'a>) -> &'a [u8] {
+    let allowed = 1..=wire::ALIASES;
+    let Some(alias) = publish.alias().filter(|alias| allowed.contains(alias)) else {
+        return publish.topic;
+    };
+    let index = usize::from(alias) - 1;
+    if aliases.len() <= index {
+        aliases.resize(index + 1, Vec::new());
+    }
+    if !publish.topic.is_empty() {
+        aliases[index] = publish.topic.to_vec();
+    }
+    &aliases[index]
 }
 
 impl Paced {
@@ -611,6 +677,19 @@ impl Drop for Paced {
         if let Some(ticker) = self.ticker.take() {
             let _ = ticker.join();
         }
+    }
+}
+
+/// Connects the subscribers, then the publishers.
+fn open(way: &Way, traffic: &Traffic) -> Result<Vec<Stream>, Failure> {
+    let subscribers = (0..traffic.shape.subscribers()).map(|index| format!("subscriber-{index}"));
+    let publishers = (0..traffic.shape.publishers()).map(|index| format!("publisher-{index}"));
+    let names: Vec<String> = subscribers.chain(publishers).collect();
+    let clean = connections::open_all(way, &names, true)?;
+    match traffic.kept {
+        // Now without what earlier connections of those names may have left.
+        true => connections::open_all(way, &names, false),
+        false => Ok(clean),
     }
 }
 

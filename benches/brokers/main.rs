@@ -36,6 +36,21 @@
 //! TCP stack. Part of what the broker is charged with is therefore the generator's doing and the
 //! other way round; that is the same for every broker, and the floor pays it too.
 //!
+//! # What it is compared with
+//!
+//! The loads that every broker has to carry have goals as multiples of the floor. Where the floor would say
+//! nothing (TLS, a million subscriptions, ten thousand idle connections), Postbud carries in turn the same
+//! load without that, and is compared with itself. The summary at the end has a line for each scenario; what
+//! it calls "floor/other" is the one or the other.
+//!
+//! Latency is from the moment a burst was put together to the read that brought it. Only the paced load
+//! says how long a message takes in a broker with time to spare; in all others the window is always full,
+//! and latency is what it takes to turn it over.
+//!
+//! The generator should use less CPU than the broker, or the broker waits for it and finds smaller batches
+//! than it would under a load from many machines. A line says where that is not so: beside the floor it
+//! cannot be, as the floor does the same and less.
+//!
 //! # What is kept on the disk
 //!
 //! The scenarios of the durability part run postbud with each durability in turn, with the store in
@@ -47,8 +62,7 @@
 //!
 //! # What is checked
 //!
-//! Each payload carries its publisher, a sequence number and (where latency is measured) the moment
-//! it was written. Every subscriber keeps a ledger: lost, received twice, out of order, misrouted.
+//! Each payload carries its publisher, a sequence number and the moment it was written. Every subscriber keeps a ledger: lost, received twice, out of order, misrouted.
 //! A fast broker that loses messages is no result: such figures are printed with a warning and the
 //! bench exits with status 1. Loads are bounded in connections, outstanding messages and time; a
 //! broker that dies or falls silent ends its turn with a message that says so.
@@ -60,7 +74,7 @@
 //! cargo bench --bench brokers -- quick                    all scenarios, less than a minute
 //! cargo bench --bench brokers -- durability               only what is kept on the disk
 //! cargo bench --bench brokers -- durability full          with 10,000,000 messages in a queue
-//! cargo bench --bench brokers -- --only pairs-qos0        names or beginnings, comma-separated
+//! cargo bench --bench brokers -- --only pairs,tls-idle    names or beginnings, comma-separated (--list)
 //! cargo bench --bench brokers -- --brokers postbud,floor
 //! cargo bench --bench brokers -- --broker 'name=command {port}'
 //! cargo bench --bench brokers -- --syscalls               also count system calls, with strace
@@ -69,33 +83,42 @@
 //!
 //! Started without cargo's `--bench` flag, as `cargo test --all-targets` does, the harness checks
 //! itself instead: it runs against floors that lose, repeat, swap, misroute, fall silent or die,
-//! and fails unless it notices each.
+//! and holds pieces of itself against what no floor can show; it fails unless it notices each fault.
 //!
 //! # Where things are
 //!
 //! | module | what it is for |
 //! |---|---|
 //! | `scenario` | the table: which loads there are, and which goals they have |
+//! | `traffic` | what kinds of load there are |
 //! | `rounds` | who runs when: starts brokers in turn, collects what was measured |
 //! | `broker` | starting, finding ready, and ending a broker |
 //! | `load` | the generator: the epoll loop and its windows |
 //! | `flow`, `ledger` | one publisher's stream of messages, and what arrived of it |
+//! | `beside` | who else is connected while the load runs |
 //! | `durability` | what is kept on the disk: which scenarios, where, and their goals |
 //! | `kept` | sessions that are kept: what each durability costs |
 //! | `deep` | a queue that is deep: its restart, its end, its neighbours |
 //! | `disk` | what the disk can do, and how much of it is used |
+//! | `stream` | a connection's bytes, plain or inside TLS |
+//! | `certificate` | what brokers show in TLS, and the generator trusts |
 //! | `connections` | loads without messages: idle connections, connection churn |
+//! | `retained` | retained messages in a great number |
 //! | `process` | CPU, memory and context switches out of `/proc`; system calls out of strace |
 //! | `histogram` | latency |
-//! | `wire` | the few bytes of MQTT 3.1.1 that generator and floor speak |
+//! | `wire` | the few bytes of MQTT 3.1.1 and 5.0 that generator and floor speak |
 //! | `floor` | the bare relay |
-//! | `report` | medians, ratios, tables, goals |
+//! | `report` | medians, ratios, tables |
+//! | `summary` | goals, and the table of all scenarios |
 //! | `self_check` | does the harness notice what it claims to notice? |
+//! | `pieces` | the same of what no floor can show |
 
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod beside;
 mod broker;
+mod certificate;
 mod connections;
 mod deep;
 mod disk;
@@ -107,11 +130,16 @@ mod histogram;
 mod kept;
 mod ledger;
 mod load;
+mod pieces;
 mod process;
 mod report;
+mod retained;
 mod rounds;
 mod scenario;
 mod self_check;
+mod stream;
+mod summary;
+mod traffic;
 mod wire;
 
 use std::process::ExitCode;

@@ -1,13 +1,14 @@
-//! Medians, ratios, tables and goals, for a person to read.
+//! Medians, ratios and tables, for a person to read.
 
 use std::fs;
-use std::time::Duration;
 
 use super::arguments::Options;
 use super::broker::Broker;
 use super::ledger::Discrepancies;
+use super::retained::Retained;
 use super::rounds::{Figures, Measured, Turns};
-use super::scenario::{Goal, Load, Scenario};
+use super::scenario::Scenario;
+use super::traffic::Load;
 
 /// Says what is about to run, and on what.
 pub fn opening(brokers: &[Broker], options: &Options) {
@@ -17,9 +18,14 @@ pub fn opening(brokers: &[Broker], options: &Options) {
     println!("brokers: {}", names.join(", "));
     println!("machine: {cores} cores, Linux {}", kernel.trim());
     println!(
-        "{} turn(s) each, interleaved, {:?} measured after {:?} of warming up; medians are shown",
-        options.rounds, options.window, options.warm_up
+        "{} turn(s) each or fewer, interleaved, {:?} measured after {:?} of warming up; medians are shown",
+        options.rounds(3),
+        options.window,
+        options.warm_up
     );
+    if options.quick {
+        println!("quick: of what a heading counts in thousands there is a twentieth or more");
+    }
     println!(
         "CPU is user + system time of the broker's process per delivered message; wall time and"
     );
@@ -30,7 +36,7 @@ pub fn opening(brokers: &[Broker], options: &Options) {
 pub fn table(scenario: &Scenario, turns: &[Turns]) -> bool {
     println!("\n{}: {}", scenario.name, scenario.what);
     let mut rows = vec![heading(scenario, turns)];
-    let references = ["floor", "mosquitto"].map(|name| median_of(turns, name));
+    let references = [reference(scenario), "mosquitto"].map(|name| median_of(turns, name));
     let mut sound = true;
     for turns in turns {
         let mut row = vec![turns.broker.clone()];
@@ -49,8 +55,28 @@ pub fn table(scenario: &Scenario, turns: &[Turns]) -> bool {
             println!("  ! {} failed: {failure}", turns.broker);
             sound = false;
         }
+        tell_generator(turns);
     }
     sound
+}
+
+/// What the first ratio is to.
+pub fn reference(scenario: &Scenario) -> &'static str {
+    let reference = scenario.reference.as_ref();
+    reference.map_or("floor", |reference| reference.name)
+}
+
+/// Says so if the generator used more CPU than the broker: then the broker may have waited for it, and
+/// found smaller batches than under a load from many machines.
+fn tell_generator(turns: &Turns) {
+    let turns = std::slice::from_ref(turns);
+    let of = |pick: fn(&Figures) -> f64| median(&all_figures(turns).map(pick).collect::<Vec<_>>());
+    let (own, broker) = (of(|it| it.generator_cpu), of(|it| it.cpu));
+    if own > broker {
+        let name = &turns[0].broker;
+        let more = own / broker;
+        println!("  (the generator used {more:.2} times the CPU of {name})");
+    }
 }
 
 fn heading(scenario: &Scenario, turns: &[Turns]) -> Vec<String> {
@@ -58,8 +84,10 @@ fn heading(scenario: &Scenario, turns: &[Turns]) -> Vec<String> {
         Load::Traffic(_) => vec!["broker", "CPU/msg", "min..max us"],
         Load::Idle { .. } => vec!["broker", "bytes each", "min..max"],
         Load::Churn { .. } => vec!["broker", "CPU each", "min..max us"],
+        Load::Retained { .. } => vec!["broker", "set + read", "min..max us"],
     };
-    names.extend(["x floor", "x mosquitto"]);
+    let against = format!("x {}", reference(scenario));
+    names.extend([against.as_str(), "x mosquitto"]);
     match scenario.load {
         Load::Traffic(_) => {
             names.extend(["generator", "msg/s", "waits/msg", "peak RSS"]);
@@ -67,13 +95,18 @@ fn heading(scenario: &Scenario, turns: &[Turns]) -> Vec<String> {
             if sample.is_some_and(|figures| figures.system_calls.is_some()) {
                 names.push("calls/msg");
             }
-            if sample.is_some_and(|figures| figures.latency.is_some()) {
-                names.extend(["p50 us", "p99", "p99.9", "longest"]);
-            }
-            names.push("delivery");
+            names.extend(["p50 us", "p99", "p99.9", "longest", "delivery"]);
         }
         Load::Idle { .. } => names.push("connections"),
         Load::Churn { .. } => names.push("per CPU-second"),
+        Load::Retained { .. } => names.extend([
+            "CPU to set",
+            "CPU to read",
+            "bytes each",
+            "at the peak",
+            "messages",
+            "delivery",
+        ]),
     }
     names.into_iter().map(str::to_owned).collect()
 }
@@ -116,7 +149,30 @@ fn details(turns: &Turns) -> (Vec<String>, bool) {
             (vec![format!("{:.0}", 1e9 / median(&each))], true)
         }
         Measured::Traffic(first) => traffic_details(turns, first),
+        Measured::Retained(_) => retained_details(turns),
     }
+}
+
+fn retained_details(turns: &Turns) -> (Vec<String>, bool) {
+    let all = turns.measured.iter().filter_map(|measured| match measured {
+        Measured::Retained(retained) => Some(*retained),
+        _ => None,
+    });
+    let all: Vec<Retained> = all.collect();
+    let of = |pick: fn(&Retained) -> f64| median(&all.iter().map(pick).collect::<Vec<_>>());
+    let mut sum = Discrepancies::default();
+    for retained in &all {
+        sum.add(&retained.discrepancies);
+    }
+    let cells = vec![
+        microseconds(of(|it| it.set)),
+        microseconds(of(|it| it.read)),
+        format!("{:.0}", of(|it| it.bytes_each)),
+        format!("{:.0}", of(|it| it.peak_each)),
+        format!("{:.0}", of(|it| it.count as f64)),
+        delivery(&sum),
+    ];
+    (cells, sum.none())
 }
 
 fn traffic_details(turns: &Turns, first: &Figures) -> (Vec<String>, bool) {
@@ -139,11 +195,9 @@ fn traffic_details(turns: &Turns, first: &Figures) -> (Vec<String>, bool) {
             of(&|figures| figures.system_calls.unwrap_or(f64::NAN))
         ));
     }
-    if first.latency.is_some() {
-        for rank in 0..4 {
-            let at_rank = |figures: &Figures| figures.latency.map_or(f64::NAN, |l| l[rank] as f64);
-            cells.push(format!("{:.0}", of(&at_rank) / 1e3));
-        }
+    for rank in 0..4 {
+        let at_rank = |figures: &Figures| figures.latency[rank] as f64;
+        cells.push(format!("{:.0}", of(&at_rank) / 1e3));
     }
     let mut sum = Discrepancies::default();
     for figures in all_figures(std::slice::from_ref(turns)) {
@@ -170,57 +224,13 @@ pub fn delivery(sum: &Discrepancies) -> String {
         .join(", ")
 }
 
-/// The sentence on a scenario's goal, if it has one.
-pub fn verdict(scenario: &Scenario, turns: &[Turns]) -> Option<String> {
-    let goal = scenario.goal?;
-    let name = scenario.name;
-    let own = median_of(turns, "postbud");
-    let (reached, bound, what) = match goal {
-        Goal::ShareOfMosquitto(share) => {
-            let rival = median_of(turns, "mosquitto");
-            let reached = own.zip(rival).map(|(own, rival)| own / rival);
-            (reached, share, "of mosquitto's CPU")
-        }
-        Goal::Below(bytes) => (own, bytes, "bytes for each connection"),
-    };
-    Some(judged(name, reached, bound, what))
-}
-
-/// The sentence on a goal: a figure that must not exceed `bound`.
-pub fn judged(name: &str, reached: Option<f64>, bound: f64, what: &str) -> String {
-    let digits = if bound < 10.0 { 3 } else { 0 };
-    let bound_told = format!("goal: at most {bound:.digits$} {what}");
-    match reached {
-        None => format!("{name:<12} not judged ({bound_told})"),
-        Some(reached) => {
-            let word = if reached <= bound {
-                "reached"
-            } else {
-                "MISSED "
-            };
-            format!("{name:<12} {word} with {reached:.digits$} ({bound_told})")
-        }
-    }
-}
-
-/// Prints the goals, and how long it took.
-pub fn closing(verdicts: &[String], elapsed: Duration) {
-    if !verdicts.is_empty() {
-        println!("\npostbud's goals");
-        for verdict in verdicts {
-            println!("  {verdict}");
-        }
-    }
-    println!("\n{:.0} s in all", elapsed.as_secs_f64());
-}
-
 pub fn all_figures(turns: &[Turns]) -> impl Iterator<Item = &Figures> {
     turns
         .iter()
         .flat_map(|turns| &turns.measured)
         .filter_map(|measured| match measured {
             Measured::Traffic(figures) => Some(figures),
-            Measured::Idle(_) | Measured::Churn { .. } => None,
+            _ => None,
         })
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::arguments::Options;
 use super::broker::{Broker, Running, Scratch};
+use super::certificate::Certificate;
 use super::connections::{self, Idle};
 use super::durability;
 use super::failure::Failure;
@@ -18,10 +19,19 @@ use super::ledger::Discrepancies;
 use super::load;
 use super::process::{self, Machine, SystemCalls, Usage};
 use super::report;
-use super::scenario::{self, Load, Scenario, Traffic};
+use super::retained::{self, Retained};
+use super::scenario::{self, Scenario};
+use super::summary::{self, Summary};
+use super::traffic::{Load, Traffic};
 
 /// How long a broker may make no progress.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A window is followed by others as long as the broker has used less CPU than this, in nanoseconds: what
+/// the kernel tells is exact to 4 ms only.
+const ENOUGH: u64 = 50_000_000;
+/// So many at most.
+const WINDOWS: usize = 8;
 
 /// What one turn of one broker gave.
 #[derive(Debug, Clone)]
@@ -35,6 +45,8 @@ pub enum Measured {
         /// Broker CPU for each, in nanoseconds.
         cpu_each: f64,
     },
+    /// Retained messages.
+    Retained(Retained),
 }
 
 /// What a turn with messages gave.
@@ -60,8 +72,8 @@ pub struct Figures {
     pub cores: f64,
     /// The share of all processors that was in use, by whomever.
     pub busy: f64,
-    /// Latency, where measured, in nanoseconds: p50, p99, p99.9, longest.
-    pub latency: Option<[u64; 4]>,
+    /// Latency in nanoseconds: p50, p99, p99.9, longest.
+    pub latency: [u64; 4],
     /// What the ledgers say.
     pub discrepancies: Discrepancies,
 }
@@ -73,6 +85,24 @@ impl Measured {
             Measured::Traffic(figures) => figures.cpu,
             Measured::Idle(idle) => idle.bytes_each,
             Measured::Churn { cpu_each } => *cpu_each,
+            Measured::Retained(retained) => retained.set + retained.read,
+        }
+    }
+
+    /// Latency in nanoseconds, where measured: p50, p99, p99.9, longest.
+    pub fn latency(&self) -> Option<[u64; 4]> {
+        match self {
+            Measured::Traffic(figures) => Some(figures.latency),
+            _ => None,
+        }
+    }
+
+    /// The most memory resident, in bytes, where looked at.
+    pub fn peak_resident(&self) -> Option<u64> {
+        match self {
+            Measured::Traffic(figures) => Some(figures.peak_resident),
+            Measured::Retained(retained) => Some(retained.peak_resident),
+            _ => None,
         }
     }
 }
@@ -96,15 +126,18 @@ pub fn run(options: &Options) -> Result<bool, Failure> {
     let scratch = Scratch::new()?;
     let began = Instant::now();
     report::opening(&brokers, options);
-    let (mut sound, mut verdicts) = (true, Vec::new());
+    let (mut sound, mut summary) = (true, Summary::default());
     for scenario in scenarios {
         let turns = turns(scenario, &brokers, options, scratch.path());
         sound &= report::table(scenario, &turns);
-        let verdict = report::verdict(scenario, &turns);
-        verdicts.extend(verdict.inspect(|verdict| println!("  postbud: {verdict}")));
+        let verdict = summary::verdict(scenario, &turns);
+        if let Some(verdict) = &verdict {
+            println!("  postbud: {verdict}");
+        }
+        summary.add(scenario, &turns, verdict.as_ref());
     }
-    sound &= durability::run(&kept, &brokers, options, &mut verdicts)?;
-    report::closing(&verdicts, began.elapsed());
+    sound &= durability::run(&kept, &brokers, options, &mut summary)?;
+    summary.print(began.elapsed());
     Ok(sound)
 }
 
@@ -164,28 +197,44 @@ fn scenarios(options: &Options) -> Result<Vec<&'static Scenario>, Failure> {
         .collect())
 }
 
+/// Who takes turns in a scenario: a name, the broker, and the load.
+fn competitors<'a>(
+    scenario: &'a Scenario,
+    brokers: &'a [Broker],
+) -> Vec<(&'a str, &'a Broker, &'a Load)> {
+    let mut all = Vec::new();
+    let can = |it: &&Broker| {
+        (scenario.floor || it.name != "floor") && (!scenario.load.tls() || it.speaks_tls())
+    };
+    for broker in brokers.iter().filter(can) {
+        all.push((broker.name.as_str(), broker, &scenario.load));
+        if let (Some(reference), "postbud") = (&scenario.reference, broker.name.as_str()) {
+            all.push((reference.name, broker, &reference.load));
+        }
+    }
+    all
+}
+
 fn turns(
     scenario: &Scenario,
     brokers: &[Broker],
     options: &Options,
     directory: &Path,
 ) -> Vec<Turns> {
+    let competitors = competitors(scenario, brokers);
     let mut all: Vec<Turns> = Vec::new();
-    for broker in brokers {
-        let broker = broker.name.clone();
+    for (name, _, _) in &competitors {
         all.push(Turns {
-            broker,
+            broker: (*name).to_owned(),
             measured: Vec::new(),
             failure: None,
         });
     }
-    // Memory is the same in every round; settling takes longest.
-    let once = options.quick && matches!(scenario.load, Load::Idle { .. });
-    for _ in 0..if once { 1 } else { options.rounds } {
-        for (broker, turns) in brokers.iter().zip(&mut all) {
+    for _ in 0..options.rounds(scenario.rounds) {
+        for ((_, broker, load), turns) in competitors.iter().zip(&mut all) {
             // A broker that failed once would only waste the time of the others.
             if turns.failure.is_none() {
-                match turn(scenario, broker, options, directory) {
+                match turn(load, broker, options, directory) {
                     Ok(measured) => turns.measured.push(measured),
                     Err(failure) => turns.failure = Some(failure),
                 }
@@ -196,20 +245,32 @@ fn turns(
 }
 
 fn turn(
-    scenario: &Scenario,
+    load: &Load,
     broker: &Broker,
     options: &Options,
     directory: &Path,
 ) -> Result<Measured, Failure> {
-    let mut running = broker.start(directory)?;
-    let outcome = match scenario.load {
+    let mut running = match load {
+        Load::Retained { .. } => broker.without_bounds().start(directory)?,
+        _ if load.tls() => broker
+            .with_tls(Certificate::write(directory)?)
+            .start(directory)?,
+        _ => broker.start(directory)?,
+    };
+    let outcome = match *load {
         Load::Traffic(traffic) => {
-            traffic_turn(&traffic, &running, options, directory).map(Measured::Traffic)
+            traffic_turn(&traffic.scaled(options.quick), &running, options, directory)
+                .map(Measured::Traffic)
         }
-        Load::Idle { connections, quick } => {
+        Load::Idle {
+            connections,
+            quick,
+            tls,
+        } => {
             let settle = Duration::from_millis(if options.quick { 1500 } else { 8000 });
             let count = within_descriptors(if options.quick { quick } else { connections })?;
-            connections::idle(running.address(), running.pid(), count, settle).map(Measured::Idle)
+            let way = running.way_for_idle(tls)?;
+            connections::idle(&way, running.pid(), count, settle).map(Measured::Idle)
         }
         Load::Churn {
             connections,
@@ -218,6 +279,10 @@ fn turn(
         } => {
             let count = if options.quick { quick } else { connections };
             churn_turn(&running, count, at_once)
+        }
+        Load::Retained { count, quick } => {
+            let count = if options.quick { quick } else { count };
+            retained::run(&running, count).map(Measured::Retained)
         }
     };
     let measured = outcome.map_err(|failure| running.explain(failure))?;
@@ -233,27 +298,30 @@ pub fn traffic_turn(
     directory: &Path,
 ) -> Result<Figures, Failure> {
     let (broker, generator) = (running.pid(), std::process::id());
-    let mut load = load::Load::connect(running.address(), traffic, PATIENCE)?;
+    let mut load = load::Load::connect(&running.way(traffic)?, traffic, PATIENCE)?;
     load.run_for(options.warm_up)?;
-    if let Some(latency) = load.latency() {
-        latency.clear();
-    }
+    load.latency().clear();
 
     let (began, already) = (Instant::now(), load.received());
     let (acknowledged, machine) = (load.completed(), Machine::now()?);
     let written = process::written(broker)?;
     let (broker_before, generator_before) = (Usage::of(broker)?, Usage::of(generator)?);
-    load.run_for(options.window)?;
-    let used = broker_before.until(&Usage::of(broker)?);
+    let mut used = broker_before.until(&Usage::of(broker)?);
+    for _ in 0..WINDOWS {
+        load.run_for(options.window)?;
+        used = broker_before.until(&Usage::of(broker)?);
+        if used.cpu >= ENOUGH {
+            break;
+        }
+    }
     let generator_used = generator_before.until(&Usage::of(generator)?);
     let (elapsed, delivered) = (began.elapsed(), load.received() - already);
     let written = process::written(broker)? - written;
     let busy = machine.busy_until(&Machine::now()?);
     let acknowledged = load.completed() - acknowledged;
-    let latency = load.latency().map(|latency| {
-        let at = |quantile| latency.quantile(quantile);
-        [at(0.5), at(0.99), at(0.999), latency.longest()]
-    });
+    let latency = load.latency();
+    let at = |quantile| latency.quantile(quantile);
+    let latency = [at(0.5), at(0.99), at(0.999), latency.longest()];
     if delivered == 0 {
         return Err(Failure::new("nothing was delivered in the measured window"));
     }
@@ -267,7 +335,7 @@ pub fn traffic_turn(
     if discrepancies.lost > 0 {
         // Lost, or only stuck? A broker that still serves accepts a connection.
         let stuck = |failure: Failure| failure.while_doing("the broker is stuck");
-        connections::open(running.address(), "still-there").map_err(stuck)?;
+        connections::open(&running.way(traffic)?, "still-there").map_err(stuck)?;
     }
     let peak_resident = process::peak_resident(broker)?;
     load.disconnect();

@@ -12,8 +12,9 @@ use super::floor::Fault;
 use super::histogram::Histogram;
 use super::ledger::Discrepancies;
 use super::load::Load;
+use super::pieces;
 use super::process::Usage;
-use super::scenario::{Pace, Shape, Traffic};
+use super::traffic::{Dialect, Pace, Shape, TO_MANY, Traffic};
 
 /// Long enough for a slow machine to schedule everybody, short enough to wait for a silent floor.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -39,6 +40,10 @@ pub fn run() -> Result<bool, Failure> {
     };
     check("latency is counted to within a percent", histogram());
     check("CPU time is seen", cpu_time());
+    check("a wrong Topic Alias", pieces::aliases());
+    check("a wrong answer to a subscription", pieces::churner());
+    check("retained messages, lost and repeated", pieces::retained());
+    check("bytes inside TLS", pieces::tls());
     for (name, fault, traffic, expected) in clean_loads().into_iter().chain(faulty_loads()) {
         let outcome = Broker::floor(fault)
             .start(scratch.path())
@@ -54,25 +59,30 @@ pub fn run() -> Result<bool, Failure> {
 /// What a load is called, the floor's fault, the load, and what it must come to.
 type Check = (&'static str, Fault, Traffic, Expected);
 
-const WINDOW: Pace = Pace::Window {
-    outstanding: 20,
-    burst: 10,
-    ahead: 40,
-};
+const WINDOW: Pace = TO_MANY;
 
 fn traffic(shape: Shape, qos: u8) -> Traffic {
-    Traffic {
-        shape,
-        qos,
-        payload: 64,
-        pace: WINDOW,
-        kept: false,
-        topics: "bench",
-    }
+    Traffic::of(shape, qos, WINDOW)
 }
 
 fn pairs(qos: u8) -> Traffic {
     traffic(Shape::Pairs(5), qos)
+}
+
+fn group(members: usize) -> Traffic {
+    let publishers = 5;
+    let shape = Shape::Shared {
+        publishers,
+        members,
+    };
+    traffic(shape, 1)
+}
+
+fn properties(qos: u8) -> Traffic {
+    Traffic {
+        dialect: Dialect::Properties,
+        ..pairs(qos)
+    }
 }
 
 /// Loads on a floor that does nothing wrong.
@@ -98,6 +108,8 @@ fn clean_loads() -> Vec<Check> {
         ),
         clean("fan-out, QoS 1", traffic(Shape::FanOut(20), 1)),
         clean("fan-in, QoS 2", traffic(Shape::FanIn(20), 2)),
+        clean("a group, QoS 1", group(8)),
+        clean("MQTT 5 with properties, QoS 1", properties(1)),
         clean(
             "payloads larger than a buffer",
             Traffic {
@@ -134,7 +146,21 @@ fn faulty_loads() -> Vec<Check> {
         wrong_acknowledgements: 1,
         ..none
     };
+    let of_group = |name, fault, members, seen| {
+        let expected = Expected::Exactly(seen);
+        (name, fault, group(members), expected)
+    };
+    let changed = Expected::Exactly(damaged);
     vec![
+        of_group("a group's message, lost", Fault::Lose, 8, lost),
+        of_group("a message to two members", Fault::Repeat, 8, twice),
+        of_group("a member's order", Fault::Swap, 1, out_of_order),
+        (
+            "a changed property",
+            Fault::Property,
+            properties(0),
+            changed,
+        ),
         seen("a lost message", Fault::Lose, 0, lost),
         seen("a repeated message", Fault::Repeat, 1, twice),
         seen("messages in the wrong order", Fault::Swap, 0, out_of_order),
@@ -152,7 +178,7 @@ fn faulty_loads() -> Vec<Check> {
 }
 
 fn load(running: &mut Running, traffic: &Traffic) -> Result<Discrepancies, Failure> {
-    let mut load = Load::connect(running.address(), traffic, PATIENCE)?;
+    let mut load = Load::connect(&running.way(traffic)?, traffic, PATIENCE)?;
     let mut outcome = Ok(());
     // In steps, until enough has come for every fault to have been committed, with a deadline.
     for _ in 0..1000 {
@@ -190,7 +216,7 @@ fn compare(seen: Result<Discrepancies, Failure>, expected: &Expected) -> Result<
 fn histogram() -> Result<(), Failure> {
     let mut histogram = Histogram::new();
     for value in 1..=1_000_000 {
-        histogram.record(value);
+        histogram.record(value, 1);
     }
     for (quantile, exact) in [
         (0.0001, 100.0),

@@ -18,7 +18,7 @@ use crate::queue::DropReason;
 use crate::session::{Fault, Token};
 use crate::store::record::{Accepted, DELAYED, Record, Replaces};
 use crate::store::state::KeptDelayed;
-use crate::store::{Failure, Progress, Receipt};
+use crate::store::{Ask, Failure, Progress};
 
 use super::batch::{Batch, Now};
 use super::core::Broker;
@@ -73,9 +73,9 @@ impl Delayed {
 }
 
 /// Whether what is published to a topic is for later, or names a topic that only looks like it.
-pub(super) fn is_for_later(topic: &str) -> bool {
-    let rest = topic.strip_prefix(FIRST_LEVEL);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+pub(super) fn is_for_later(topic: impl AsRef<[u8]>) -> bool {
+    let rest = topic.as_ref().strip_prefix(FIRST_LEVEL.as_bytes());
+    rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
 }
 
 /// Takes a topic for later apart: how long to wait, and the topic within.
@@ -136,12 +136,12 @@ impl Open {
             return Ok(());
         };
         let kept = side.tickets.ask(
-            |ticket| self.session.receipt(ticket),
+            &self.session,
             (token, ReasonCode::Success),
             What::Message,
-            |receipt| {
+            |ask| {
                 let session = Some(&self.session);
-                broker.delay(&message, delay, session, held, now, Some(receipt))
+                broker.delay(&message, delay, session, held, now, Some(ask))
             },
         );
         match kept {
@@ -172,7 +172,7 @@ impl Broker {
         publisher: Option<&SessionRef>,
         held: Option<PacketId>,
         now: Now,
-        receipt: Option<&mut dyn FnMut() -> Receipt>,
+        ask: Option<Ask<'_>>,
     ) -> Progress {
         let bounds = self.options().delayed;
         let mut schedule = self.schedule.lock();
@@ -195,7 +195,7 @@ impl Broker {
         let progress = match self.promise.of(message.topic()) {
             Some(safety) if self.store.remembers() => {
                 message.keep_as(number);
-                self.append(Record::Message(accepted), safety, receipt)
+                self.append(Record::Message(accepted), safety, ask)
             }
             _ => Progress::Done,
         };

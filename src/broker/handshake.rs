@@ -11,7 +11,7 @@ use crate::codec::{
 use crate::session::options::Options;
 use crate::session::{Fault, Line, Terms, Will};
 use crate::store::record::Record;
-use crate::store::{Failure, Progress, Receipt, Safety};
+use crate::store::{Ask, Failure, Progress, Safety};
 
 use super::asking::{Asking, Questions};
 use super::batch::Batch;
@@ -580,8 +580,8 @@ fn ask_the_store(
     owner: &Owner,
 ) -> Progress {
     let terms = &waiting.terms;
-    let receipt = &mut || Receipt {
-        to: Arc::clone(port) as _,
+    let ask = Ask {
+        to: port,
         ticket: 0,
         safety: Safety::Flushed,
         patient: false,
@@ -592,7 +592,7 @@ fn ask_the_store(
         let asked = waiting.asked.take().filter(|_| ended.is_some());
         let mut asked = asked.unwrap_or_else(|| Asked::new(broker, terms));
         let which = (asked.number, !asked.is_new);
-        let progress = broker.keep_session(which, terms, owner, Some(receipt));
+        let progress = broker.keep_session(which, terms, owner, Some(ask));
         if matches!(progress, Progress::Refused(_)) {
             asked.settle(); // The store has never heard of it.
         }
@@ -600,7 +600,7 @@ fn ask_the_store(
         return progress;
     }
     match ended {
-        Some(session) => broker.keep_state(Record::Ended { session }, receipt),
+        Some(session) => broker.keep_state(Record::Ended { session }, ask),
         None => Progress::Done,
     }
 }

@@ -5,13 +5,14 @@
 //! to have, are none of the store's business.
 
 use std::num::NonZeroU64;
+use std::ops::Deref;
 
 use crate::codec::{PacketId, QoS};
 use crate::message::{Message, Timestamp};
 use crate::queue::{Delivery, DropReason};
 use crate::session::{Source, Step, Terms};
 use crate::store::record::{self, Accepted, KeptWill, Opened, Record, Target};
-use crate::store::{Progress, Receipt, Safety};
+use crate::store::{Ask, Progress, Safety};
 
 use super::batch::Batch;
 use super::core::Broker;
@@ -36,11 +37,7 @@ pub(super) struct ToKeep<'a> {
 
 impl Broker {
     /// Asks the store to keep a message for those who are to have it and outlive their connections.
-    pub(super) fn keep(
-        &self,
-        what: &ToKeep<'_>,
-        receipt: Option<&mut dyn FnMut() -> Receipt>,
-    ) -> Progress {
+    pub(super) fn keep(&self, what: &ToKeep<'_>, ask: Option<Ask<'_>>) -> Progress {
         if !self.store.remembers() {
             return Progress::Done;
         }
@@ -66,7 +63,7 @@ impl Broker {
             due: None,
             targets: &targets,
         };
-        self.append(Record::Message(accepted), safety, receipt)
+        self.append(Record::Message(accepted), safety, ask)
     }
 
     /// Appends a record that is to be so safe.
@@ -74,23 +71,16 @@ impl Broker {
         &self,
         record: Record<'_>,
         safety: Safety,
-        receipt: Option<&mut dyn FnMut() -> Receipt>,
+        ask: Option<Ask<'_>>,
     ) -> Progress {
-        let Some(make) = receipt else {
-            return self.store.append(record, None);
-        };
-        let mut receipt = || Receipt { safety, ..make() };
-        self.store.append(record, Some(&mut receipt))
+        self.store
+            .append(record, ask.map(|ask| Ask { safety, ..ask }))
     }
 
     /// Asks the store to keep a change of a session's state.
-    pub(super) fn keep_state(
-        &self,
-        record: Record<'_>,
-        receipt: &mut dyn FnMut() -> Receipt,
-    ) -> Progress {
+    pub(super) fn keep_state(&self, record: Record<'_>, ask: Ask<'_>) -> Progress {
         match self.promise.of_sessions() {
-            Some(safety) => self.append(record, safety, Some(receipt)),
+            Some(safety) => self.append(record, safety, Some(ask)),
             None => Progress::Done,
         }
     }
@@ -129,11 +119,12 @@ impl Broker {
                 };
                 let safety = self.promise.of_sessions();
                 let safety = safety.unwrap_or(Safety::Written);
-                let mut receipt = || session.gate_receipt(gate, safety);
-                if self.store.append(record, Some(&mut receipt)) != Progress::Later {
+                let ask = session.ask_for_gate(gate, safety);
+                if self.store.append(record, Some(ask)) != Progress::Later {
                     self.open_gates(session, side, gate.get(), batch);
                 }
             }
+            side.outbound.told(steps);
         }
     }
 
@@ -200,7 +191,7 @@ impl Broker {
         (number, back): (u64, bool),
         terms: &Terms,
         owner: &Owner,
-        receipt: Option<&mut dyn FnMut() -> Receipt>,
+        ask: Option<Ask<'_>>,
     ) -> Progress {
         let opened = Opened {
             session: number,
@@ -218,8 +209,8 @@ impl Broker {
             }),
         };
         let record = Record::Opened(opened);
-        match receipt {
-            Some(receipt) => self.keep_state(record, receipt),
+        match ask {
+            Some(ask) => self.keep_state(record, ask),
             None => self.store.append(record, None),
         }
     }
@@ -282,10 +273,27 @@ fn step_record(holder: u64, step: &Step) -> Record<'static> {
     }
 }
 
+/// Who is to have a message: nobody or one nearly always, which takes no allocation.
+pub(super) enum Targets<'a> {
+    Few(Option<Target<'a>>),
+    Many(Vec<Target<'a>>),
+}
+
+impl<'a> Deref for Targets<'a> {
+    type Target = [Target<'a>];
+
+    fn deref(&self) -> &[Target<'a>] {
+        match self {
+            Self::Few(targets) => targets.as_slice(),
+            Self::Many(targets) => targets,
+        }
+    }
+}
+
 /// Who outlives its connection, and is promised the message.
-pub(super) fn targets<'a>(message: &Message, route: &'a SharedRoute) -> Vec<Target<'a>> {
+pub(super) fn targets<'a>(message: &Message, route: &'a SharedRoute) -> Targets<'a> {
     if message.qos() == QoS::AtMostOnce {
-        return Vec::new();
+        return Targets::Few(None);
     }
     let sessions = route.recipients.iter().filter_map(|recipient| {
         let qos = message.qos().min(recipient.qos);
@@ -306,5 +314,10 @@ pub(super) fn targets<'a>(message: &Message, route: &'a SharedRoute) -> Vec<Targ
         retain: message.retain(),
         subscription_ids: &[],
     });
-    sessions.chain(groups).collect()
+    let mut all = sessions.chain(groups);
+    let first = all.next();
+    match all.next() {
+        None => Targets::Few(first),
+        second => Targets::Many(first.into_iter().chain(second).chain(all).collect()),
+    }
 }

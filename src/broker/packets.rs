@@ -124,7 +124,7 @@ impl Open {
             return Ok(());
         }
         let asked = (token, publish.packet_id);
-        if is_for_later(message.topic()) {
+        if is_for_later(message.topic_bytes()) {
             return self.publish_later(broker, side, &message, asked, batch.now);
         }
         self.route(broker, side, message, asked, batch)
@@ -193,12 +193,11 @@ impl Open {
                 true => ReasonCode::NoMatchingSubscribers,
                 false => ReasonCode::Success,
             };
-            let kept = side.tickets.ask(
-                |ticket| self.session.receipt(ticket),
-                (token, code),
-                What::Message,
-                |receipt| broker.take_in(&mut what, Some(receipt)),
-            );
+            let kept = side
+                .tickets
+                .ask(&self.session, (token, code), What::Message, |ask| {
+                    broker.take_in(&mut what, Some(ask))
+                });
             match kept {
                 Ok(Some(code)) => side.inbound.settle(token, code),
                 Ok(None) => {}
@@ -266,15 +265,12 @@ impl Open {
         };
         let reply = (token, ReasonCode::Success);
         let persistent = side.is_persistent();
-        let code = side.tickets.ask(
-            |ticket| self.session.receipt(ticket),
-            reply,
-            What::State,
-            |receipt| match persistent {
-                true => broker.keep_state(record, receipt),
+        let code = side
+            .tickets
+            .ask(&self.session, reply, What::State, |ask| match persistent {
+                true => broker.keep_state(record, ask),
                 false => Progress::Done,
-            },
-        );
+            });
         // It needs no room, and is not refused.
         if let Ok(Some(code)) = code {
             side.inbound.settle(token, code);
@@ -371,15 +367,12 @@ impl Open {
         let token = self.enqueue(&mut side.inbound, packet)?;
         let persistent = side.is_persistent();
         let reply = (token, ReasonCode::Success);
-        let code = side.tickets.ask(
-            |ticket| self.session.receipt(ticket),
-            reply,
-            What::State,
-            |receipt| match record.filter(|_| persistent) {
-                Some(record) => broker.keep_state(record, receipt),
+        let code = side.tickets.ask(&self.session, reply, What::State, |ask| {
+            match record.filter(|_| persistent) {
+                Some(record) => broker.keep_state(record, ask),
                 None => Progress::Done,
-            },
-        );
+            }
+        });
         if let Some(code) = code.map_err(|_| CANNOT_KEEP)? {
             side.inbound.settle(token, code);
         }
@@ -521,19 +514,18 @@ impl Broker {
         version: Version,
     ) -> Result<(), Fault> {
         let mut result = Ok(());
-        for (ticket, outcome) in session.take_outcomes() {
-            let Some(awaited) = side.tickets.redeem(ticket) else {
-                continue;
-            };
-            match outcome {
-                Ok(()) => side.inbound.settle(awaited.token, awaited.code),
-                Err(_) if version == Version::V5 && awaited.what == What::Message => {
-                    side.inbound
-                        .settle(awaited.token, ReasonCode::QuotaExceeded);
-                }
-                Err(_) => {
-                    if side.inbound.forsake(awaited.token) {
-                        result = Err(CANNOT_KEEP);
+        for (tickets, outcome) in session.take_outcomes() {
+            for awaited in side.tickets.redeem(tickets) {
+                match outcome {
+                    Ok(()) => side.inbound.settle(awaited.token, awaited.code),
+                    Err(_) if version == Version::V5 && awaited.what == What::Message => {
+                        side.inbound
+                            .settle(awaited.token, ReasonCode::QuotaExceeded);
+                    }
+                    Err(_) => {
+                        if side.inbound.forsake(awaited.token) {
+                            result = Err(CANNOT_KEEP);
+                        }
                     }
                 }
             }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -217,7 +218,7 @@ impl Port {
 
 /// Waits for one outcome only: of the record of the session that is to be opened.
 impl Waits for Port {
-    fn outcome(&self, _: u64, outcome: Result<(), Failure>) {
+    fn outcome(&self, _: RangeInclusive<u64>, outcome: Result<(), Failure>) {
         self.put(|mail| mail.kept = Some(outcome));
     }
 }

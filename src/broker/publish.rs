@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::message::Message;
 use crate::pubsub::{Recipient, Route};
 use crate::queue::DropReason;
-use crate::store::{Failure, Progress, Receipt};
+use crate::store::{Ask, Failure, Progress};
 
 use super::batch::{Batch, Now};
 use super::core::Broker;
@@ -112,13 +112,9 @@ impl Broker {
     ///
     /// Both under one lock: the store hears of retained messages in the order in which they replace
     /// each other.
-    pub(super) fn take_in(
-        &self,
-        what: &mut ToKeep<'_>,
-        receipt: Option<&mut dyn FnMut() -> Receipt>,
-    ) -> Progress {
+    pub(super) fn take_in(&self, what: &mut ToKeep<'_>, ask: Option<Ask<'_>>) -> Progress {
         if !what.retained {
-            return self.keep(what, receipt);
+            return self.keep(what, ask);
         }
         let mut retained = self.retained.write();
         if !retained.has_room_for(what.message) {
@@ -128,9 +124,9 @@ impl Broker {
             if what.must_be_retained {
                 return Progress::Refused(Failure::Full);
             }
-            return self.keep(what, receipt);
+            return self.keep(what, ask);
         }
-        let progress = self.keep(what, receipt);
+        let progress = self.keep(what, ask);
         if !matches!(progress, Progress::Refused(_)) || what.publisher.is_none() {
             let publisher = what.publisher;
             let publisher = publisher.map(|session| Arc::clone(&session.client_id));

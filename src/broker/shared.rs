@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroU64;
-use std::ops::Deref;
+use std::ops::{Deref, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::message::Message;
 use crate::pubsub::options::GroupOptions;
 use crate::pubsub::{Granted, Group};
 use crate::session::{Inbound, NEVER, Outbound, Source, Subscriptions, Terms, Will};
-use crate::store::{Failure, Recalls, Receipt, Safety, Waits};
+use crate::store::{Ask, Failure, Recalls, Safety, Waits};
 
 use super::person::{Owner, Person};
 use super::port::{Port, Signal};
@@ -52,8 +52,8 @@ pub(super) struct Session {
 /// Marks the ticket of a gate.
 const GATE: u64 = 1 << 63;
 
-/// An outcome of the store: the ticket, and how it went.
-pub(super) type Outcome = (u64, Result<(), Failure>);
+/// An outcome of the store: the tickets, and how it went.
+pub(super) type Outcome = (RangeInclusive<u64>, Result<(), Failure>);
 
 impl Session {
     /// Whether the store keeps it: whether it outlives its connection.
@@ -105,11 +105,12 @@ impl Session {
 }
 
 impl Waits for Session {
-    fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
-        match ticket & GATE {
-            0 => self.outcomes.lock().push((ticket, outcome)),
-            // Those who wait at a gate are patient.
-            _ => _ = self.safe.fetch_max(ticket & !GATE, Ordering::AcqRel),
+    fn outcome(&self, tickets: RangeInclusive<u64>, outcome: Result<(), Failure>) {
+        let last = *tickets.end();
+        match last & GATE {
+            0 => self.outcomes.lock().push((tickets, outcome)),
+            // Those who wait at a gate are patient, and only they are.
+            _ => _ = self.safe.fetch_max(last & !GATE, Ordering::AcqRel),
         }
         if let Some(port) = &self.outbound.lock().port {
             port.signal(Signal::Mail);
@@ -288,10 +289,10 @@ impl SessionRef {
 }
 
 impl SessionRef {
-    /// Where an outcome of the store goes. How safe it is to be depends on what is kept.
-    pub(super) fn receipt(&self, ticket: u64) -> Receipt {
-        Receipt {
-            to: Arc::clone(&self.0) as _,
+    /// Where an outcome of the store is to go. How safe it is to be depends on what is kept.
+    pub(super) fn ask(&self, ticket: u64) -> Ask<'_> {
+        Ask {
+            to: &self.0,
             ticket,
             safety: Safety::Flushed,
             patient: false,
@@ -303,10 +304,10 @@ impl SessionRef {
         Arc::clone(&self.0) as _
     }
 
-    /// Where it is told that a gate may open.
-    pub(super) fn gate_receipt(&self, gate: NonZeroU64, safety: Safety) -> Receipt {
-        Receipt {
-            to: Arc::clone(&self.0) as _,
+    /// Where it is to be told that a gate may open.
+    pub(super) fn ask_for_gate(&self, gate: NonZeroU64, safety: Safety) -> Ask<'_> {
+        Ask {
+            to: &self.0,
             ticket: GATE | gate.get(),
             safety,
             patient: true,

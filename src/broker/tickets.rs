@@ -1,10 +1,13 @@
 //! Replies that wait for the store.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use crate::codec::ReasonCode;
 use crate::session::Token;
-use crate::store::{Failure, Progress, Receipt};
+use crate::store::{Ask, Failure, Progress};
+
+use super::shared::SessionRef;
 
 /// What a session has asked the store for and not been told yet.
 #[derive(Debug, Default)]
@@ -46,13 +49,13 @@ impl Tickets {
     /// The store does not take it.
     pub(super) fn ask(
         &mut self,
-        receipt: impl Fn(u64) -> Receipt,
+        session: &SessionRef,
         (token, code): (Token, ReasonCode),
         what: What,
-        ask: impl FnOnce(&mut dyn FnMut() -> Receipt) -> Progress,
+        ask: impl FnOnce(Ask<'_>) -> Progress,
     ) -> Result<Option<ReasonCode>, Failure> {
         let ticket = self.0.as_ref().map_or(0, |given| given.next);
-        match ask(&mut || receipt(ticket)) {
+        match ask(session.ask(ticket)) {
             Progress::Done => Ok(Some(code)),
             Progress::Refused(failure) => Err(failure),
             Progress::Later => {
@@ -69,12 +72,16 @@ impl Tickets {
         }
     }
 
-    /// What waited under this ticket.
-    pub(super) fn redeem(&mut self, ticket: u64) -> Option<Awaited> {
-        let awaited = &mut self.0.as_mut()?.awaited;
-        let index = awaited
-            .binary_search_by_key(&ticket, |awaited| awaited.ticket)
-            .ok()?;
-        awaited.remove(index)
+    /// What waited under these tickets, in its order.
+    pub(super) fn redeem(
+        &mut self,
+        tickets: RangeInclusive<u64>,
+    ) -> impl Iterator<Item = Awaited> + '_ {
+        let awaited = self.0.as_mut().map(|given| &mut given.awaited);
+        awaited.into_iter().flat_map(move |awaited| {
+            let from = awaited.partition_point(|it| it.ticket < *tickets.start());
+            let until = awaited.partition_point(|it| it.ticket <= *tickets.end());
+            awaited.drain(from..until.max(from))
+        })
     }
 }

@@ -7,16 +7,16 @@
 //! configured durability asks for:
 //!
 //! - [`Progress::Done`]: it is as safe already;
-//! - [`Progress::Later`]: the [`Receipt`] is told once, from another thread, perhaps before `append`
-//!   returns;
+//! - [`Progress::Later`]: who asked is told once, from another thread, perhaps before `append` returns;
 //! - [`Progress::Refused`]: there is no room, or the medium has failed. The record was not taken, and
 //!   will not be there after a restart: what asked for it is to be refused before anybody hears of it.
 //!
-//! How safe is safe is the receipt's to say: see [`Safety`].
+//! How safe is safe is for the one who asks to say: see [`Safety`].
 //!
 //! Records are kept in the order in which they were appended, and the outcome of one covers all before
 //! it: who is told that a PUBACK is safe may rely on the SUBSCRIBE before it. A record without a
-//! receipt is kept in its place like any other; it is safe when a later one is.
+//! receipt is kept in its place like any other; it is safe when a later one is. So what one asks for in a
+//! row, and becomes safe together, is told at once.
 //!
 //! An outcome may be a [`Failure`]: then the record is not safe, and what depends on it is refused. It
 //! may be there after a restart all the same, since a store goes on trying to write what it took. Who
@@ -26,6 +26,7 @@
 //! but not the process. [`super::disk::Disk`] keeps records in a log of its own.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::record::Record;
@@ -72,11 +73,13 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Where the outcome of an append goes.
-pub struct Receipt {
+/// What an append is to be followed by: who is told when the record is safe, and how safe.
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
     /// Who waits.
-    pub to: Arc<dyn Waits>,
-    /// For what: a number that means something to the one who waits.
+    pub to: &'a dyn Waiter,
+    /// For what: a number that means something to the one who waits. What it asks for later has a
+    /// larger one.
     pub ticket: u64,
     /// What it waits for.
     pub safety: Safety,
@@ -84,25 +87,85 @@ pub struct Receipt {
     pub patient: bool,
 }
 
+impl Ask<'_> {
+    /// The receipt, for a store that will answer later.
+    pub fn receipt(&self) -> Receipt {
+        Receipt {
+            to: self.to.waits(),
+            tickets: self.ticket..=self.ticket,
+            safety: self.safety,
+            patient: self.patient,
+        }
+    }
+
+    /// Whether a receipt that has not been told goes to the same one.
+    pub fn is_of(&self, receipt: &Receipt) -> bool {
+        self.to.is(&receipt.to)
+    }
+
+    /// Makes a receipt of this one's last record stand for this record as well, which is behind it and
+    /// will share its outcome; whether it can.
+    pub fn join(&self, receipt: &mut Receipt) -> bool {
+        let joins = (self.safety, self.patient) == (receipt.safety, receipt.patient);
+        if joins {
+            receipt.tickets = *receipt.tickets.start()..=self.ticket;
+        }
+        joins
+    }
+}
+
+/// One who may be asked who it is without being counted once more.
+pub trait Waiter {
+    /// A handle to keep.
+    fn waits(&self) -> Arc<dyn Waits>;
+
+    /// Whether that is a handle to this very one.
+    fn is(&self, handle: &Arc<dyn Waits>) -> bool;
+}
+
+impl<T: Waits + 'static> Waiter for Arc<T> {
+    fn waits(&self) -> Arc<dyn Waits> {
+        Self::clone(self)
+    }
+
+    fn is(&self, handle: &Arc<dyn Waits>) -> bool {
+        std::ptr::addr_eq(Self::as_ptr(self), Arc::as_ptr(handle))
+    }
+}
+
+/// Where the outcome of an append goes, or of several in a row that one has asked for: the writer of a
+/// store has less to tell, and who is told less to hear.
+pub struct Receipt {
+    /// Who waits.
+    pub to: Arc<dyn Waits>,
+    /// For what: all that it has asked for with tickets from the first to the last of these.
+    pub tickets: RangeInclusive<u64>,
+    /// What it waits for.
+    pub safety: Safety,
+    /// See [`Ask::patient`].
+    pub patient: bool,
+}
+
 impl Receipt {
     /// Tells the outcome.
     pub fn tell(self, outcome: Result<(), Failure>) {
-        self.to.outcome(self.ticket, outcome);
+        self.to.outcome(self.tickets, outcome);
     }
 }
 
 impl fmt::Debug for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receipt")
-            .field("ticket", &self.ticket)
+            .field("tickets", &self.tickets)
             .finish_non_exhaustive()
     }
 }
 
 /// Someone who waits for outcomes.
 pub trait Waits: Send + Sync {
-    /// Called once for each receipt, from a thread that waits for no append. Must be quick.
-    fn outcome(&self, ticket: u64, outcome: Result<(), Failure>);
+    /// Called once for each receipt, from a thread that waits for no append: what it asked for with
+    /// these tickets has this outcome. Must be quick.
+    fn outcome(&self, tickets: RangeInclusive<u64>, outcome: Result<(), Failure>);
 }
 
 /// Someone to whom messages are read back.
@@ -114,10 +177,10 @@ pub trait Recalls: Send + Sync {
 
 /// Keeps records.
 pub trait Store: Send + Sync {
-    /// Appends a record. `receipt` makes the receipt if one is needed; without it nobody waits.
+    /// Appends a record. `ask` says who is to be told; without it nobody waits.
     ///
     /// Never blocks, nor waits for who is told an outcome: it may be called under any lock.
-    fn append(&self, record: Record<'_>, receipt: Option<&mut dyn FnMut() -> Receipt>) -> Progress;
+    fn append(&self, record: Record<'_>, ask: Option<Ask<'_>>) -> Progress;
 
     /// Whether anything of the records is found again after the process: if not, nobody needs to make
     /// those that nothing waits for, nor to number messages and follow their deliveries.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::contract::{Failure, Health, Progress, Recalls, Receipt, Store};
+use super::contract::{Ask, Failure, Health, Progress, Recalls, Store};
 use super::record::Record;
 
 /// Keeps nothing beyond what the broker holds in its own structures, and so is never late and never
@@ -11,7 +11,7 @@ use super::record::Record;
 pub struct Memory;
 
 impl Store for Memory {
-    fn append(&self, _: Record<'_>, _: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+    fn append(&self, _: Record<'_>, _: Option<Ask<'_>>) -> Progress {
         Progress::Done
     }
 
@@ -32,12 +32,29 @@ impl Store for Memory {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+
+    use super::super::contract::{Safety, Waits};
     use super::*;
+
+    /// Nobody who is to be told anything.
+    struct Nobody;
+
+    impl Waits for Nobody {
+        fn outcome(&self, _: RangeInclusive<u64>, _: Result<(), Failure>) {
+            unreachable!("nothing comes later");
+        }
+    }
 
     #[test]
     fn what_is_in_memory_is_as_safe_as_it_will_be() {
         let record = Record::Ended { session: 1 };
-        let mut receipt = || -> Receipt { unreachable!("nothing comes later") };
-        assert_eq!(Memory.append(record, Some(&mut receipt)), Progress::Done);
+        let ask = Ask {
+            to: &Arc::new(Nobody),
+            ticket: 0,
+            safety: Safety::Flushed,
+            patient: false,
+        };
+        assert_eq!(Memory.append(record, Some(ask)), Progress::Done);
     }
 }

@@ -17,4 +17,6 @@ pub mod options;
 pub mod record;
 pub mod state;
 
-pub use contract::{Failure, Health, Progress, Recalls, Receipt, Safety, Store, Waits};
+pub use contract::{
+    Ask, Failure, Health, Progress, Recalls, Receipt, Safety, Store, Waiter, Waits,
+};

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use postbud::codec::{QoS, SubscriptionOptions};
 use postbud::store::record::{Accepted, KeptWill, Opened, Record, Replaces, Target};
 use postbud::store::state::{KeptOwner, State};
-use postbud::store::{Failure, Health, Progress, Recalls, Receipt, Store};
+use postbud::store::{Ask, Failure, Health, Progress, Recalls, Receipt, Store};
 
 use crate::stores::{Folder, Settled};
 
@@ -82,18 +82,24 @@ impl Lagging {
 }
 
 impl Store for Lagging {
-    fn append(&self, record: Record<'_>, receipt: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+    fn append(&self, record: Record<'_>, ask: Option<Ask<'_>>) -> Progress {
         let mut buffer = self.buffer.lock();
         buffer.records.push_back(owned(&record));
         buffer.taken += 1;
         let behind = buffer.taken;
-        match receipt {
-            None => Progress::Done,
-            Some(make) => {
-                buffer.receipts.push_back((behind, make()));
-                Progress::Later
-            }
+        let Some(ask) = ask else {
+            return Progress::Done;
+        };
+        if let Some((last, receipt)) = buffer.receipts.back_mut()
+            && ask.is_of(receipt)
+            && ask.join(receipt)
+        {
+            // As a store may that makes all safe together.
+            *last = behind;
+        } else {
+            buffer.receipts.push_back((behind, ask.receipt()));
         }
+        Progress::Later
     }
 
     fn remembers(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Stores that are late, out of order, full, or broken; and one on the disk that can be killed.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +14,7 @@ use postbud::store::disk::Disk;
 use postbud::store::disk::options::Options;
 use postbud::store::record::Record;
 use postbud::store::state::State;
-use postbud::store::{Failure, Health, Progress, Recalls, Receipt, Safety, Store, Waits};
+use postbud::store::{Ask, Failure, Health, Progress, Recalls, Receipt, Safety, Store, Waits};
 
 /// Tells its outcomes when the test says so, in whatever order.
 pub struct Late {
@@ -70,16 +71,16 @@ impl Late {
 }
 
 impl Store for Late {
-    fn append(&self, record: Record<'_>, receipt: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+    fn append(&self, record: Record<'_>, ask: Option<Ask<'_>>) -> Progress {
         if let Record::Opened(opened) = record {
             let mut names = self.names.lock();
             names.insert(opened.session, opened.client_id.to_owned());
         }
-        let Some(receipt) = receipt.filter(|_| (self.waits)(&record)) else {
+        let Some(ask) = ask.filter(|_| (self.waits)(&record)) else {
             return Progress::Done;
         };
         let what = describe(&record, &self.names.lock());
-        self.pending.lock().push((what, receipt()));
+        self.pending.lock().push((what, ask.receipt()));
         Progress::Later
     }
 
@@ -137,19 +138,15 @@ impl Failing {
 }
 
 impl Store for Failing {
-    fn append(&self, record: Record<'_>, receipt: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
-        let Some(receipt) = receipt else {
+    fn append(&self, record: Record<'_>, ask: Option<Ask<'_>>) -> Progress {
+        let Some(ask) = ask.filter(|ask| !ask.patient) else {
             return Progress::Done;
         };
-        let receipt = receipt();
-        if receipt.patient {
-            return Progress::Done;
-        }
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         match (self.fails)(number, &record) {
             None => Progress::Done,
             Some(failure) => {
-                receipt.tell(Err(failure));
+                ask.receipt().tell(Err(failure));
                 Progress::Later
             }
         }
@@ -186,7 +183,7 @@ impl Recorder {
 }
 
 impl Store for Recorder {
-    fn append(&self, record: Record<'_>, _: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+    fn append(&self, record: Record<'_>, _: Option<Ask<'_>>) -> Progress {
         self.told.lock().push(in_short(&record));
         Progress::Done
     }
@@ -264,7 +261,7 @@ impl Full {
 }
 
 impl Store for Full {
-    fn append(&self, record: Record<'_>, _: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+    fn append(&self, record: Record<'_>, _: Option<Ask<'_>>) -> Progress {
         let grows = matches!(
             record,
             Record::Opened(_)
@@ -334,7 +331,7 @@ impl Recalls for Kept {
 struct Ear(Mutex<Sender<Result<(), Failure>>>);
 
 impl Waits for Ear {
-    fn outcome(&self, _: u64, outcome: Result<(), Failure>) {
+    fn outcome(&self, _: RangeInclusive<u64>, outcome: Result<(), Failure>) {
         self.0.lock().send(outcome).expect("the test listens");
     }
 }
@@ -402,16 +399,16 @@ impl Settled {
 }
 
 impl Store for Settled {
-    fn append(&self, record: Record<'_>, _: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
+    fn append(&self, record: Record<'_>, _: Option<Ask<'_>>) -> Progress {
         let (sender, receiver) = channel();
         let ear = Arc::new(Ear(Mutex::new(sender)));
-        let mut receipt = || Receipt {
-            to: Arc::clone(&ear) as _,
+        let ask = Ask {
+            to: &ear,
             ticket: 0,
             safety: Safety::Written,
             patient: false,
         };
-        let progress = self.disk.append(record, Some(&mut receipt));
+        let progress = self.disk.append(record, Some(ask));
         assert_eq!(progress, Progress::Later);
         let outcome = receiver.recv_timeout(Duration::from_secs(60));
         assert_eq!(outcome, Ok(Ok(())));

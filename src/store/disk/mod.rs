@@ -46,7 +46,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use super::contract::{Failure, Health, Progress, Recalls, Receipt, Store};
+use super::contract::{Ask, Failure, Health, Progress, Recalls, Store};
 use super::record::Record;
 use super::state::State;
 use engine::Engine;
@@ -125,8 +125,8 @@ impl Drop for Disk {
 }
 
 impl Store for Disk {
-    fn append(&self, record: Record<'_>, receipt: Option<&mut dyn FnMut() -> Receipt>) -> Progress {
-        self.desk.put(&record, receipt, self.pending_maximum)
+    fn append(&self, record: Record<'_>, ask: Option<Ask<'_>>) -> Progress {
+        self.desk.put(&record, ask, self.pending_maximum)
     }
 
     fn remembers(&self) -> bool {

@@ -24,7 +24,7 @@ use super::mirror::CLOCK;
 use super::segments::error::CommitError;
 use super::segments::files::Files;
 use super::segments::picture::Picture;
-use crate::store::contract::{Failure, Health, Progress, Recalls, Receipt, Safety};
+use crate::store::contract::{Ask, Failure, Health, Progress, Recalls, Receipt, Safety};
 use crate::store::record::Record;
 
 /// How long nothing came before the log is told to rest.
@@ -38,11 +38,13 @@ const LINGER: Duration = Duration::from_millis(2);
 const MANY: usize = 64 << 10;
 /// How often others go first, at most, while what there is to commit becomes more by that.
 const COURTESIES: usize = 8;
+/// How many receipts are looked at for one of the same who asks.
+const NEAR: usize = 4;
 /// How long it waits before it tries again what failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// What is done with a picture of the log, on the writer's thread: it must be quick.
-type Ask = Box<dyn FnOnce(Result<Picture, CommitError>) + Send>;
+type ForPicture = Box<dyn FnOnce(Result<Picture, CommitError>) + Send>;
 
 /// What is to be written.
 #[derive(Default)]
@@ -51,7 +53,7 @@ struct Pending {
     rest: Vec<u8>,
     receipts: Vec<Receipt>,
     recalls: VecDeque<(Vec<u64>, Arc<dyn Recalls>)>,
-    asks: Vec<Ask>,
+    asks: Vec<ForPicture>,
     count: u64,
     closing: bool,
     sleep: Sleep,
@@ -72,6 +74,16 @@ enum Sleep {
 impl Pending {
     fn has_work(&self) -> bool {
         !self.records.is_empty() || !self.asks.is_empty() || !self.recalls.is_empty()
+    }
+
+    /// Notes who is to be told, by the receipt of what it asked for last if that is near: a batch of a
+    /// client's packets comes in a row, among those of a few others.
+    fn note(&mut self, ask: Ask<'_>) {
+        let mut latest = self.receipts.iter_mut().rev().take(NEAR);
+        let last = latest.find(|receipt| ask.is_of(receipt));
+        if !last.is_some_and(|receipt| ask.join(receipt)) {
+            self.receipts.push(ask.receipt());
+        }
     }
 
     /// Whether nobody waits for what there is to do.
@@ -112,12 +124,7 @@ pub(super) struct Desk {
 
 impl Desk {
     /// Puts a record where the writer finds it.
-    pub fn put(
-        &self,
-        record: &Record<'_>,
-        receipt: Option<&mut dyn FnMut() -> Receipt>,
-        maximum: usize,
-    ) -> Progress {
+    pub fn put(&self, record: &Record<'_>, ask: Option<Ask<'_>>, maximum: usize) -> Progress {
         let grows = format::grows(format::kind(record));
         let mut pending = self.pending.lock();
         let failure = match self.failure() {
@@ -129,9 +136,9 @@ impl Desk {
         }
         let Pending { records, rest, .. } = &mut *pending;
         format::encode(records, rest, record);
-        let progress = match receipt {
-            Some(make) => {
-                pending.receipts.push(make());
+        let progress = match ask {
+            Some(ask) => {
+                pending.note(ask);
                 Progress::Later
             }
             None => Progress::Done,
@@ -202,7 +209,7 @@ impl Desk {
 
     /// Asks for a picture of the log with all that was put here before. Who asks a writer that ends is
     /// dropped.
-    pub fn ask(&self, ask: Ask) {
+    pub fn ask(&self, ask: ForPicture) {
         let mut pending = self.pending.lock();
         if !pending.closing {
             pending.asks.push(ask);

@@ -1,6 +1,7 @@
 //! The writer on a disk that fails: who is told that a record is safe finds it after the end of the power.
 
 use std::io::ErrorKind;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -11,7 +12,8 @@ use super::model::{Model, Op, say};
 use super::random::Broker;
 use super::*;
 use crate::message::Timestamp;
-use crate::store::contract::{Failure, Progress, Receipt, Safety, Waits};
+use crate::store::contract::{Ask, Failure, Progress, Safety, Waits};
+use crate::store::record::Record;
 
 /// How many records there are.
 const RECORDS: usize = 60;
@@ -37,13 +39,13 @@ impl Chain {
             return;
         };
         op.with(&mut |record| {
-            let mut make = || Receipt {
-                to: Arc::new(Link(Arc::clone(self))),
+            let ask = Ask {
+                to: &Arc::new(Link(Arc::clone(self))),
                 ticket: index as u64,
                 safety: Safety::Flushed,
                 patient: is_patient(index as u64),
             };
-            let progress = self.desk.put(&record, Some(&mut make), 1 << 20);
+            let progress = self.desk.put(&record, Some(ask), 1 << 20);
             *self.refused.lock() |= matches!(progress, Progress::Refused(_));
         });
     }
@@ -52,7 +54,9 @@ impl Chain {
 struct Link(Arc<Chain>);
 
 impl Waits for Link {
-    fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
+    fn outcome(&self, tickets: RangeInclusive<u64>, outcome: Result<(), Failure>) {
+        let ticket = *tickets.start();
+        assert_eq!(tickets, ticket..=ticket, "each link is one of its own");
         self.0.told.lock().push((ticket, outcome));
         self.0.put(ticket as usize + 1);
     }
@@ -137,4 +141,46 @@ fn who_is_told_that_it_is_safe_finds_it() {
         }
     }
     assert!(failures > 60, "{failures} errors were told");
+}
+
+/// Hears outcomes as they are told.
+#[derive(Default)]
+struct Whole(Mutex<Vec<(RangeInclusive<u64>, Result<(), Failure>)>>);
+
+impl Waits for Whole {
+    fn outcome(&self, tickets: RangeInclusive<u64>, outcome: Result<(), Failure>) {
+        self.0.lock().push((tickets, outcome));
+    }
+}
+
+// Breaks if: what one asks for in a row is told one by one, or is told with what is less safe, or as
+// somebody else's.
+#[test]
+fn what_is_asked_for_in_a_row_is_told_at_once() {
+    let desk: Arc<Desk> = Arc::default();
+    let (one, other): (Arc<Whole>, Arc<Whole>) = Default::default();
+    let put = |to: &Arc<Whole>, ticket, safety| {
+        let ask = Ask {
+            to,
+            ticket,
+            safety,
+            patient: false,
+        };
+        let record = Record::Ended { session: ticket };
+        assert_eq!(desk.put(&record, Some(ask), 1 << 20), Progress::Later);
+    };
+    for ticket in 1..=3 {
+        put(&one, ticket, Safety::Flushed);
+        put(&other, ticket, Safety::Flushed);
+    }
+    put(&one, 4, Safety::Written);
+    put(&one, 5, Safety::Flushed);
+    put(&one, 6, Safety::Flushed);
+    desk.close();
+    run(open(&Faulty::new(0)), &desk);
+    // Who needs less hears of it first, and nobody of more than was made as safe.
+    let told = |tickets| (tickets, Ok(()));
+    let expected = [told(4..=4), told(1..=3), told(5..=6)];
+    assert_eq!(*one.0.lock(), expected);
+    assert_eq!(*other.0.lock(), [told(1..=3)]);
 }

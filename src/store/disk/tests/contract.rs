@@ -1,5 +1,6 @@
 //! The store on a real disk, with its thread, held to the contract.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -12,7 +13,7 @@ use super::model::{Model, Op, say};
 use crate::codec::QoS;
 use crate::message::Message;
 use crate::store::contract::Store;
-use crate::store::contract::{Failure, Progress, Recalls, Receipt, Safety, Waits};
+use crate::store::contract::{Ask, Failure, Progress, Recalls, Safety, Waits};
 use crate::store::memory::Memory;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -38,8 +39,10 @@ impl Drop for Folder {
 pub(super) struct Ear(Sender<(u64, Result<(), Failure>)>);
 
 impl Waits for Ear {
-    fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
-        self.0.send((ticket, outcome)).expect("the test listens");
+    fn outcome(&self, tickets: RangeInclusive<u64>, outcome: Result<(), Failure>) {
+        for ticket in tickets {
+            self.0.send((ticket, outcome)).expect("the test listens");
+        }
     }
 }
 
@@ -70,14 +73,13 @@ pub(super) fn ear() -> (Arc<Ear>, Heard) {
 pub(super) fn append(store: &dyn Store, op: &Op, to: Option<(&Arc<Ear>, u64)>) -> Progress {
     let mut progress = Progress::Done;
     op.with(&mut |record| {
-        let mut make = || Receipt {
-            to: to.expect("somebody waits").0.clone(),
-            ticket: to.expect("somebody waits").1,
+        let ask = to.map(|(to, ticket)| Ask {
+            to,
+            ticket,
             safety: Safety::Flushed,
             patient: false,
-        };
-        let make: &mut dyn FnMut() -> Receipt = &mut make;
-        progress = store.append(record, to.map(|_| make));
+        });
+        progress = store.append(record, ask);
     });
     progress
 }

@@ -1,5 +1,6 @@
 //! Copies of a store that goes on.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use super::contract::{Folder, append, ear, message};
 use super::model::Op;
 use super::small;
 use crate::store::archive::{export, verify};
-use crate::store::contract::{Failure, Progress, Receipt, Safety, Store, Waits};
+use crate::store::contract::{Ask, Failure, Progress, Safety, Store, Waits};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -65,9 +66,9 @@ fn whole(folder: &Path) {
 struct Acknowledged(AtomicU64);
 
 impl Waits for Acknowledged {
-    fn outcome(&self, ticket: u64, outcome: Result<(), Failure>) {
+    fn outcome(&self, tickets: RangeInclusive<u64>, outcome: Result<(), Failure>) {
         assert_eq!(outcome, Ok(()));
-        self.0.fetch_max(ticket, Ordering::SeqCst);
+        self.0.fetch_max(*tickets.end(), Ordering::SeqCst);
     }
 }
 
@@ -87,13 +88,13 @@ fn load(disk: &Disk, safety: Safety, acknowledged: &Arc<Acknowledged>, over: &At
             std::thread::yield_now();
         }
         message(number, 1).with(&mut |record| {
-            let mut make = || Receipt {
-                to: Arc::clone(acknowledged) as _,
+            let ask = Ask {
+                to: acknowledged,
                 ticket: number,
                 safety,
                 patient: false,
             };
-            assert_eq!(disk.append(record, Some(&mut make)), Progress::Later);
+            assert_eq!(disk.append(record, Some(ask)), Progress::Later);
         });
         if number % 64 == GOES {
             append(disk, &Op::Dropped(1, number), None);
