@@ -125,6 +125,17 @@ impl Connection {
         (used, turn)
     }
 
+    /// Writes the client's own replies before the batch ends, if they came last.
+    pub fn answer(&self, batch: &mut Batch) {
+        let Phase::Open(open) = &self.phase else {
+            return;
+        };
+        if batch.touched.last() == Some(&open.session) {
+            batch.touched.pop();
+            self.broker().flush(&open.session, batch);
+        }
+    }
+
     fn take(&mut self, input: &[u8], batch: &mut Batch) -> (usize, Turn) {
         let mut used = 0;
         loop {
@@ -278,8 +289,10 @@ impl Connection {
     /// A client that says DISCONNECT, or publishes, and is back on another connection at once is
     /// heard in the order in which it spoke, whatever threads serve the two.
     pub fn heard_out(&mut self) {
-        let waiting = self.successors.take().unwrap_or_default();
-        waiting.0.iter().for_each(|port| port.heard_out());
+        // Nearly always nobody: it is asked after every wake, and must not cost an allocation.
+        if let Some(waiting) = self.successors.take() {
+            waiting.0.iter().for_each(|port| port.heard_out());
+        }
     }
 
     /// When [`Self::timed_out`] is due, if nothing comes before. Who is not listened to is not blamed for

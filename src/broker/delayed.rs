@@ -73,9 +73,9 @@ impl Delayed {
 }
 
 /// Whether what is published to a topic is for later, or names a topic that only looks like it.
-pub(super) fn is_for_later(topic: &str) -> bool {
-    let rest = topic.strip_prefix(FIRST_LEVEL);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+pub(super) fn is_for_later(topic: impl AsRef<[u8]>) -> bool {
+    let rest = topic.as_ref().strip_prefix(FIRST_LEVEL.as_bytes());
+    rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
 }
 
 /// Takes a topic for later apart: how long to wait, and the topic within.

@@ -5,6 +5,7 @@
 //! to have, are none of the store's business.
 
 use std::num::NonZeroU64;
+use std::ops::Deref;
 
 use crate::codec::{PacketId, QoS};
 use crate::message::{Message, Timestamp};
@@ -123,6 +124,7 @@ impl Broker {
                     self.open_gates(session, side, gate.get(), batch);
                 }
             }
+            side.outbound.told(steps);
         }
     }
 
@@ -271,10 +273,27 @@ fn step_record(holder: u64, step: &Step) -> Record<'static> {
     }
 }
 
+/// Who is to have a message: nobody or one nearly always, which takes no allocation.
+pub(super) enum Targets<'a> {
+    Few(Option<Target<'a>>),
+    Many(Vec<Target<'a>>),
+}
+
+impl<'a> Deref for Targets<'a> {
+    type Target = [Target<'a>];
+
+    fn deref(&self) -> &[Target<'a>] {
+        match self {
+            Self::Few(targets) => targets.as_slice(),
+            Self::Many(targets) => targets,
+        }
+    }
+}
+
 /// Who outlives its connection, and is promised the message.
-pub(super) fn targets<'a>(message: &Message, route: &'a SharedRoute) -> Vec<Target<'a>> {
+pub(super) fn targets<'a>(message: &Message, route: &'a SharedRoute) -> Targets<'a> {
     if message.qos() == QoS::AtMostOnce {
-        return Vec::new();
+        return Targets::Few(None);
     }
     let sessions = route.recipients.iter().filter_map(|recipient| {
         let qos = message.qos().min(recipient.qos);
@@ -295,5 +314,10 @@ pub(super) fn targets<'a>(message: &Message, route: &'a SharedRoute) -> Vec<Targ
         retain: message.retain(),
         subscription_ids: &[],
     });
-    sessions.chain(groups).collect()
+    let mut all = sessions.chain(groups);
+    let first = all.next();
+    match all.next() {
+        None => Targets::Few(first),
+        second => Targets::Many(first.into_iter().chain(second).chain(all).collect()),
+    }
 }

@@ -124,7 +124,7 @@ impl Open {
             return Ok(());
         }
         let asked = (token, publish.packet_id);
-        if is_for_later(message.topic()) {
+        if is_for_later(message.topic_bytes()) {
             return self.publish_later(broker, side, &message, asked, batch.now);
         }
         self.route(broker, side, message, asked, batch)

@@ -355,7 +355,7 @@ pub struct Forwarded {
 }
 
 /// Ids for which an empty set keeps room.
-const KEPT_CAPACITY: usize = 16;
+const KEPT_CAPACITY: usize = 32;
 
 /// Replies that may wait beside those to PUBLISH in MQTT 5: SUBSCRIBE and PUBREL are not part of the
 /// Receive Maximum. Waiting for the store never needs the client, so not to read from it is safe.

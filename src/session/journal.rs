@@ -171,6 +171,18 @@ impl Journal {
         written.map_or_else(Vec::new, |it| std::mem::take(&mut it.steps))
     }
 
+    /// Uses the room of steps that were taken again, so that a message costs no allocation for each of its
+    /// own; not that of a burst.
+    pub(super) fn reuse(&mut self, mut steps: Vec<Step>) {
+        if let Some(written) = &mut self.written
+            && written.steps.capacity() == 0
+            && steps.capacity() <= KEPT_STEPS
+        {
+            steps.clear();
+            written.steps = steps;
+        }
+    }
+
     pub(super) fn has_news(&self) -> bool {
         self.written.as_ref().is_some_and(|it| !it.steps.is_empty())
     }
@@ -185,5 +197,6 @@ impl Written {
     }
 }
 
-/// Gates for which an empty line keeps room.
+/// Gates, and steps, for which an empty line keeps room.
 const KEPT_CAPACITY: usize = 16;
+const KEPT_STEPS: usize = 4;

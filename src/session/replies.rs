@@ -124,8 +124,9 @@ impl Replies {
     }
 }
 
-/// Places for which an empty line keeps room, so that a burst a wake does not allocate each time.
-const KEPT_CAPACITY: usize = 16;
+/// Places for which an empty line keeps room, so that a burst a wake does not allocate each time: clients
+/// that say nothing else have 20 messages unanswered.
+const KEPT_CAPACITY: usize = 32;
 
 #[cfg(test)]
 mod tests;

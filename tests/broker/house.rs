@@ -344,6 +344,19 @@ impl House {
         done
     }
 
+    /// What is written next to anybody costs no allocation of the pipes' own.
+    pub fn make_room(&self, bytes: usize) {
+        let peers = self.peers.borrow();
+        peers.iter().for_each(|peer| peer.pipe.make_room(bytes));
+    }
+
+    /// How often anybody was written to, and anybody's task woken.
+    pub fn calls(&self) -> (usize, usize) {
+        let peers = self.peers.borrow();
+        let calls = peers.iter().map(|peer| peer.pipe.calls());
+        calls.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1))
+    }
+
     pub fn gauge(&self, gauge: Gauge) -> i64 {
         self.broker.metrics().read(gauge)
     }

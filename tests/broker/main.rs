@@ -33,8 +33,10 @@
 //! | `defence` | rates, bans, overload |
 //! | `admin` | what an operator sees and does |
 //! | `options` | what is replaced while it is in use |
+//! | `counts` | what a message costs, in allocations, writes and wakes |
 //! | `memory`, `threads` | nothing is left over; nothing blocks |
 
+mod allocations;
 mod client;
 mod engines;
 mod house;
@@ -49,6 +51,7 @@ mod acl;
 mod admin;
 mod auth;
 mod bad_input;
+mod counts;
 mod cuts;
 mod defence;
 mod delayed;

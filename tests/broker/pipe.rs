@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use postbud::broker::Link;
@@ -13,6 +13,8 @@ pub struct Pipe {
     woken: AtomicBool,
     broken: AtomicBool,
     direct: bool,
+    writes: AtomicUsize,
+    wakes: AtomicUsize,
 }
 
 struct Inner {
@@ -33,6 +35,8 @@ impl Pipe {
             woken: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             direct,
+            writes: AtomicUsize::new(0),
+            wakes: AtomicUsize::new(0),
         })
     }
 
@@ -51,6 +55,7 @@ impl Pipe {
     }
 
     pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
         if self.broken.load(Ordering::Acquire) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -69,6 +74,17 @@ impl Pipe {
     /// What has been written since the last call.
     pub fn take_written(&self) -> Vec<u8> {
         std::mem::take(&mut self.inner.lock().written)
+    }
+
+    /// Takes so many bytes more without an allocation of its own.
+    pub fn make_room(&self, bytes: usize) {
+        self.inner.lock().written.reserve(bytes);
+    }
+
+    /// How often it was written to, and its task woken.
+    pub fn calls(&self) -> (usize, usize) {
+        let calls = [&self.writes, &self.wakes].map(|it| it.load(Ordering::Relaxed));
+        (calls[0], calls[1])
     }
 
     /// Whether its task was woken since the last call.
@@ -95,6 +111,7 @@ impl Link for PipeLink {
     }
 
     fn wake(&self) {
+        self.0.wakes.fetch_add(1, Ordering::Relaxed);
         self.0.woken.store(true, Ordering::Release);
     }
 }

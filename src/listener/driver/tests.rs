@@ -278,3 +278,6 @@ fn an_idle_connection_has_one_timer_event_for_each_keep_alive_at_most() {
     assert_eq!(idle.timer(), later, "and is set for all that is left, once");
     assert!(idle.driver.connection.is_open());
 }
+
+mod gathered;
+mod socket;

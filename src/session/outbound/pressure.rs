@@ -3,6 +3,7 @@
 use crate::queue::DropReason;
 
 use super::Outbound;
+use crate::session::journal::Step;
 use crate::session::tally::Tally;
 
 /// Bytes that wait for a socket from which on a connection counts as one that is behind.
@@ -30,6 +31,11 @@ impl Outbound {
         self.line
             .as_ref()
             .is_some_and(|line| line.wire.unsent() >= HEAVY)
+    }
+
+    /// The store has been told of all these steps: the room they took is used again, if that is little.
+    pub fn told(&mut self, steps: Vec<Step>) {
+        self.journal.reuse(steps);
     }
 
     /// Gives up what waits at QoS 0.

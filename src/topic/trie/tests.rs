@@ -318,6 +318,62 @@ fn everything_is_listed_once_with_its_text() {
     assert_eq!(listed, filters);
 }
 
+/// Places from which a match goes on: what [`Trie::matches`] does, counted.
+fn places(trie: &Trie<usize>, topic: &str) -> (usize, usize) {
+    let mut found = 0;
+    let root = Reached {
+        node: ROOT,
+        depth: 0,
+        path: ROOT_PATH,
+    };
+    let mut search = Search {
+        trie,
+        levels: Levels::new(topic),
+        places: Stack::new(root),
+        visit: |_: &usize| found += 1,
+    };
+    search.leave(root, true);
+    let mut places = 1;
+    while let Some(reached) = search.places.pop() {
+        search.leave(reached, true);
+        places += 1;
+    }
+    (places, found)
+}
+
+// Breaks if: a match looks at what has nothing to do with its topic.
+#[test]
+fn what_a_match_looks_at_does_not_grow_with_filters_of_others() {
+    let own = ["a/1/x", "a/+/x", "a/+/+", "a/1/#", "+/1/x", "#"];
+    let mut trie = Trie::new();
+    for filter in own {
+        trie.entry(filter, || 0);
+    }
+    let mut added = 0;
+    for others in [1_000, 100_000] {
+        for number in added..others {
+            let filter = format!("site/{}/device/{number}/+/temperature", number / 100);
+            trie.entry(&filter, || number);
+        }
+        added = others;
+        let topics = [
+            ("a/1/x", (8, 6)),
+            ("a/2/y", (4, 2)),
+            ("b", (1, 1)),
+            ("site/3/device/321/attic/temperature", (4, 2)),
+            ("site/3/device/321/attic/humidity", (3, 1)),
+            ("site/3/alarm", (2, 1)),
+        ];
+        let counted = topics.map(|(topic, _)| (topic, places(&trie, topic)));
+        assert_eq!(counted, topics, "among {others}");
+        for (topic, (_, found)) in topics {
+            let mut matched = 0;
+            trie.matches(topic, |_| matched += 1);
+            assert_eq!(matched, found, "{topic}");
+        }
+    }
+}
+
 #[test]
 fn a_panic_in_make_changes_nothing() {
     let mut trie = trie_of(&["a/b/c", "a/b/d"]);
