@@ -70,6 +70,11 @@ impl Batch {
         }
     }
 
+    /// How many wires are filled and not written yet.
+    pub fn filled(&self) -> usize {
+        self.touched.len()
+    }
+
     /// Counts bytes that came off a socket.
     pub fn received(&mut self, bytes: usize) {
         self.tally.bytes_received += bytes as u64;

@@ -125,6 +125,17 @@ impl Connection {
         (used, turn)
     }
 
+    /// Writes the client's own replies before the batch ends, if they came last.
+    pub fn answer(&self, batch: &mut Batch) {
+        let Phase::Open(open) = &self.phase else {
+            return;
+        };
+        if batch.touched.last() == Some(&open.session) {
+            batch.touched.pop();
+            self.broker().flush(&open.session, batch);
+        }
+    }
+
     fn take(&mut self, input: &[u8], batch: &mut Batch) -> (usize, Turn) {
         let mut used = 0;
         loop {

@@ -8,12 +8,14 @@
 //!          └ writable ─> chunks, if a write was cut short
 //! ```
 //!
-//! A wake reads once and writes once for a whole batch of packets. The read buffer belongs to the
+//! A wake reads once and writes once for a whole batch of packets; only a batch for very many recipients
+//! reads on as long as more comes. The read buffer belongs to the
 //! thread: a connection holds bytes of its own only while a packet has come in part, and an idle
 //! one holds none.
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,6 +32,10 @@ use super::transport::{Alarm, Breach, Transport};
 
 /// Bytes read at once.
 const READ_SIZE: usize = 64 * 1024;
+
+/// Wires in a batch from which on more is read into it, and how often.
+const MANY_WIRES: usize = 64;
+const MORE_READS: usize = 3;
 
 /// Steps before others on the same thread get theirs.
 const STEPS_PER_POLL: usize = 4;
@@ -172,6 +178,7 @@ impl<T: Transport> Driver<T> {
             for _ in 0..STEPS_PER_POLL {
                 scratch.batch.now = now();
                 let step = self.step(cx, scratch);
+                self.gather(scratch);
                 self.count_handshake();
                 // Who was filled in this step does not wait for the next.
                 self.connection.broker().finish(&mut scratch.batch);
@@ -189,6 +196,26 @@ impl<T: Transport> Driver<T> {
         })
     }
 
+    /// Reads more into a batch that has filled many wires: writing them takes longer than all before it,
+    /// and costs the same however much they hold. What the client has been waiting for goes first, so that
+    /// it has more to say meanwhile.
+    fn gather(&mut self, scratch: &mut Scratch) {
+        for _ in 0..MORE_READS {
+            if scratch.batch.filled() < MANY_WIRES || self.state != State::Reading {
+                return;
+            }
+            self.connection.answer(&mut scratch.batch);
+            // Whatever else there is about the stream is met by the next read.
+            let read = |transport: &mut T, buffer: &mut [u8]| match transport.read_on(buffer) {
+                Ok(count) if count > 0 => Poll::Ready(Ok(count)),
+                _ => Poll::Pending,
+            };
+            if self.read(read, scratch) == Step::Wait {
+                return;
+            }
+        }
+    }
+
     fn step(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Step {
         if !self.connection.is_open() && self.is_due(scratch.batch.now.instant) {
             // However busy it is: a handshake has one deadline for all of it.
@@ -204,7 +231,8 @@ impl<T: Transport> Driver<T> {
         }
         match self.state {
             State::Reading => {
-                if self.read(cx, scratch) == Step::Again {
+                let read = |transport: &mut T, buffer: &mut [u8]| transport.poll_read(cx, buffer);
+                if self.read(read, scratch) == Step::Again {
                     self.bound_the_wait();
                     return Step::Again;
                 }
@@ -270,14 +298,18 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Reads once and handles what came.
-    fn read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Step {
+    fn read(
+        &mut self,
+        read: impl FnOnce(&mut T, &mut [u8]) -> Poll<io::Result<usize>>,
+        scratch: &mut Scratch,
+    ) -> Step {
         let Scratch { buffer, batch } = scratch;
         // A packet larger than the thread's buffer is put together in a buffer of its own.
         let partial = self.partial.as_ref().map_or(&[][..], |it| &it.0);
         let large = partial.len() >= READ_SIZE / 2;
         let kept = if large { 0 } else { partial.len() };
         buffer[..kept].copy_from_slice(&partial[..kept]);
-        let count = match self.transport.poll_read(cx, &mut buffer[kept..]) {
+        let count = match read(&mut self.transport, &mut buffer[kept..]) {
             Poll::Pending => return Step::Wait,
             Poll::Ready(Ok(count)) if count > 0 => count,
             Poll::Ready(Ok(_)) => {

@@ -4,7 +4,7 @@
 //! straight from the one that filled the connection; a [`Stream`] (TLS, or a pipe in memory) keeps state
 //! of its own between bytes and socket, so only the driver's task writes to it.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +24,16 @@ pub trait Transport: Send + 'static {
 
     /// Reads what is there; 0 is the end.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Reads what has come by now, whether or not its driver would be woken for that. What fails here fails
+    /// again in [`Self::poll_read`], and so does an end.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is nothing, or if the transport has no way to know.
+    fn read_on(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 
     /// Writes what is taken.
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
@@ -197,6 +207,11 @@ impl<S: Socket> Transport for Direct<S> {
                 read => return Poll::Ready(read),
             }
         }
+    }
+
+    fn read_on(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let socket = socket2::SockRef::from(&*self.socket);
+        (&*socket).read(buffer)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

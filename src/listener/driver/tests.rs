@@ -279,4 +279,5 @@ fn an_idle_connection_has_one_timer_event_for_each_keep_alive_at_most() {
     assert!(idle.driver.connection.is_open());
 }
 
+mod gathered;
 mod socket;

@@ -4,26 +4,71 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+
+use parking_lot::Mutex;
 
 use crate::listener::transport::{Direct, Socket};
 
 use super::*;
 
 /// A socket that counts what is asked of the system.
-struct Counted {
+pub(super) struct Counted {
     socket: UnixStream,
+    /// Its peer, until that is handed out.
+    client: Option<UnixStream>,
     calls: Arc<Calls>,
+    /// What its peer says once more than CONNECT has been read.
+    more: Mutex<Option<(UnixStream, Vec<u8>)>>,
+}
+
+impl Counted {
+    pub(super) fn new(calls: &Arc<Calls>) -> Self {
+        let (client, socket) = UnixStream::pair().expect("a pair of sockets");
+        Self {
+            socket,
+            client: Some(client),
+            calls: Arc::clone(calls),
+            more: Mutex::default(),
+        }
+    }
+
+    /// The same, with a peer that says `more` as soon as what it says behind its CONNECT has been read.
+    pub(super) fn saying_more(self, more: Vec<u8>) -> Self {
+        let client = self.client.as_ref().expect("still there").as_fd();
+        let client = client.try_clone_to_owned().expect("another descriptor");
+        let client = UnixStream::from_std(client.into()).expect("registered");
+        *self.more.lock() = Some((client, more));
+        self
+    }
+
+    /// Its peer, and itself.
+    pub(super) fn connected(mut self) -> (UnixStream, Self) {
+        (self.client.take().expect("once"), self)
+    }
+}
+
+/// Has a driver drive it.
+pub(super) fn drive<T: Transport>(broker: &Arc<Broker>, transport: T) -> JoinHandle<Ending> {
+    let patience = Patience {
+        connect_by: Instant::now() + Duration::from_secs(20),
+        write: PATIENCE,
+    };
+    let permit = broker.accept().expect("there is room");
+    let broker = Arc::clone(broker);
+    let driver = Driver::new(transport, permit, broker, Default::default(), patience);
+    tokio::spawn(driver)
 }
 
 #[derive(Default)]
-struct Calls {
+pub(super) struct Calls {
     reads: AtomicU64,
     writes: AtomicU64,
 }
 
 impl Calls {
     /// Reads and writes since the last call.
-    fn take(&self) -> (u64, u64) {
+    pub(super) fn take(&self) -> (u64, u64) {
         let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
         (take(&self.reads), take(&self.writes))
     }
@@ -50,7 +95,11 @@ impl Socket for Counted {
 
     fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.calls.reads.fetch_add(1, Ordering::Relaxed);
-        self.socket.try_read(buffer)
+        let count = self.socket.try_read(buffer)?;
+        if let Some((client, more)) = self.more.lock().take_if(|_| buffer[0] >> 4 == 3) {
+            client.try_write(&more).expect("there is room");
+        }
+        Ok(count)
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -75,26 +124,9 @@ fn a_batch_costs_one_read_and_one_write() {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let (mut client, socket) = UnixStream::pair().expect("a pair of sockets");
         let calls = Arc::<Calls>::default();
-        let counted = Counted {
-            socket,
-            calls: Arc::clone(&calls),
-        };
-        let broker = broker();
-        let patience = Patience {
-            connect_by: Instant::now() + Duration::from_secs(20),
-            write: PATIENCE,
-        };
-        let permit = broker.accept().expect("it is the first");
-        let driver = Driver::new(
-            Direct::new(counted),
-            permit,
-            broker,
-            Default::default(),
-            patience,
-        );
-        let driver = tokio::spawn(driver);
+        let (mut client, counted) = Counted::new(&calls).connected();
+        let driver = drive(&broker(), Direct::new(counted));
         let mut answer = [0; 50 * 4];
         client.write_all(CONNECT).await.expect("CONNECT");
         client.read_exact(&mut answer[..4]).await.expect("CONNACK");
