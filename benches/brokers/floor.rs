@@ -4,7 +4,8 @@
 //! that something was appended to; one hash map of topics; bytes copied from the read buffer to
 //! each recipient's output. Nothing is checked, bounded, retained, resumed or authorised, and
 //! topics are matched exactly or by a trailing `#` only; of shared subscriptions it knows one group, whose
-//! members take turns, and of MQTT 5 just enough to relay properties unread. It serves the generator and nobody else.
+//! members take turns, and of MQTT 5 just enough to relay properties unread. It serves the generator and
+//! nobody else.
 //!
 //! For the self-check it can commit one [`Fault`].
 

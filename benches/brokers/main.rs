@@ -62,7 +62,9 @@
 //!
 //! # What is checked
 //!
-//! Each payload carries its publisher, a sequence number and the moment it was written. Every subscriber keeps a ledger: lost, received twice, out of order, misrouted.
+//! Each payload carries its publisher, a sequence number and the moment it was written. Every
+//! subscriber keeps a ledger: lost, received twice, out of order, misrouted. A group has one ledger
+//! together: what comes to two of its members was received twice.
 //! A fast broker that loses messages is no result: such figures are printed with a warning and the
 //! bench exits with status 1. Loads are bounded in connections, outstanding messages and time; a
 //! broker that dies or falls silent ends its turn with a message that says so.
@@ -157,7 +159,7 @@ fn main() -> ExitCode {
         Task::List => {
             let table = scenario::TABLE.iter().map(|it| (it.name, it.what));
             for (name, what) in table.chain(durability::NAMED) {
-                println!("{name:<12} {what}");
+                println!("{name:<13}{what}");
             }
             Ok(true)
         }

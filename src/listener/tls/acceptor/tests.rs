@@ -145,7 +145,7 @@ async fn greet(acceptor: &Acceptor, stream: DuplexStream) -> Outcome {
     };
     accepted.stream.write_u8(b'!').await.unwrap();
     accepted.stream.shutdown().await.unwrap();
-    let kind = accepted.stream.get_ref().1.handshake_kind();
+    let kind = accepted.stream.common().handshake_kind();
     let text = |name: Option<Arc<str>>| name.map(|it| it.to_string());
     let resumed = kind == Some(HandshakeKind::Resumed);
     Ok((resumed, text(accepted.user), text(accepted.client_id)))
@@ -395,7 +395,7 @@ async fn the_minimum_version_holds_for_clients_with_certificates() {
     let connector = TlsConnector::from(door.client(Some(&leaf), TLS13));
     let host = ServerName::try_from("localhost").unwrap();
     let (accepted, _) = tokio::join!(acceptor.accept(ours), connector.connect(host, theirs));
-    let version = accepted.unwrap().stream.get_ref().1.protocol_version();
+    let version = accepted.unwrap().stream.common().protocol_version();
     assert_eq!(version, Some(ProtocolVersion::TLSv1_3));
 }
 
@@ -451,5 +451,46 @@ fn a_wrong_revocation_list_is_named_with_the_reason() {
         let (error, text) = complaint(|it| &mut it.revoked[0], contents);
         assert!(matches!(error, Error::Crl { .. }));
         assert_eq!(text, format!("crl.pem: {expected}"));
+    }
+}
+
+/// Networks cut where they like, and clients put their messages into as many records as they like.
+#[tokio::test]
+async fn handshakes_and_bytes_come_in_any_pieces() {
+    let door = Door::new(true);
+    let acceptor = door.acceptor();
+    let leaf = numbered(&door.clients, "anna", 7);
+    for (version, room, fragment, count) in [
+        (TLS12, 1, None, 1000),
+        (TLS12, 77, Some(64), 20_000),
+        (TLS13, 1, Some(64), 1000),
+        (TLS13, 77, None, 20_000),
+        (TLS13, 10_000, Some(32), 150_000_u32),
+    ] {
+        let mut client = Arc::unwrap_or_clone(door.client(Some(&leaf), version));
+        client.max_fragment_size = fragment;
+        let connector = TlsConnector::from(Arc::new(client));
+        let host = ServerName::try_from("localhost").unwrap();
+        let (ours, theirs) = duplex(room);
+        let bytes: Vec<u8> = (0..count).map(|n| (n % 251) as u8).collect();
+        let (mut there, mut back) = (Vec::new(), Vec::new());
+        let serve = async {
+            let mut ours = acceptor.accept(ours).await.unwrap().stream;
+            ours.read_to_end(&mut there).await.unwrap();
+            ours.write_all(&there).await.unwrap();
+            ours.shutdown().await.unwrap();
+        };
+        // Tickets come while the client writes, and take more room than there may be: it reads all the time.
+        let ask = async {
+            let theirs = connector.connect(host, theirs).await.unwrap();
+            let (mut hears, mut says) = tokio::io::split(theirs);
+            let say = async {
+                says.write_all(&bytes).await.unwrap();
+                says.shutdown().await.unwrap();
+            };
+            tokio::join!(say, hears.read_to_end(&mut back)).1.unwrap();
+        };
+        tokio::join!(serve, ask);
+        assert!(back == bytes, "{version:?} with room for {room}");
     }
 }
