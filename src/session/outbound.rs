@@ -682,14 +682,16 @@ impl Line {
 }
 
 /// The topic as the client knows it.
-fn inside<'a>(mount: Option<&str>, message: &'a Message) -> &'a str {
-    let topic = message.topic();
-    mount.map_or(topic, |mount| mount::inside(mount, topic))
+fn inside<'a>(mount: Option<&str>, message: &'a Message) -> &'a [u8] {
+    match mount {
+        Some(mount) => mount::inside(mount, message.topic()).as_bytes(),
+        None => message.topic_bytes(),
+    }
 }
 
 fn frame<'a>(
     delivery: &'a Delivery,
-    name: &'a str,
+    name: &'a [u8],
     packet_id: Option<PacketId>,
     dup: bool,
     naming: Naming,
@@ -705,7 +707,7 @@ fn frame<'a>(
     let (topic, alias) = match naming {
         Naming::Name => (name, None),
         Naming::NameAndAlias(alias) => (name, Some(alias)),
-        Naming::Alias(alias) => ("", Some(alias)),
+        Naming::Alias(alias) => (&[][..], Some(alias)),
     };
     PublishFrame {
         dup,
