@@ -20,7 +20,6 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
 use crate::auth::Caller;
 use crate::broker::{self, Broker, Ending, Entrance, Permit};
@@ -28,8 +27,9 @@ use crate::broker::{self, Broker, Ending, Entrance, Permit};
 use super::driver::{Driver, Patience};
 use super::options::{ProxyOptions, WebSocketOptions};
 use super::proxy;
-use super::tls::Keeper;
-use super::transport::{Direct, Metered, Stream, Transport};
+use super::secured::Secured;
+use super::tls::{Keeper, TlsStream};
+use super::transport::{Direct, Metered, Transport};
 use super::upgrade;
 use super::websocket::WebSocket;
 
@@ -137,9 +137,8 @@ impl Arrival {
                 Ok(Way::WebSocket(WebSocket::new(stream, meter)))
             }
             (Some(tls), None) => {
-                let (stream, meter) = Metered::new(stream);
                 let stream = self.shake_hands(tls, stream).await?;
-                Ok(Way::Tls(Stream::new(Box::new(stream), meter)))
+                Ok(Way::Tls(Secured::new(stream)))
             }
             (Some(tls), Some(options)) => {
                 let (stream, meter) = Metered::new(stream);
@@ -177,11 +176,10 @@ impl Arrival {
     }
 
     /// Does the handshake. A certificate of the client's own goes before what a proxy says of it.
-    async fn shake_hands(
-        &mut self,
-        tls: &Keeper,
-        stream: Metered<TcpStream>,
-    ) -> Result<TlsStream<Metered<TcpStream>>, Refused> {
+    async fn shake_hands<S>(&mut self, tls: &Keeper, stream: S) -> Result<TlsStream<S>, Refused>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let acceptor = tls.acceptor();
         let handshake = acceptor.accept(stream);
         let shaken = self.in_time("no TLS handshake", handshake).await?;
@@ -256,7 +254,7 @@ impl<T: Transport> Future for Driven<T> {
 /// What a connection's bytes go through, at the end of the way.
 enum Way {
     Direct(Direct<TcpStream>),
-    Tls(Stream<Box<TlsStream<Metered<TcpStream>>>>),
+    Tls(Secured<TcpStream>),
     WebSocket(WebSocket<Metered<TcpStream>>),
     WebSocketInTls(WebSocket<Box<TlsStream<Metered<TcpStream>>>>),
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   tcp · unix ──> accept ──> arrival ───────────────────────────────────────────> driver
 //!   sockets        room?      proxy (proxy_protocol) · tls · upgrade (WebSocket)   transport: direct,
-//!                  trusted?   each if the listener has it                          stream, websocket (frames)
+//!                  trusted?   each if the listener has it                          secured, websocket (frames)
 //! ```
 
 pub mod accept;
@@ -14,6 +14,7 @@ mod frames;
 pub mod options;
 pub mod proxy;
 pub mod proxy_protocol;
+pub mod secured;
 pub mod tcp;
 pub mod tls;
 pub mod transport;

@@ -1,8 +1,8 @@
 //! What carries the bytes of one Network Connection.
 //!
 //! A driver works on any [`Transport`]. A [`Direct`] one can be written to by other tasks as well,
-//! straight from the one that filled the connection; a [`Stream`] (TLS, or a pipe in memory) keeps state
-//! of its own between bytes and socket, so only the driver's task writes to it.
+//! straight from the one that filled the connection, and so can TLS over a socket (`secured`); a [`Stream`]
+//! (a pipe in memory) keeps state of its own between bytes and socket, so only the driver's task writes to it.
 
 use std::io::{self, IoSlice, Read};
 use std::os::fd::AsFd;
@@ -140,6 +140,24 @@ macro_rules! socket {
 socket!(TcpStream);
 socket!(UnixStream);
 
+/// Reads what has come, and notes whether that was all.
+///
+/// A read that leaves room in the buffer has taken all there was. Saying so from within
+/// [`Socket::try_read_io`] saves the read that would find nothing: what arrives meanwhile is a new event
+/// and is not forgotten, nor is the end of the stream.
+pub(super) fn read_once<S: Socket>(socket: &S, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut drained = None;
+    let read = socket.try_read_io(|socket| {
+        let count = socket.try_read(buffer)?;
+        if (1..buffer.len()).contains(&count) {
+            drained = Some(count);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(count)
+    });
+    drained.map_or(read, Ok)
+}
+
 /// A socket with nothing in between: plain TCP, or a Unix domain socket.
 #[derive(Debug)]
 pub struct Direct<S> {
@@ -187,22 +205,7 @@ impl<S: Socket> Transport for Direct<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.socket.poll_read_ready(cx))?;
-            // A read that leaves room in the buffer has taken all there was. Saying so from within
-            // `try_io` saves the read that would find nothing: what arrives meanwhile is a new event
-            // and is not forgotten, nor is the end of the stream.
-            let mut drained = None;
-            let read = self.socket.try_read_io(|socket| {
-                let count = socket.try_read(buffer)?;
-                if (1..buffer.len()).contains(&count) {
-                    drained = Some(count);
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                Ok(count)
-            });
-            if let Some(count) = drained {
-                return Poll::Ready(Ok(count));
-            }
-            match read {
+            match read_once(&*self.socket, buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return Poll::Ready(read),
             }

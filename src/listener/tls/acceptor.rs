@@ -10,12 +10,11 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::super::options::Field;
 use super::fields;
 use super::setup::Setup;
+use super::stream::TlsStream;
 
 /// Accepts TLS on one listener. What it accepts with may be replaced at any time: connections that are
 /// there stay as they are.
@@ -132,14 +131,13 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let begun = self.setup();
-        let acceptor = TlsAcceptor::from(Arc::clone(&begun.config));
-        let stream = acceptor.accept(stream).into_fallible().await;
+        let stream = TlsStream::accept(Arc::clone(&begun.config), stream).await;
         let stream = stream.map_err(|(error, stream)| Refused {
             error,
             left: Left::Below(stream),
         })?;
         let now = self.setup();
-        let (_, connection) = stream.get_ref();
+        let connection = stream.common();
         let chain = connection.peer_certificates().unwrap_or_default();
         let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         let mut names = (None, None);

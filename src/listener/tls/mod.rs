@@ -25,17 +25,21 @@
 
 pub mod acceptor;
 #[cfg(test)]
-mod authority;
+pub(super) mod authority;
 pub mod error;
 mod fields;
 pub mod keeper;
 mod names;
 mod readings;
+pub mod session;
 pub mod setup;
+pub mod stream;
 
 pub use acceptor::{Accepted, Acceptor, Refused};
 pub use error::Error;
 pub use keeper::{Keeper, Prepared, Status};
+pub use session::Session;
+pub use stream::TlsStream;
 
 use super::options::TlsOptions;
 

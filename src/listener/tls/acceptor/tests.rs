@@ -145,7 +145,7 @@ async fn greet(acceptor: &Acceptor, stream: DuplexStream) -> Outcome {
     };
     accepted.stream.write_u8(b'!').await.unwrap();
     accepted.stream.shutdown().await.unwrap();
-    let kind = accepted.stream.get_ref().1.handshake_kind();
+    let kind = accepted.stream.common().handshake_kind();
     let text = |name: Option<Arc<str>>| name.map(|it| it.to_string());
     let resumed = kind == Some(HandshakeKind::Resumed);
     Ok((resumed, text(accepted.user), text(accepted.client_id)))
@@ -395,7 +395,7 @@ async fn the_minimum_version_holds_for_clients_with_certificates() {
     let connector = TlsConnector::from(door.client(Some(&leaf), TLS13));
     let host = ServerName::try_from("localhost").unwrap();
     let (accepted, _) = tokio::join!(acceptor.accept(ours), connector.connect(host, theirs));
-    let version = accepted.unwrap().stream.get_ref().1.protocol_version();
+    let version = accepted.unwrap().stream.common().protocol_version();
     assert_eq!(version, Some(ProtocolVersion::TLSv1_3));
 }
 
