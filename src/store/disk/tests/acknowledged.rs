@@ -145,7 +145,9 @@ fn who_is_told_that_it_is_safe_finds_it() {
 
 /// Hears outcomes as they are told.
 #[derive(Default)]
-struct Whole(Mutex<Vec<(RangeInclusive<u64>, Result<(), Failure>)>>);
+struct Whole(Mutex<Vec<Told>>);
+
+type Told = (RangeInclusive<u64>, Result<(), Failure>);
 
 impl Waits for Whole {
     fn outcome(&self, tickets: RangeInclusive<u64>, outcome: Result<(), Failure>) {
