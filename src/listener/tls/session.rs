@@ -111,7 +111,7 @@ impl Session {
         !self.plain.0.is_empty() || self.heard_end
     }
 
-    /// Reads with `from` until the handshake is over, or has to wait for [`Self::flush`].
+    /// Reads with `from` once, for the handshake.
     ///
     /// # Errors
     ///
@@ -121,13 +121,11 @@ impl Session {
         &mut self,
         mut from: impl FnMut(&mut [u8]) -> io::Result<usize>,
     ) -> io::Result<()> {
-        while self.tls.is_handshaking() && self.is_flushed() {
-            self.receive(&mut [], &mut from)?;
-            if self.heard_end {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+        self.receive(&mut [], &mut from)?;
+        match self.heard_end && !self.is_ready() {
+            true => Err(io::ErrorKind::UnexpectedEof.into()),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Whether there is no need of [`Self::shake_hands`] any more.

@@ -48,10 +48,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.poll_records(cx))?;
+            let records = self.poll_records(cx)?;
             if self.session.is_ready() {
+                ready!(records);
                 return Pin::new(&mut self.below).poll_flush(cx);
             }
+            // Even if they have not left: the client may have something to say before it reads on.
             let below = &mut self.below;
             match self.session.shake_hands(|buffer| read(below, cx, buffer)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,

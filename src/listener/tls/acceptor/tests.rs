@@ -453,3 +453,44 @@ fn a_wrong_revocation_list_is_named_with_the_reason() {
         assert_eq!(text, format!("crl.pem: {expected}"));
     }
 }
+
+/// Networks cut where they like, and clients put their messages into as many records as they like.
+#[tokio::test]
+async fn handshakes_and_bytes_come_in_any_pieces() {
+    let door = Door::new(true);
+    let acceptor = door.acceptor();
+    let leaf = numbered(&door.clients, "anna", 7);
+    for (version, room, fragment, count) in [
+        (TLS12, 1, None, 1000),
+        (TLS12, 77, Some(64), 20_000),
+        (TLS13, 1, Some(64), 1000),
+        (TLS13, 77, None, 20_000),
+        (TLS13, 10_000, Some(32), 150_000_u32),
+    ] {
+        let mut client = Arc::unwrap_or_clone(door.client(Some(&leaf), version));
+        client.max_fragment_size = fragment;
+        let connector = TlsConnector::from(Arc::new(client));
+        let host = ServerName::try_from("localhost").unwrap();
+        let (ours, theirs) = duplex(room);
+        let bytes: Vec<u8> = (0..count).map(|n| (n % 251) as u8).collect();
+        let (mut there, mut back) = (Vec::new(), Vec::new());
+        let serve = async {
+            let mut ours = acceptor.accept(ours).await.unwrap().stream;
+            ours.read_to_end(&mut there).await.unwrap();
+            ours.write_all(&there).await.unwrap();
+            ours.shutdown().await.unwrap();
+        };
+        // Tickets come while the client writes, and take more room than there may be: it reads all the time.
+        let ask = async {
+            let theirs = connector.connect(host, theirs).await.unwrap();
+            let (mut hears, mut says) = tokio::io::split(theirs);
+            let say = async {
+                says.write_all(&bytes).await.unwrap();
+                says.shutdown().await.unwrap();
+            };
+            tokio::join!(say, hears.read_to_end(&mut back)).1.unwrap();
+        };
+        tokio::join!(serve, ask);
+        assert!(back == bytes, "{version:?} with room for {room}");
+    }
+}
