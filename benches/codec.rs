@@ -149,7 +149,7 @@ fn encodings() {
             let frame = PublishFrame {
                 qos,
                 packet_id: (qos != QoS::AtMostOnce).then(packet_id),
-                topic: TOPIC,
+                topic: TOPIC.as_bytes(),
                 payload: &PAYLOAD,
                 ..PublishFrame::default()
             };

@@ -75,6 +75,11 @@ impl Batch {
         self.touched.len()
     }
 
+    /// Bytes that came off sockets for this batch.
+    pub fn heard(&self) -> u64 {
+        self.tally.bytes_received
+    }
+
     /// Counts bytes that came off a socket.
     pub fn received(&mut self, bytes: usize) {
         self.tally.bytes_received += bytes as u64;

@@ -192,7 +192,7 @@ impl Broker {
             due: Some(now.wall.after(delay)),
             targets: &[],
         };
-        let progress = match self.promise.of(message.topic()) {
+        let progress = match self.promise.of_message(message) {
             Some(safety) if self.store.remembers() => {
                 message.keep_as(number);
                 self.append(Record::Message(accepted), safety, ask)

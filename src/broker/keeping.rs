@@ -42,7 +42,7 @@ impl Broker {
             return Progress::Done;
         }
         let (message, route) = (what.message, what.route);
-        let Some(safety) = self.promise.of(message.topic()) else {
+        let Some(safety) = self.promise.of_message(message) else {
             return Progress::Done;
         };
         let targets = targets(message, route);

@@ -36,8 +36,8 @@ pub struct PublishFrame<'a> {
     pub retain: bool,
     /// `Some` exactly with QoS 1 and 2.
     pub packet_id: Option<PacketId>,
-    /// The Topic Name; "" when the receiver knows `alias` already.
-    pub topic: &'a str,
+    /// The Topic Name in UTF-8; empty when the receiver knows `alias` already.
+    pub topic: &'a [u8],
     /// The Topic Alias to use or, with a topic, to introduce. Left out in 3.x.
     pub alias: Option<NonZeroU16>,
     /// The seconds the message has left. Left out in 3.x.
@@ -72,7 +72,7 @@ impl PublishFrame<'_> {
         out.reserve(1 + variable_len(remaining) + remaining);
         out.u8(first_byte(self.dup, self.qos, self.retain));
         out.variable(remaining);
-        out.binary(self.topic.as_bytes());
+        out.binary(self.topic);
         if let Some(packet_id) = self.packet_id {
             out.u16(packet_id.get());
         }

@@ -9,9 +9,8 @@
 //! ```
 //!
 //! A wake reads once and writes once for a whole batch of packets; only a batch for very many recipients
-//! reads on as long as more comes. The read buffer belongs to the
-//! thread: a connection holds bytes of its own only while a packet has come in part, and an idle
-//! one holds none.
+//! reads on as long as more comes. The read buffer belongs to the thread: a connection holds bytes of its
+//! own only while a packet has come in part, and an idle one holds none.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -33,9 +32,11 @@ use super::transport::{Alarm, Breach, Transport};
 /// Bytes read at once.
 const READ_SIZE: usize = 64 * 1024;
 
-/// Wires in a batch from which on more is read into it, and how often.
+/// Wires in a batch from which on more is read into it, how often at most, and how many bytes are enough:
+/// each wire holds a copy of them, and writing many costs what many cost.
 const MANY_WIRES: usize = 64;
 const MORE_READS: usize = 3;
+const MUCH: u64 = 16 * 1024;
 
 /// Steps before others on the same thread get theirs.
 const STEPS_PER_POLL: usize = 4;
@@ -201,7 +202,8 @@ impl<T: Transport> Driver<T> {
     /// it has more to say meanwhile.
     fn gather(&mut self, scratch: &mut Scratch) {
         for _ in 0..MORE_READS {
-            if scratch.batch.filled() < MANY_WIRES || self.state != State::Reading {
+            let is_wide = scratch.batch.filled() >= MANY_WIRES;
+            if !is_wide || scratch.batch.heard() > MUCH || self.state != State::Reading {
                 return;
             }
             self.connection.answer(&mut scratch.batch);

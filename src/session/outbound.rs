@@ -696,15 +696,16 @@ impl Line {
 }
 
 /// The topic as the client knows it.
-fn inside<'a>(topics: Option<&Topics>, message: &'a Message) -> &'a str {
-    let topic = message.topic();
-    let mount = topics.and_then(|it| it.mount.as_deref());
-    mount.map_or(topic, |mount| mount::inside(mount, topic))
+fn inside<'a>(topics: Option<&Topics>, message: &'a Message) -> &'a [u8] {
+    match topics.and_then(|it| it.mount.as_deref()) {
+        Some(mount) => mount::inside(mount, message.topic()).as_bytes(),
+        None => message.topic_bytes(),
+    }
 }
 
 fn frame<'a>(
     delivery: &'a Delivery,
-    name: &'a str,
+    name: &'a [u8],
     packet_id: Option<PacketId>,
     dup: bool,
     naming: Naming,
@@ -720,7 +721,7 @@ fn frame<'a>(
     let (topic, alias) = match naming {
         Naming::Name => (name, None),
         Naming::NameAndAlias(alias) => (name, Some(alias)),
-        Naming::Alias(alias) => ("", Some(alias)),
+        Naming::Alias(alias) => (&[][..], Some(alias)),
     };
     PublishFrame {
         dup,

@@ -284,6 +284,9 @@ impl Window {
             self.lapped = false;
             if self.entries.capacity() > KEPT_CAPACITY {
                 self.entries = VecDeque::new();
+            } else {
+                // The next entries go where the last ones were, which the processor still has at hand.
+                self.entries.clear();
             }
         }
     }

@@ -68,21 +68,32 @@ pub enum Written {
 /// Buffers that wait to be used again, so that an idle connection holds none and a busy one does
 /// not allocate.
 #[derive(Debug, Default)]
-pub struct Spare(Vec<Vec<u8>>);
+pub struct Spare {
+    buffers: Vec<Vec<u8>>,
+    /// Capacity of all of them.
+    bytes: usize,
+}
 
 impl Spare {
-    /// Buffers kept at most, and the largest that is worth keeping.
-    const KEPT: usize = 64;
+    /// Bytes kept at most, enough for a batch that fills a thousand wires, and the largest buffer that is
+    /// worth keeping.
+    const KEPT: usize = 2 << 20;
     const LARGEST: usize = 128 * 1024;
 
     fn take(&mut self) -> Vec<u8> {
-        self.0.pop().unwrap_or_else(|| Vec::with_capacity(2048))
+        let Some(buffer) = self.buffers.pop() else {
+            return Vec::with_capacity(2048);
+        };
+        self.bytes -= buffer.capacity();
+        buffer
     }
 
     fn keep(&mut self, mut buffer: Vec<u8>) {
-        if self.0.len() < Self::KEPT && (1..=Self::LARGEST).contains(&buffer.capacity()) {
+        let size = buffer.capacity();
+        if (1..=Self::LARGEST).contains(&size) && self.bytes + size <= Self::KEPT {
             buffer.clear();
-            self.0.push(buffer);
+            self.bytes += size;
+            self.buffers.push(buffer);
         }
     }
 }
@@ -199,6 +210,23 @@ mod tests {
         assert!(matches!(wire.put_back(chunk, 3, &mut spare), Written::All));
         assert!(wire.is_flushed());
         assert_eq!(wire.fresh.capacity(), 0, "an idle wire holds no buffer");
+    }
+
+    // Breaks if: a thread hoards what a storm took, or a batch for many allocates each time.
+    #[test]
+    fn what_is_kept_for_the_next_batch_is_bounded() {
+        let mut spare = Spare::default();
+        let kept = Spare::KEPT / 2048;
+        (0..kept + 7).for_each(|_| spare.keep(Vec::with_capacity(2048)));
+        spare.keep(Vec::with_capacity(Spare::LARGEST + 1));
+        spare.keep(Vec::new());
+        assert_eq!((spare.buffers.len(), spare.bytes), (kept, Spare::KEPT));
+        while !spare.buffers.is_empty() {
+            drop(spare.take());
+        }
+        assert_eq!(spare.bytes, 0);
+        spare.keep(Vec::with_capacity(Spare::LARGEST));
+        assert_eq!(spare.take().capacity(), Spare::LARGEST);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::contract::Safety;
+use crate::message::Message;
 use crate::topic::filter;
 
 /// Where state is kept and what an acknowledgement promises.
@@ -53,6 +54,14 @@ impl Promise {
         let named = self.topics.iter();
         let mut named = named.filter(|(filter, _)| filter::matches(filter, topic));
         named.next().map_or(self.default, |it| it.1).safety()
+    }
+
+    /// The same for the topic of a message, which is not looked at where one rule holds for all.
+    pub fn of_message(&self, message: &Message) -> Option<Safety> {
+        match self.topics.is_empty() {
+            true => self.default.safety(),
+            false => self.of(message.topic()),
+        }
     }
 
     /// How safe sessions and subscriptions are to be: as safe as the safest message. `None` if nothing

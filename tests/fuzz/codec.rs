@@ -341,7 +341,7 @@ fn onward(publish: &Publish<'_>, context: &Context) {
             qos: publish.qos,
             retain: publish.retain,
             packet_id: publish.packet_id,
-            topic,
+            topic: topic.as_bytes(),
             alias: None,
             message_expiry: publish.properties.message_expiry,
             subscription_ids: &[],

@@ -195,7 +195,7 @@ proptest! {
             qos: publish.qos,
             retain: publish.retain,
             packet_id: publish.packet_id,
-            topic: publish.topic,
+            topic: publish.topic.as_bytes(),
             alias: publish.properties.topic_alias,
             message_expiry: publish.properties.message_expiry,
             subscription_ids: &ids,

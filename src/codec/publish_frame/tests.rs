@@ -8,7 +8,7 @@ use crate::codec::user_properties::UserPropertiesBuf;
 
 fn frame() -> PublishFrame<'static> {
     PublishFrame {
-        topic: "a/b",
+        topic: b"a/b",
         payload: b"hi",
         ..PublishFrame::default()
     }
@@ -107,7 +107,7 @@ fn everything_at_once_reads_back() {
 #[test]
 fn a_known_alias_replaces_the_topic() {
     let frame = PublishFrame {
-        topic: "",
+        topic: b"",
         alias: NonZeroU16::new(2),
         ..frame()
     };

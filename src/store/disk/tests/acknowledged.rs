@@ -147,7 +147,6 @@ fn who_is_told_that_it_is_safe_finds_it() {
 #[derive(Default)]
 struct Whole(Mutex<Vec<Told>>);
 
-/// Tickets, and the outcome of all of them.
 type Told = (RangeInclusive<u64>, Result<(), Failure>);
 
 impl Waits for Whole {
