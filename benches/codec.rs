@@ -1,68 +1,33 @@
 //! What the codec costs on the hot paths: nanoseconds and allocations per packet.
 //!
 //! `cargo bench --bench codec`. Each line decodes or encodes one packet over and over, from and
-//! into memory that stays in the processor's caches; the best of several rounds is printed,
-//! because the others were disturbed. Allocations are those of all rounds together. `mqttbytes`
-//! does the same work on the lines that name it, as a measure of the machine.
+//! into memory that stays in the processor's caches. `mqttbytes` does the same work on the lines
+//! that name it, as a measure of the machine.
 
-// A global allocator cannot be written without unsafe code; this one counts and passes on.
+// The allocator and the clock of `measure` cannot be had without.
 #![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod measure;
+
 use std::hint::black_box;
 use std::num::NonZeroU16;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use measure::line;
 use postbud::codec::{
     Context, FiltersBuf, Packet, PacketId, PacketType, Publish, PublishFrame, PublishProperties,
     QoS, ReasonCode, Sender, SubscriptionOptions, UserPropertiesBuf, Version, decode, encode,
     encode_ack,
 };
 
-/// Counts the calls that allocate.
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-const ROUNDS: usize = 20;
 const OPERATIONS: usize = 100_000;
 
 fn measure(name: &str, mut operation: impl FnMut()) {
-    for _ in 0..OPERATIONS {
-        operation();
-    }
-    let allocations = ALLOCATIONS.load(Relaxed);
-    let mut best = Duration::MAX;
-    for _ in 0..ROUNDS {
-        let start = Instant::now();
+    line(name, OPERATIONS, || {
         for _ in 0..OPERATIONS {
             operation();
         }
-        best = best.min(start.elapsed());
-    }
-    let allocations = ALLOCATIONS.load(Relaxed) - allocations;
-    println!(
-        "{name:<52} {:>8.1} ns {:>6.2} allocations",
-        best.as_secs_f64() * 1e9 / OPERATIONS as f64,
-        allocations as f64 / (ROUNDS * OPERATIONS) as f64,
-    );
+    });
 }
 
 const TOPIC: &str = "site/17/device/4711/temperature";
