@@ -1,8 +1,8 @@
 //! What carries the bytes of one Network Connection.
 //!
 //! A driver works on any [`Transport`]. A [`Direct`] one can be written to by other tasks as well,
-//! straight from the one that filled the connection, and so can TLS over a socket (`secured`); a [`Stream`]
-//! (a pipe in memory) keeps state of its own between bytes and socket, so only the driver's task writes to it.
+//! straight from the one that filled the connection, and so can TLS over a socket (`secured`). A WebSocket
+//! keeps state of its own between bytes and socket, so only the driver's task writes to it.
 
 use std::io::{self, IoSlice, Read};
 use std::os::fd::AsFd;
@@ -323,20 +323,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     }
 }
 
-/// Any other byte stream.
-#[derive(Debug)]
-pub struct Stream<S> {
-    stream: S,
-    meter: Meter,
-}
-
-impl<S> Stream<S> {
-    /// A connection as accepted, its handshake done; the meter is in what is below it.
-    pub fn new(stream: S, meter: Meter) -> Self {
-        Self { stream, meter }
-    }
-}
-
 /// The link of what only the driver's own task writes to.
 pub(super) struct StreamLink(pub Arc<Alarm>);
 
@@ -351,33 +337,5 @@ impl Link for StreamLink {
 
     fn wake(&self) {
         self.0.ring();
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for Stream<S> {
-    fn link(&self, alarm: Arc<Alarm>) -> Box<dyn Link> {
-        Box::new(StreamLink(alarm))
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-        Poll::Ready(Ok(buffer.filled().len()))
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn moved(&self) -> u64 {
-        self.meter.read()
-    }
-
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
