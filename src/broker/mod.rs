@@ -75,6 +75,8 @@ mod silence;
 mod sizes;
 mod subscribe;
 mod sys;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tickets;
 
 pub use admission::Permit;

@@ -5,13 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::auth::Caller;
-use crate::auth::gate::{Gate, Parts};
 use crate::broker::options::Options;
-use crate::broker::{Batch, Connection, Ending, Engines, Link, Now, Turn};
-use crate::cluster::single::Single;
+use crate::broker::testing::engines;
+use crate::broker::{Batch, Connection, Ending, Link, Now, Turn};
 use crate::codec::ReasonCode;
 use crate::message::Timestamp;
-use crate::store::memory::Memory;
 
 const PINGREQ: &[u8] = &[0xc0, 0];
 
@@ -46,15 +44,7 @@ struct House {
 
 impl House {
     fn new() -> Self {
-        let engines = Engines {
-            auth: Arc::new(Gate::new(Parts {
-                anonymous: true,
-                ..Parts::default()
-            })),
-            store: Arc::new(Memory),
-            cluster: Arc::new(Single::default()),
-        };
-        let broker = Arc::new(Broker::new(Options::default(), engines));
+        let broker = Arc::new(Broker::new(Options::default(), engines()));
         let now = Now {
             instant: Instant::now(),
             wall: Timestamp::from_millis(1_700_000_000_000),

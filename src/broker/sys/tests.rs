@@ -6,13 +6,11 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::auth::Caller;
-use crate::auth::gate::{Gate, Parts};
 use crate::broker::options::Options;
-use crate::broker::{Connection, Engines, Link, Port, Turn};
-use crate::cluster::single::Single;
+use crate::broker::testing::engines;
+use crate::broker::{Connection, Link, Port, Turn};
 use crate::codec::{Context, Packet, Sender, Version, decode};
 use crate::message::Timestamp;
-use crate::store::memory::Memory;
 
 /// A socket that takes everything.
 #[derive(Clone, Default)]
@@ -46,20 +44,12 @@ struct Client {
 
 impl Bench {
     fn new(options: Options) -> Self {
-        let engines = Engines {
-            auth: Arc::new(Gate::new(Parts {
-                anonymous: true,
-                ..Parts::default()
-            })),
-            store: Arc::new(Memory),
-            cluster: Arc::new(Single::default()),
-        };
         let now = Now {
             instant: Instant::now(),
             wall: Timestamp::from_millis(1_700_000_000_000),
         };
         Self {
-            broker: Arc::new(Broker::new(options, engines)),
+            broker: Arc::new(Broker::new(options, engines())),
             sys: Sys::new(now),
             batch: Batch::new(now),
         }

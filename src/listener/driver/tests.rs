@@ -5,11 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::task::Wake;
 
-use crate::auth::gate::{Gate, Parts};
+use crate::broker::Link;
 use crate::broker::options::Options;
-use crate::broker::{Engines, Link};
-use crate::cluster::single::Single;
-use crate::store::memory::Memory;
+use crate::broker::testing::engines;
 
 use super::*;
 
@@ -92,15 +90,7 @@ impl Transport for Hoard {
 }
 
 fn broker() -> Arc<Broker> {
-    let engines = Engines {
-        auth: Arc::new(Gate::new(Parts {
-            anonymous: true,
-            ..Parts::default()
-        })),
-        store: Arc::new(Memory),
-        cluster: Arc::new(Single::default()),
-    };
-    Arc::new(Broker::new(Options::default(), engines))
+    Arc::new(Broker::new(Options::default(), engines()))
 }
 
 fn runtime() -> tokio::runtime::Runtime {

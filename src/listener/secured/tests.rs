@@ -18,11 +18,9 @@ use rustls::{StreamOwned, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
-use crate::auth::gate::{Gate, Parts};
+use crate::broker::Broker;
 use crate::broker::options::Options;
-use crate::broker::{Broker, Engines};
-use crate::cluster::single::Single;
-use crate::store::memory::Memory;
+use crate::broker::testing::engines;
 
 use super::super::certificates::tests::Directory;
 use super::super::driver::{Driver, Patience};
@@ -163,16 +161,8 @@ impl House {
         let certificate = home.file("server.pem", server.certificate.pem());
         let key = home.file("server.key", server.key.serialize_pem());
         let setup = check(&TlsOptions::showing(certificate, key)).unwrap();
-        let engines = Engines {
-            auth: Arc::new(Gate::new(Parts {
-                anonymous: true,
-                ..Parts::default()
-            })),
-            store: Arc::new(Memory),
-            cluster: Arc::new(Single::default()),
-        };
         Self {
-            broker: Arc::new(Broker::new(Options::default(), engines)),
+            broker: Arc::new(Broker::new(Options::default(), engines())),
             acceptor: Acceptor::new("house".into(), setup),
             authority,
             _home: home,
